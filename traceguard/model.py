@@ -1,0 +1,251 @@
+"""The documents that traceguard answers with, as typed values; their JSON is the promise of the interface.
+
+Latency is in milliseconds, rates are fractions, timestamps RFC 3339 text in UTC. Documents are frozen: analysis builds them, reports
+only read them. Fields are added, never renamed.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+Metric = Literal["latency_mean", "latency_p50", "latency_p95", "latency_p99", "error_rate"]
+Verdict = Literal["regression", "no_regression", "inconclusive", "no_data"]
+Locus = Literal["self", "inbound"]
+
+
+class Document(BaseModel):
+    """Base of all documents: immutable, and strict about unknown fields so that a typo cannot pass silently."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document as plain dictionaries and lists, ready for JSON."""
+        return self.model_dump(mode="json")
+
+
+class Warning(Document):  # noqa: A001  (the interface's own word; nothing here uses the builtin)
+    """A caveat that travels with the result: a stable code and one sentence."""
+
+    code: str
+    message: str
+
+
+class Window(Document):
+    """The requests a result rests on: those whose root started in `[start, end)`, and their distinct spans."""
+
+    start: str | None
+    end: str | None
+    traces: int
+    spans: int
+
+
+class PeriodBounds(Document):
+    """A named period of a comparison."""
+
+    start: str
+    end: str
+
+
+class Entry(Document):
+    """An entry point: the service and operation of a request's root span. `environment` is set only where a store holds several."""
+
+    service: str
+    operation: str
+    environment: str | None = None
+
+
+class Factor(Document):
+    """Something a request ran under that may explain it, at one level against its reference level."""
+
+    kind: Literal["flag", "version", "period", "attribute"]
+    key: str
+    service: str | None
+    level: str
+    reference: str
+
+
+class Histogram(Document):
+    """Latency distributions of both sides over common bins: `edges_ms` has one more element than `reference` and `observed` (shares)."""
+
+    edges_ms: list[float]
+    reference: list[float]
+    observed: list[float]
+
+
+class Part(Document):
+    """One component's share of a regression: the change of its critical-path time in milliseconds per affected request."""
+
+    service: str
+    operation: str
+    locus: Locus
+    delta_ms: float
+
+
+class Regression(Document):
+    """A change of an entry point's metric under a factor. `reference` is what the affected requests would show at the reference level."""
+
+    entry: Entry
+    metric: Metric
+    factors: list[Factor]
+    reference: float
+    observed: float
+    delta: float
+    low: float
+    high: float
+    p_adjusted: float
+    q_value: float
+    distribution: Histogram | None = None
+    parts: list[Part] = Field(default_factory=list)
+
+
+class Effect(Document):
+    """An estimate with its interval, per affected request."""
+
+    estimate: float
+    low: float
+    high: float
+    unit: Literal["ms", "fraction", "calls"]
+
+
+class Requests(Document):
+    """How many requests ran under the factors, and their part of the entry point's (or all) requests."""
+
+    affected: int
+    fraction: float
+
+
+class Exemplars(Document):
+    """Trace ids of typical requests on both sides."""
+
+    affected: list[str]
+    reference: list[str]
+
+
+class CauseEntry(Document):
+    """A cause as seen at one entry point."""
+
+    entry: Entry
+    effect: Effect
+    requests: Requests
+
+
+class Cause(Document):
+    """A factor (or several together) at a service and operation that explains part of a regression."""
+
+    rank: int
+    factors: list[Factor]
+    service: str
+    operation: str
+    locus: Locus
+    metric: Literal["latency", "error", "calls"]
+    effect: Effect
+    share: float
+    q_value: float
+    requests: Requests
+    inseparable_from: list[list[Factor]]
+    exemplars: Exemplars
+    entries: list[CauseEntry]
+    summary: str
+
+
+class Report(Document):
+    """The answer of `report`."""
+
+    schema_version: int = SCHEMA_VERSION
+    traceguard_version: str
+    window: Window
+    baseline: PeriodBounds | None
+    candidate: PeriodBounds | None
+    verdict: Verdict
+    regressions: list[Regression]
+    causes: list[Cause]
+    improvements: list[Cause]
+    warnings: list[Warning]
+    alpha: float = 0.05
+
+
+class Target(Document):
+    """What a blast radius is asked about; exactly one of service (with or without operation) and flag is set."""
+
+    service: str | None
+    operation: str | None
+    flag: str | None
+
+
+class Reach(Document):
+    """The target's overall reach."""
+
+    requests_fraction: float
+    traces: int
+    units: int
+    services: int
+
+
+class ReachedEntry(Entry):
+    """An entry point whose requests reach the target."""
+
+    requests: int
+    fraction: float
+    calls_per_request: float
+    critical_fraction: float
+
+
+class Neighbour(Document):
+    """A service above or below the target in the dependency graph."""
+
+    service: str
+    depth: int
+    fraction: float
+    kind: Literal["sync", "async"]
+
+
+class BlastRadius(Document):
+    """The answer of `blast-radius`."""
+
+    schema_version: int = SCHEMA_VERSION
+    target: Target
+    window: Window
+    reach: Reach
+    entries: list[ReachedEntry]
+    upstream: list[Neighbour]
+    downstream: list[Neighbour]
+    warnings: list[Warning]
+
+
+class Scenario(Document):
+    """What a what-if supposes."""
+
+    service: str
+    operation: str | None
+    delay_ms: float
+    error_rate: float
+    exposure: float
+
+
+class Outlook(Document):
+    """An entry point's latency in milliseconds and its error rate."""
+
+    mean: float
+    p50: float
+    p95: float
+    p99: float
+    error_rate: float
+
+
+class ForecastEntry(Entry):
+    """An entry point before and after the supposed change, over all of its requests."""
+
+    requests: int
+    before: Outlook
+    after: Outlook
+
+
+class WhatIf(Document):
+    """The answer of `what-if`."""
+
+    schema_version: int = SCHEMA_VERSION
+    scenario: Scenario
+    entries: list[ForecastEntry]
+    warnings: list[Warning]
