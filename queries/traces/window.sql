@@ -1,0 +1,10 @@
+-- A row is a trace of the window: it belongs to the period in which its root started (its earliest span where the root is missing).
+-- Ordered by the hash that kernels use for the trace.
+SELECT hash(trace_id) AS trace, trace_id,
+       coalesce(min(start_ns) FILTER (parent_span_id IS NULL AND NOT evaluation_only), min(start_ns)) AS begun,
+       count(*) AS spans
+FROM spans
+WHERE $environment IS NULL OR environment = $environment
+GROUP BY trace_id
+HAVING begun >= coalesce($start_ns, begun) AND begun < coalesce($end_ns, begun + 1)
+ORDER BY trace;

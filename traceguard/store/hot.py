@@ -1,0 +1,124 @@
+"""The live store: one DuckDB file that one process owns, appended to in whole transactions.
+
+What always holds: `append` returns after COMMIT, so what it took survives `kill -9`; it adds all of its batches or none. Spans carry no
+index and no key; duplicates that a client's retry made are dropped when reading. Everyone who reads takes an own cursor.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from traceguard.errors import StoreError
+from traceguard.store.snapshot import write_snapshot
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+    from traceguard.otlp.columns import Decoded
+
+# DuckDB checkpoints when its log reaches this size. Its own default, 16 MB, is reached every few commits and halves a sustained insert.
+CHECKPOINT_THRESHOLD = "256MB"
+
+TABLES = ("spans", "flag_records", "correlations", "logs")
+
+
+class Store:
+    """An open store; made by `open_store`. Safe to use from several threads; a context manager that closes itself."""
+
+    __slots__ = ("_connection", "_guard", "_reconnect", "_writable", "_writer", "path")
+
+    def __init__(self, path: Path, connect: "Callable[[], duckdb.DuckDBPyConnection]", *, writable: bool) -> None:
+        self.path = path
+        self._reconnect = connect
+        self._writable = writable
+        self._guard = threading.Lock()
+        self._writer = threading.Lock()
+        self._connection = self._connected()
+
+    def append(self, batches: "Sequence[Decoded]") -> None:
+        """Add all rows of all batches in one transaction; returns after COMMIT.
+
+        StoreError if the store is open to read, or if DuckDB could not write: then nothing of the batches is in the store.
+        """
+        import duckdb
+
+        if not self._writable:
+            raise StoreError(f"{self.path} is open for reading only; open it with mode='write' to add to it.")
+        with self._writer, self.cursor() as cursor:
+            try:
+                cursor.execute("BEGIN")
+                for table in TABLES:
+                    _insert(cursor, table, [getattr(batch, table) for batch in batches])
+                cursor.execute("COMMIT")
+            except duckdb.Error as error:
+                _roll_back(cursor)
+                said = str(error).splitlines()[0]
+                raise StoreError(f"{self.path} could not be written ({said}); check the disk's space and try again.") from error
+            except BaseException:
+                _roll_back(cursor)
+                raise
+
+    def cursor(self) -> "duckdb.DuckDBPyConnection":
+        """A connection of its own for one request or thread; close it after use (it is a context manager)."""
+        with self._guard:
+            return self._connection.cursor()
+
+    def snapshot(self, out: Path) -> None:
+        """Write a consistent copy of the store to the new file `out`, while reading and writing go on."""
+        with self.cursor() as cursor:
+            write_snapshot(cursor, out)
+
+    def reopen(self) -> None:
+        """Open the file anew, as after an error that made DuckDB give up the database (a full disk at COMMIT).
+
+        Cursors taken before no longer work. StoreError if the file still cannot be opened.
+        """
+        with self._writer, self._guard:
+            self._connection.close()
+            self._connection = self._connected()
+
+    def close(self) -> None:
+        """Let go of the file; DuckDB writes its log into it."""
+        with self._writer, self._guard:
+            self._connection.close()
+
+    def __enter__(self) -> Self:
+        """The store itself."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Close the store."""
+        self.close()
+
+    def _connected(self) -> "duckdb.DuckDBPyConnection":
+        connection = self._reconnect()
+        connection.execute(f"SET GLOBAL checkpoint_threshold = '{CHECKPOINT_THRESHOLD}'")
+        return connection
+
+
+def _insert(cursor: "duckdb.DuckDBPyConnection", table: str, parts: "list[pa.Table]") -> None:
+    import pyarrow as pa
+
+    filled = [part for part in parts if part.num_rows]
+    if not filled:
+        return
+    # Many small requests would reach DuckDB as many short vectors: one chunk makes 1,000 requests of 10 spans several times quicker.
+    rows = filled[0] if len(filled) == 1 else pa.concat_tables(filled).unify_dictionaries().combine_chunks()
+    cursor.register("incoming", rows)
+    try:
+        cursor.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")  # noqa: S608  (a constant of this module)
+    finally:
+        cursor.unregister("incoming")
+
+
+def _roll_back(cursor: "duckdb.DuckDBPyConnection") -> None:
+    import contextlib
+
+    import duckdb
+
+    # A failed COMMIT has already ended the transaction; a database that DuckDB gave up refuses even this.
+    with contextlib.suppress(duckdb.Error):
+        cursor.execute("ROLLBACK")

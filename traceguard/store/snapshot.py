@@ -1,0 +1,63 @@
+"""A consistent copy of a store in a new file: tables, views, macros and schema version as of one moment."""
+
+import contextlib
+import os
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from traceguard.errors import StoreError, UsageError
+from traceguard.store.format import attach_new
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+def write_snapshot(cursor: "duckdb.DuckDBPyConnection", out: Path) -> None:
+    """Copy the database of `cursor` to `out`, which must not exist; it appears there whole or not at all.
+
+    UsageError if `out` exists or its folder does not; StoreError if the copy cannot be written.
+    """
+    import duckdb
+
+    out = Path(out).absolute()
+    if not out.parent.is_dir():
+        raise UsageError(f"The snapshot {out} cannot be written because the folder {out.parent} does not exist; make it first.")
+    if out.exists():
+        raise _exists(out)
+    half_done = out.with_name(f".{out.name}.{uuid.uuid4().hex}")
+    try:
+        name = attach_new(cursor, half_done)
+        try:
+            cursor.execute(f"COPY FROM DATABASE {_current(cursor)} TO {name}")
+        finally:
+            cursor.execute(f"DETACH {name}")
+        _publish(half_done, out)
+    except duckdb.Error as error:
+        raise StoreError(f"The snapshot {out} could not be written ({str(error).splitlines()[0]}); check the disk's space.") from error
+    except OSError as error:
+        raise StoreError(f"The snapshot {out} could not be written ({error.strerror}); name another folder.") from error
+    finally:
+        for rest in (half_done, half_done.with_name(half_done.name + ".wal")):
+            with contextlib.suppress(FileNotFoundError):
+                rest.unlink()
+
+
+def _current(cursor: "duckdb.DuckDBPyConnection") -> str:
+    row = cursor.execute("SELECT current_database()").fetchone()
+    return '"' + str(row[0] if row else "").replace('"', '""') + '"'
+
+
+def _publish(half_done: Path, out: Path) -> None:
+    try:
+        os.link(half_done, out)  # unlike a rename, this refuses a file that appeared meanwhile
+    except FileExistsError:
+        raise _exists(out) from None
+    except OSError:  # a file system without hard links
+        if out.exists():
+            raise _exists(out) from None
+        half_done.rename(out)
+
+
+def _exists(out: Path) -> UsageError:
+    return UsageError(f"The snapshot {out} exists already; name a new file or remove that one first.")
