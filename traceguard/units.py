@@ -89,7 +89,8 @@ def format_time(ns: int | None) -> str | None:
 
 def format_ms(value: float) -> str:
     """Milliseconds for people: three significant digits and a unit that fits (µs, ms, s)."""
+    value = float(f"{value:.3g}")  # rounded first: 999.6 ms is a second, never 1e+03 ms
     size = abs(value)
     if size >= 1000:
-        return f"{value / 1000:.3g} s" if size < 100_000 else f"{value / 1000:,.0f} s"
-    return f"{value:.3g} ms" if size >= 1 else f"{value * 1000:.3g} µs"
+        return f"{value / 1000:.3g} s" if size < 1_000_000 else f"{value / 1000:,.0f} s"
+    return f"{value:.3g} ms" if size >= 1 or size == 0 else f"{value * 1000:.3g} µs"

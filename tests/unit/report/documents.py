@@ -1,0 +1,238 @@
+"""One realistic document of every kind, written by hand: a shop where `new-pricing` made `pricing` slower and `payment` fail.
+
+Builders take keyword overrides, so that a test states only what it is about.
+"""
+
+import math
+from typing import Any
+
+import networkx as nx
+from traceguard import model
+
+VERSION = "0.1.0"
+START, END = "2026-11-23T12:00:00Z", "2026-11-23T13:00:00Z"
+
+
+def window(**changes: Any) -> model.Window:
+    """An hour of shop traffic."""
+    return model.Window(**{"start": START, "end": END, "traces": 12_480, "spans": 161_024} | changes)
+
+
+def flag(key: str = "new-pricing", level: str = "on", reference: str = "off") -> model.Factor:
+    """A flag at a level."""
+    return model.Factor(kind="flag", key=key, service=None, level=level, reference=reference)
+
+
+def version(service: str = "payment", level: str = "1.8.0", reference: str = "1.7.2") -> model.Factor:
+    """A service's version."""
+    return model.Factor(kind="version", key="service.version", service=service, level=level, reference=reference)
+
+
+def period() -> model.Factor:
+    """The candidate period against the baseline."""
+    return model.Factor(kind="period", key="period", service=None, level="candidate", reference="baseline")
+
+
+def histogram(reference_ms: float = 90.0, observed_ms: float = 175.0, bins: int = 48) -> model.Histogram:
+    """Two log-normal latency distributions over log-spaced bins from 10 ms to 2 s."""
+    edges = [10.0 * 200 ** (i / bins) for i in range(bins + 1)]
+
+    def shares(median: float) -> list[float]:
+        cdf = [0.5 * (1 + math.erf(math.log(edge / median) / (0.35 * math.sqrt(2)))) for edge in edges]
+        return [round(b - a, 6) for a, b in zip(cdf, cdf[1:], strict=False)]
+
+    return model.Histogram(edges_ms=edges, reference=shares(reference_ms), observed=shares(observed_ms))
+
+
+def entry(service: str = "frontend", operation: str = "POST /checkout", environment: str | None = None) -> model.Entry:
+    """An entry point."""
+    return model.Entry(service=service, operation=operation, environment=environment)
+
+
+def regression(**changes: Any) -> model.Regression:
+    """Checkout's mean latency under new-pricing."""
+    values: dict[str, Any] = {
+        "entry": entry(), "metric": "latency_mean", "factors": [flag()], "reference": 96.4, "observed": 188.7,
+        "delta": 92.3, "low": 85.1, "high": 99.6, "p_adjusted": 1.2e-9, "q_value": 4e-10,
+    }  # fmt: skip
+    return model.Regression(**values | changes)
+
+
+def parts() -> list[model.Part]:
+    """Where checkout's extra milliseconds lie; they add up to its mean delta."""
+    rows = [
+        ("pricing", "ComputeQuote", "self", 84.2), ("pricing", "ComputeQuote", "inbound", 4.9),
+        ("postgres", "SELECT prices", "self", 3.8), ("frontend", "POST /checkout", "self", 0.6),
+        ("cart", "GetCart", "self", -1.2),
+    ]  # fmt: skip
+    return [model.Part(service=s, operation=o, locus=locus, delta_ms=d) for s, o, locus, d in rows]
+
+
+def cause(**changes: Any) -> model.Cause:
+    """The planted cause: ComputeQuote's own time under new-pricing."""
+    values: dict[str, Any] = {
+        "rank": 1, "factors": [flag()], "service": "pricing", "operation": "ComputeQuote", "locus": "self",
+        "metric": "latency", "effect": model.Effect(estimate=84.2, low=78.0, high=90.4, unit="ms"),
+        "share": 0.91, "q_value": 4e-10, "requests": model.Requests(affected=1_512, fraction=0.121),
+        "inseparable_from": [],
+        "exemplars": model.Exemplars(
+            affected=["5b8efff798038103d269b633813fc60c", "0af7651916cd43dd8448eb211c80319c"],
+            reference=["4bf92f3577b34da6a3ce929d0e0e4736"],
+        ),
+        "entries": [
+            model.CauseEntry(
+                entry=entry(),
+                effect=model.Effect(estimate=91.0, low=84.0, high=98.0, unit="ms"),
+                requests=model.Requests(affected=1_104, fraction=0.124),
+            ),
+            model.CauseEntry(
+                entry=entry(operation="GET /cart"),
+                effect=model.Effect(estimate=65.8, low=57.9, high=73.7, unit="ms"),
+                requests=model.Requests(affected=408, fraction=0.113),
+            ),
+        ],
+        "summary": "With new-pricing on, ComputeQuote in pricing spends 84.2 ms more of its own time on each request.",
+    }  # fmt: skip
+    return model.Cause(**values | changes)
+
+
+def error_cause(**changes: Any) -> model.Cause:
+    """Payment's new version fails a share of charges."""
+    values: dict[str, Any] = {
+        "rank": 2, "factors": [version()], "service": "payment", "operation": "Charge", "metric": "error",
+        "effect": model.Effect(estimate=0.034, low=0.021, high=0.047, unit="fraction"), "share": 0.88,
+        "q_value": 0.0008, "requests": model.Requests(affected=3_020, fraction=0.242),
+        "inseparable_from": [[flag("fast-retry", "true", "false")]],
+        "entries": [
+            model.CauseEntry(
+                entry=entry(),
+                effect=model.Effect(estimate=0.034, low=0.021, high=0.047, unit="fraction"),
+                requests=model.Requests(affected=3_020, fraction=0.339),
+            )
+        ],
+        "summary": "Charge in payment 1.8.0 fails 3.4 requests in a hundred more than 1.7.2 did.",
+    }  # fmt: skip
+    return cause(**values | changes)
+
+
+def improvement(**changes: Any) -> model.Cause:
+    """A cache that made the catalogue faster."""
+    values: dict[str, Any] = {
+        "rank": 1, "factors": [flag("catalog-cache")], "service": "catalog", "operation": "ListProducts",
+        "effect": model.Effect(estimate=-12.4, low=-14.9, high=-9.9, unit="ms"), "share": 0.97, "q_value": 0.0001,
+        "requests": model.Requests(affected=2_201, fraction=0.176), "entries": [],
+        "summary": "With catalog-cache on, ListProducts in catalog spends 12.4 ms less on each request.",
+    }  # fmt: skip
+    return cause(**values | changes)
+
+
+def report(**changes: Any) -> model.Report:
+    """The report on the planted regression."""
+    values: dict[str, Any] = {
+        "traceguard_version": VERSION, "window": window(), "baseline": None, "candidate": None,
+        "verdict": "regression",
+        "regressions": [
+            regression(distribution=histogram(), parts=parts()),
+            regression(metric="latency_p95", reference=168.0, observed=291.0, delta=123.0, low=104.0, high=142.0),
+            regression(
+                entry=entry(operation="GET /cart"), reference=41.2, observed=107.9, delta=66.7, low=58.2, high=75.2,
+                distribution=histogram(40, 105), parts=parts()[:2],
+            ),
+            regression(
+                factors=[version()], metric="error_rate", reference=0.006, observed=0.0445, delta=0.0385, low=0.024,
+                high=0.053, p_adjusted=0.0011, q_value=0.0008,
+            ),
+        ],
+        "causes": [cause(), error_cause()], "improvements": [improvement()],
+        "warnings": [
+            model.Warning(code="incomplete_requests", message="2.1% of requests miss spans; their parts are left out."),
+            model.Warning(code="collinear_factors", message="payment 1.8.0 and fast-retry=true ran together."),
+        ],
+    }  # fmt: skip
+    return model.Report(**values | changes)
+
+
+def quiet_report(verdict: str = "no_regression", **changes: Any) -> model.Report:
+    """A report that found nothing worse."""
+    values: dict[str, Any] = {"verdict": verdict, "regressions": [], "causes": [], "improvements": [], "warnings": []}
+    return report(**values | changes)
+
+
+def period_report() -> model.Report:
+    """Two periods compared, with evidence too weak for a verdict."""
+    return quiet_report(
+        "inconclusive",
+        baseline=model.PeriodBounds(start="2026-11-23T12:00:00Z", end="2026-11-23T12:30:00Z"),
+        candidate=model.PeriodBounds(start="2026-11-23T12:30:00Z", end="2026-11-23T13:00:00Z"),
+        causes=[cause(factors=[period()], q_value=0.21, share=0.6)],
+        warnings=[model.Warning(code="weak_evidence", message="About 4,000 more requests would settle checkout.")],
+    )
+
+
+def radius(**changes: Any) -> model.BlastRadius:
+    """Who is reached when pricing goes wrong."""
+    values: dict[str, Any] = {
+        "target": model.Target(service="pricing", operation=None, flag=None), "window": window(),
+        "reach": model.Reach(requests_fraction=0.71, traces=8_860, units=2_904, services=4),
+        "entries": [
+            model.ReachedEntry(
+                service="frontend", operation="POST /checkout", requests=4_100, fraction=1.0, calls_per_request=2.4,
+                critical_fraction=0.62,
+            ),
+            model.ReachedEntry(
+                service="frontend", operation="GET /cart", requests=5_120, fraction=0.93, calls_per_request=0.97,
+                critical_fraction=0.31,
+            ),
+        ],
+        "upstream": [
+            model.Neighbour(service="checkout", depth=1, fraction=1.0, kind="sync"),
+            model.Neighbour(service="frontend", depth=2, fraction=0.71, kind="sync"),
+        ],
+        "downstream": [
+            model.Neighbour(service="postgres", depth=1, fraction=1.0, kind="sync"),
+            model.Neighbour(service="audit", depth=1, fraction=0.4, kind="async"),
+        ],
+        "warnings": [],
+    }  # fmt: skip
+    return model.BlastRadius(**values | changes)
+
+
+def what_if(**changes: Any) -> model.WhatIf:
+    """Fifty milliseconds more in pricing for a twentieth of the requests."""
+    values: dict[str, Any] = {
+        "scenario": model.Scenario(service="pricing", operation=None, delay_ms=50.0, error_rate=0.01, exposure=0.05),
+        "entries": [
+            model.ForecastEntry(
+                service="frontend", operation="POST /checkout", requests=4_100,
+                before=model.Outlook(mean=96.4, p50=90.1, p95=168.0, p99=240.2, error_rate=0.006),
+                after=model.Outlook(mean=102.4, p50=91.8, p95=214.0, p99=310.9, error_rate=0.0071),
+            )
+        ],
+        "warnings": [model.Warning(code="assumed_propagation", message="No failure of pricing was ever recorded.")],
+    }  # fmt: skip
+    return model.WhatIf(**values | changes)
+
+
+def graph() -> nx.DiGraph:
+    """The shop's services, a cache, a database and a queue; one pair talks both ways."""
+    shop = nx.DiGraph()
+    for name, spans, errors, kind in [
+        ("frontend", 38_000, 210, "service"), ("checkout", 26_000, 190, "service"), ("cart", 21_000, 12, "service"),
+        ("pricing", 19_400, 4, "service"), ("catalog", 17_000, 0, "service"), ("payment", 9_900, 160, "service"),
+        ("shipping", 6_100, 3, "service"), ("email", 4_100, 0, "service"), ("postgres", 0, 0, "database"),
+        ("redis", 0, 0, "cache"), ("orders", 0, 0, "queue"),
+    ]:  # fmt: skip
+        shop.add_node(
+            name, spans=spans, errors=errors, p50_ms=4.2, p95_ms=18.5, inferred=kind != "service", type=kind
+        )
+    for source, target, calls, errors, kind in [
+        ("frontend", "checkout", 8_900, 180, "sync"), ("frontend", "cart", 9_400, 10, "sync"),
+        ("frontend", "catalog", 12_100, 0, "sync"), ("checkout", "pricing", 8_700, 4, "sync"),
+        ("cart", "pricing", 9_100, 0, "sync"), ("checkout", "payment", 8_400, 160, "sync"),
+        ("checkout", "orders", 8_200, 0, "async"), ("orders", "shipping", 6_100, 3, "async"),
+        ("orders", "email", 4_100, 0, "async"), ("pricing", "postgres", 17_000, 0, "sync"),
+        ("catalog", "redis", 15_000, 0, "sync"), ("shipping", "frontend", 120, 0, "sync"),
+    ]:  # fmt: skip
+        numbers = {"calls": calls, "errors": errors, "p50_ms": 3.1, "p95_ms": 14.0}
+        shop.add_edge(source, target, kind=kind, kinds={kind: numbers}, **numbers)
+    return shop

@@ -1,0 +1,76 @@
+"""The one door to all formats: `render(result, format)`. Tables of formats here, one renderer a module beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from traceguard.errors import UsageError
+from traceguard.report.results import Analysis, Forecast, Radius
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FORMATS: dict[str, tuple[str, ...]] = {
+    "report": ("text", "json", "md", "html", "junit"),
+    "graph": ("text", "json", "mermaid", "dot", "html"),
+    "blast-radius": ("text", "json", "md", "html"),
+    "what-if": ("text", "json", "md", "html"),
+    "query": ("text", "json", "csv"),
+}
+"""Formats by kind of result; `parquet` of a query is bytes and belongs to whoever has the file to write."""
+
+CONTENT_TYPES: dict[str, str] = {
+    "text": "text/plain; charset=utf-8", "json": "application/json", "md": "text/markdown; charset=utf-8",
+    "html": "text/html; charset=utf-8", "junit": "application/xml", "mermaid": "text/plain; charset=utf-8",
+    "dot": "text/vnd.graphviz; charset=utf-8", "csv": "text/csv; charset=utf-8",
+}  # fmt: skip
+"""What an HTTP answer in a format is called."""
+
+
+def kind_of(result: object) -> str:
+    """The kind of a result, a key of `FORMATS`: by its type, a networkx graph or a frame (Arrow table, polars) otherwise."""
+    if isinstance(result, Analysis):
+        return "report"
+    if isinstance(result, Radius):
+        return "blast-radius"
+    if isinstance(result, Forecast):
+        return "what-if"
+    if hasattr(result, "nodes") and hasattr(result, "edges"):
+        return "graph"
+    if hasattr(result, "columns") and hasattr(result, "schema"):
+        return "query"
+    message = f"traceguard cannot render a {type(result).__name__}; pass what report, graph, blast_radius, what_if or query returned."
+    raise TypeError(message)
+
+
+def render(result: Any, format: str, *, width: int = 80, color: bool = False) -> str:  # noqa: A002, ANN401  (the interface's word; any result)
+    """A result as text that ends in a newline. `width` and `color` are those of the terminal and matter to `text` only.
+
+    Raises UsageError for a format that this kind of result has not.
+    """
+    kind = kind_of(result)
+    if format not in FORMATS[kind]:
+        message = f"{kind} has no format {format!r}; choose one of {', '.join(FORMATS[kind])}."
+        raise UsageError(message)
+    if format == "text":
+        from traceguard.report import text
+
+        return text.render(kind, result, width=width, color=color)
+    if format == "html":
+        from traceguard.report import pages
+
+        return pages.render(kind, result)
+    return _plain_renderer(kind, format)(result)
+
+
+def _plain_renderer(kind: str, form: str) -> Callable[[Any], str]:
+    from traceguard.report import diagrams, documents, frames, junit, markdown
+
+    by_kind: dict[str, dict[str, Callable[[Any], str]]] = {
+        "report": {"md": markdown.analysis, "junit": junit.render},
+        "blast-radius": {"md": markdown.radius},
+        "what-if": {"md": markdown.forecast},
+        "graph": {"json": documents.graph_json, "mermaid": diagrams.mermaid, "dot": diagrams.dot},
+        "query": {"json": frames.as_json, "csv": frames.as_csv},
+    }
+    return by_kind[kind].get(form) or (lambda result: documents.as_json(result.document))

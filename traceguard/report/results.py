@@ -1,0 +1,140 @@
+"""What the Python functions return: frozen wrappers around the documents that know how to show themselves.
+
+The document is the truth; a wrapper adds shortcuts, a frame and a notebook view, and what a renderer may need beside the document.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from traceguard.settings import Settings
+
+if TYPE_CHECKING:
+    import networkx as nx
+    import polars as pl
+
+    from traceguard.model import BlastRadius, Cause, Regression, Report, Verdict, Warning, WhatIf
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What `report` found. `graph` adds the service map; `settings` adds trace links, owners and runbooks to pages."""
+
+    document: Report
+    graph: nx.DiGraph[Any] | None = None
+    settings: Settings = field(default_factory=Settings)
+
+    @property
+    def verdict(self) -> Verdict:
+        """`regression`, `no_regression`, `inconclusive` or `no_data`."""
+        return self.document.verdict
+
+    @property
+    def causes(self) -> list[Cause]:
+        """What explains the regressions, best explanation first."""
+        return self.document.causes
+
+    @property
+    def regressions(self) -> list[Regression]:
+        """What got worse, by entry point, metric and factors."""
+        return self.document.regressions
+
+    @property
+    def improvements(self) -> list[Cause]:
+        """What explains things that got better, in the shape of causes."""
+        return self.document.improvements
+
+    @property
+    def warnings(self) -> list[Warning]:
+        """What the data cannot answer, and what to keep in mind."""
+        return self.document.warnings
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document of `report --format json` as dictionaries and lists; a number that is not finite becomes None."""
+        from traceguard.report.documents import plain
+
+        return plain(self.document)
+
+    def to_json(self) -> str:
+        """The document of `report --format json`."""
+        from traceguard.report.documents import as_json
+
+        return as_json(self.document)
+
+    def to_polars(self) -> pl.DataFrame:
+        """The causes as a frame, one row a cause, in the order of their rank."""
+        from traceguard.report.frames import causes_frame
+
+        return causes_frame(self.document.causes)
+
+    def __repr__(self) -> str:
+        """One line: the verdict and how much was found."""
+        found = f"{len(self.regressions)} regressions, {len(self.causes)} causes, {len(self.warnings)} warnings"
+        return f"<Analysis {self.verdict}: {found}; {self.document.window.traces:,} requests>"
+
+    def _repr_html_(self) -> str:
+        from traceguard.report.notebook import show_analysis
+
+        return show_analysis(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Radius:
+    """What `blast_radius` found."""
+
+    document: BlastRadius
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document of `blast-radius --format json` as dictionaries and lists."""
+        from traceguard.report.documents import plain
+
+        return plain(self.document)
+
+    def to_json(self) -> str:
+        """The document of `blast-radius --format json`."""
+        from traceguard.report.documents import as_json
+
+        return as_json(self.document)
+
+    def __repr__(self) -> str:
+        """One line: the target and the share of requests it reaches."""
+        from traceguard.report.wording import target_name
+
+        reach = self.document.reach
+        return f"<Radius {target_name(self.document.target)}: {reach.requests_fraction:.1%} of requests, {reach.services} services>"
+
+    def _repr_html_(self) -> str:
+        from traceguard.report.notebook import show_radius
+
+        return show_radius(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What `what_if` predicts."""
+
+    document: WhatIf
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document of `what-if --format json` as dictionaries and lists."""
+        from traceguard.report.documents import plain
+
+        return plain(self.document)
+
+    def to_json(self) -> str:
+        """The document of `what-if --format json`."""
+        from traceguard.report.documents import as_json
+
+        return as_json(self.document)
+
+    def __repr__(self) -> str:
+        """One line: what was supposed and how many entry points it moves."""
+        from traceguard.report.wording import scenario_name
+
+        return f"<Forecast {scenario_name(self.document.scenario)}: {len(self.document.entries)} entry points>"
+
+    def _repr_html_(self) -> str:
+        from traceguard.report.notebook import show_forecast
+
+        return show_forecast(self)

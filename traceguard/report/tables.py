@@ -1,0 +1,175 @@
+"""The rows of every result as plain text, built apart from any rendering: text, Markdown and HTML show the same tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from traceguard.report.edges import edges_of
+from traceguard.report.wording import (
+    METRICS,
+    clean,
+    count,
+    effect_interval,
+    effect_text,
+    entry_name,
+    factors_name,
+    interval,
+    metric_unit,
+    percent,
+    probability,
+    quantity,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import networkx as nx
+
+    from traceguard.model import BlastRadius, Cause, Neighbour, Regression, WhatIf
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of text under column names; `numbers` are the indices of columns that read right-aligned."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numbers: frozenset[int]
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 1) -> Table:
+    return Table(tuple(columns), tuple(tuple(row) for row in rows), frozenset(range(text_columns, len(columns))))
+
+
+def regressions(found: Sequence[Regression], confidence: str) -> Table:
+    """A row per entry point, factors and metric: what was expected, what was seen, the change and its interval."""
+    rows = [
+        (
+            entry_name(r.entry),
+            factors_name(r.factors),
+            METRICS[r.metric],
+            quantity(r.reference, metric_unit(r.metric)),
+            quantity(r.observed, metric_unit(r.metric)),
+            quantity(r.delta, metric_unit(r.metric), signed=True),
+            interval(r.low, r.high, metric_unit(r.metric)),
+            probability(r.p_adjusted),
+        )
+        for r in found
+    ]
+    columns = ("entry point", "under", "metric", "expected", "seen", "change", f"{confidence} interval", "adj. p")
+    return _table(columns, rows, text_columns=3)
+
+
+def causes(found: Sequence[Cause], confidence: str) -> Table:
+    """A row per cause: what, where, effect with interval, share, requests, q-value."""
+    rows = [
+        (
+            str(c.rank),
+            factors_name(c.factors),
+            clean(f"{c.service} {c.operation}"),
+            locus_name(c),
+            effect_text(c.effect),
+            effect_interval(c.effect),
+            percent(c.share),
+            f"{count(c.requests.affected)} ({percent(c.requests.fraction)})",
+            probability(c.q_value),
+        )
+        for c in found
+    ]
+    columns = ("#", "under", "where", "what", "effect", f"{confidence} interval", "share", "requests", "q")
+    return _table(columns, rows, text_columns=4)
+
+
+def locus_name(cause: Cause) -> str:
+    """What a cause's effect is, in two words for a column."""
+    if cause.metric == "latency":
+        return "self time" if cause.locus == "self" else "inbound time"
+    return "errors" if cause.metric == "error" else "calls"
+
+
+def cause_entries(cause: Cause, confidence: str) -> Table:
+    """A row per entry point that a cause reaches."""
+    rows = [
+        (
+            entry_name(each.entry),
+            effect_text(each.effect),
+            effect_interval(each.effect),
+            f"{count(each.requests.affected)} ({percent(each.requests.fraction)})",
+        )
+        for each in cause.entries
+    ]
+    return _table(("entry point", "effect", f"{confidence} interval", "requests"), rows)
+
+
+def reached_entries(document: BlastRadius) -> Table:
+    """A row per entry point that reaches the target."""
+    rows = [
+        (
+            clean(f"{e.operation} of {e.service}" + (f" in {e.environment}" if e.environment else "")),
+            count(e.requests),
+            percent(e.fraction),
+            f"{e.calls_per_request:.3g}",
+            percent(e.critical_fraction),
+        )
+        for e in document.entries
+    ]
+    return _table(("entry point", "requests", "reaching", "calls a request", "of its latency"), rows)
+
+
+def neighbours(found: Sequence[Neighbour]) -> Table:
+    """A row per service above or below the target."""
+    rows = [(clean(n.service), n.kind, str(n.depth), percent(n.fraction)) for n in found]
+    return _table(("service", "kind", "hops", "of requests"), rows, text_columns=2)
+
+
+def forecast_entries(document: WhatIf) -> Table:
+    """A row per entry point and statistic that the scenario predicts: before, after, change."""
+    rows: list[tuple[str, ...]] = []
+    for entry in document.entries:
+        name = clean(f"{entry.operation} of {entry.service}" + (f" in {entry.environment}" if entry.environment else ""))
+        for label, field in (("mean", "mean"), ("p50", "p50"), ("p95", "p95"), ("p99", "p99"), ("errors", "error_rate")):
+            unit = "fraction" if field == "error_rate" else "ms"
+            before, after = getattr(entry.before, field), getattr(entry.after, field)
+            row = (label, quantity(before, unit), quantity(after, unit), quantity(after - before, unit, signed=True))
+            rows.append((name if label == "mean" else "", count(entry.requests) if label == "mean" else "", *row))
+    columns = ("entry point", "requests", "", "before", "after", "change")
+    return Table(columns, tuple(rows), frozenset({1, 3, 4, 5}))
+
+
+def graph_nodes(graph: nx.DiGraph[Any]) -> Table:
+    """A row per service, database, cache, queue or external system, busiest first."""
+    ordered = sorted(graph.nodes(data=True), key=lambda item: (-item[1].get("spans", 0), str(item[0])))
+    rows = [
+        (
+            clean(str(name)),
+            str(a.get("type", "service")),
+            count(a.get("spans", 0)),
+            count(a.get("errors", 0)),
+            _ms(a.get("p50_ms")),
+            _ms(a.get("p95_ms")),
+        )
+        for name, a in ordered
+    ]
+    return _table(("service", "type", "spans", "errors", "p50", "p95"), rows, text_columns=2)
+
+
+def graph_edges(graph: nx.DiGraph[Any]) -> Table:
+    """A row per edge and kind, busiest first."""
+    rows = [
+        (
+            clean(str(e["source"])),
+            clean(str(e["target"])),
+            str(e["kind"]),
+            count(e.get("calls", 0)),
+            count(e.get("errors", 0)),
+            _ms(e.get("p50_ms")),
+            _ms(e.get("p95_ms")),
+        )
+        for e in sorted(edges_of(graph), key=lambda e: (-e.get("calls", 0), str(e["source"]), str(e["target"])))
+    ]
+    return _table(("caller", "callee", "kind", "calls", "errors", "p50", "p95"), rows, text_columns=3)
+
+
+def _ms(value: float | None) -> str:
+    return "" if value is None else quantity(value, "ms")

@@ -1,0 +1,218 @@
+"""Results for a terminal: the verdict first, then what got worse, why, what got better, and what to keep in mind.
+
+Names from spans go in as `rich.text.Text`, never as markup, so `[red]` in an operation stays what it is.
+"""
+
+from __future__ import annotations
+
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from traceguard.report import tables
+from traceguard.report.wording import (
+    METRICS,
+    VERDICTS,
+    clean,
+    confidence,
+    count,
+    effect_interval,
+    effect_text,
+    entry_name,
+    factors_name,
+    graph_size,
+    headline,
+    interval,
+    metric_unit,
+    percent,
+    place,
+    probability,
+    quantity,
+    reference_name,
+    scenario_name,
+    target_name,
+    what,
+    window_text,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import networkx as nx
+
+    from traceguard.model import Cause, Regression, Report, Warning
+    from traceguard.report.results import Analysis, Forecast, Radius
+
+_COLORS = {"regression": "bold red", "no_regression": "bold green", "inconclusive": "bold yellow", "no_data": "bold"}
+_NARROWEST = 40
+_SHOWN_CAUSES = 10
+
+
+def render(kind: str, result: Any, *, width: int, color: bool) -> str:  # noqa: ANN401  (dispatches on kind)
+    """A result of a kind of `FORMATS` as text of at most `width` columns; escape sequences only with `color`."""
+    build = {"report": _analysis, "graph": _graph, "blast-radius": _radius, "what-if": _forecast, "query": _frame}[kind]
+    console = Console(
+        file=StringIO(), width=max(width, _NARROWEST), force_terminal=color, color_system="standard" if color else None,
+        highlight=False, markup=False, emoji=False, legacy_windows=False,
+    )  # fmt: skip
+    with console.capture() as capture:
+        console.print(build(result))
+    return "".join(f"{line.rstrip()}\n" for line in capture.get().rstrip().split("\n"))
+
+
+def _analysis(analysis: Analysis) -> Group:
+    report = analysis.document
+    level = confidence(report.alpha)
+    parts: list[RenderableType] = [
+        Text.assemble((VERDICTS[report.verdict].upper(), _COLORS[report.verdict]), "  ", headline(report)),
+        Text(window_text(report.window), "dim"),
+    ]
+    if report.baseline and report.candidate:
+        periods = [f"{p.start} to {p.end}" for p in (report.baseline, report.candidate)]
+        parts.append(Text(f"baseline {periods[0]}\ncandidate {periods[1]}", "dim"))
+    if report.regressions:
+        parts += [_heading("What got worse"), _regressions(report.regressions, level)]
+    why = "Why" if report.verdict == "regression" else "What would explain it best, on evidence too weak to judge"
+    parts += _causes(why, report.causes, level)
+    parts += _causes("What got better", report.improvements, level)
+    return Group(*parts, *_warnings(report.warnings), *_next_step(report))
+
+
+def _heading(title: str) -> Text:
+    return Text(f"\n{title}", "bold")
+
+
+def _indent(content: RenderableType, left: int = 2) -> Padding:
+    return Padding(content, (0, 0, 0, left))
+
+
+def _regressions(found: Sequence[Regression], level: str) -> Group:
+    """One small table per entry point and factors: their names would not fit beside the numbers."""
+    groups: dict[tuple[str, str, str], list[Regression]] = {}
+    for r in found:
+        groups.setdefault((entry_name(r.entry), factors_name(r.factors), reference_name(r.factors)), []).append(r)
+    blocks: list[RenderableType] = []
+    for (entry, under, reference), members in groups.items():
+        blocks.append(_indent(Text.assemble((entry, "bold"), " under ", (under, "cyan"), f", against {reference}")))
+        rows = [
+            (
+                METRICS[r.metric],
+                quantity(r.reference, metric_unit(r.metric)),
+                quantity(r.observed, metric_unit(r.metric)),
+                quantity(r.delta, metric_unit(r.metric), signed=True),
+                interval(r.low, r.high, metric_unit(r.metric)),
+                probability(r.p_adjusted),
+            )
+            for r in members
+        ]
+        columns = ("metric", "expected", "seen", "change", f"{level} interval", "adj. p")
+        blocks += [_grid(tables.Table(columns, tuple(rows), frozenset(range(1, 6)))), Text("")]
+    return Group(*blocks[:-1])
+
+
+def _causes(title: str, causes: Sequence[Cause], level: str) -> list[RenderableType]:
+    if not causes:
+        return []
+    blocks = [part for cause in causes[:_SHOWN_CAUSES] for part in (_cause(cause, level), Text(""))][:-1]
+    left_out = len(causes) - _SHOWN_CAUSES
+    note = [Text(f"\n  {count(left_out)} more; --format json or html lists them all.", "dim")] if left_out > 0 else []
+    return [_heading(title), *blocks, *note]
+
+
+def _cause(cause: Cause, level: str) -> Group:
+    title = Text.assemble(
+        (f"{cause.rank}. ", "bold"), (place(cause), "bold"), f", {what(cause)}, under ",
+        (factors_name(cause.factors), "cyan"),
+    )  # fmt: skip
+    share = f"{percent(cause.share)} of the change" if cause.share == cause.share else "share unknown"  # noqa: PLR0124  (NaN)
+    whom = f"{count(cause.requests.affected)} requests ({percent(cause.requests.fraction)})"
+    numbers = Text.assemble(
+        (effect_text(cause.effect), "bold"), f" a request ({level}: {effect_interval(cause.effect)})\n",
+        f"{share}, {whom}, q {probability(cause.q_value)}",
+    )  # fmt: skip
+    lines: list[RenderableType] = [_indent(title), _indent(numbers, 5), _indent(Text(clean(cause.summary)), 5)]
+    if cause.inseparable_from:
+        others = "; ".join(factors_name(factors) for factors in cause.inseparable_from)
+        lines.append(_indent(Text(f"The data cannot tell this apart from {others}.", "yellow"), 5))
+    if len(cause.entries) > 1:
+        lines.append(_indent(_grid(tables.cause_entries(cause, level)), 3))
+    sides = (("with it", cause.exemplars.affected), ("without", cause.exemplars.reference))
+    lines += [_indent(Text(f"typical trace {side}: {clean(ids[0])}", "dim"), 5) for side, ids in sides if ids]
+    return Group(*lines)
+
+
+def _warnings(warnings: Sequence[Warning]) -> list[RenderableType]:
+    if not warnings:
+        return []
+    table = RichTable.grid(padding=(0, 2, 0, 0))
+    for warning in warnings:
+        table.add_row(Text("!", "yellow"), Text.assemble(clean(warning.message), (f" ({clean(warning.code)})", "dim")))
+    return [_heading("Keep in mind"), _indent(table)]
+
+
+def _next_step(report: Report) -> list[RenderableType]:
+    if report.verdict != "no_data":
+        return []
+    return [Text("\nCheck the period and that services send their root spans: `traceguard query entry_points` lists what is there.")]
+
+
+def _grid(table: tables.Table) -> Padding:
+    grid = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), header_style="dim")
+    for index, name in enumerate(table.columns):
+        grid.add_column(Text(name), justify="right" if index in table.numbers else "left", overflow="fold")
+    for row in table.rows:
+        grid.add_row(*(Text(cell) for cell in row))
+    return _indent(grid)
+
+
+def _graph(graph: nx.DiGraph[Any]) -> Group:
+    title = Text(graph_size(graph), "bold")
+    if not graph.number_of_nodes():
+        return Group(title)
+    return Group(
+        title, _heading("Services"), _grid(tables.graph_nodes(graph)), _heading("Calls"), _grid(tables.graph_edges(graph))
+    )
+
+
+def _radius(radius: Radius) -> Group:
+    document = radius.document
+    reach = document.reach
+    sentence = (
+        f" reaches {percent(reach.requests_fraction)} of requests: {count(reach.traces)} traces of "
+        f"{count(reach.units)} users or sessions, through {count(reach.services)} services."
+    )
+    parts: list[RenderableType] = [
+        Text.assemble((target_name(document.target), "bold"), sentence), Text(window_text(document.window), "dim"),
+    ]  # fmt: skip
+    if document.entries:
+        parts += [_heading("Entry points it can hurt"), _grid(tables.reached_entries(document))]
+    if document.upstream:
+        parts += [_heading("Who depends on it"), _grid(tables.neighbours(document.upstream))]
+    if document.downstream:
+        parts += [_heading("What it depends on"), _grid(tables.neighbours(document.downstream))]
+    return Group(*parts, *_warnings(document.warnings))
+
+
+def _forecast(forecast: Forecast) -> Group:
+    document = forecast.document
+    parts: list[RenderableType] = [Text.assemble("What if: ", (scenario_name(document.scenario), "bold"))]
+    if document.entries:
+        parts += [Text(""), _grid(tables.forecast_entries(document))]
+    else:
+        parts.append(Text("No recorded request would notice."))
+    return Group(*parts, *_warnings(document.warnings))
+
+
+def _frame(frame: Any) -> Group:  # noqa: ANN401  (an Arrow table or a polars frame)
+    from traceguard.report.frames import as_table
+
+    table, left_out = as_table(frame)
+    if not table.rows:
+        return Group(Text(f"No rows ({', '.join(table.columns)})."))
+    note = [Text(f"\n{count(left_out)} more rows; --format csv or json shows all.", "dim")] if left_out else []
+    return Group(_grid(table), *note)

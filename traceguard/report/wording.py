@@ -1,0 +1,252 @@
+"""The words and numbers of reports: one place decides how a quantity, a factor or a verdict reads, whatever the format.
+
+Text that came in with spans passes through `clean` before it is shown: control and direction characters would let a span's name
+move a terminal's cursor or reorder a line. Each format escapes for itself after that.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from typing import TYPE_CHECKING, Any
+
+from traceguard.units import format_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import networkx as nx
+
+    from traceguard.model import Cause, Effect, Entry, Factor, Regression, Report, Scenario, Target, Window
+
+METRICS = {
+    "latency_mean": "mean latency",
+    "latency_p50": "median latency",
+    "latency_p95": "p95 latency",
+    "latency_p99": "p99 latency",
+    "error_rate": "error rate",
+}
+LOCI = {"self": "its own time", "inbound": "the way to it"}
+VERDICTS = {
+    "regression": "Regression",
+    "no_regression": "No regression",
+    "inconclusive": "Inconclusive",
+    "no_data": "No data",
+}
+MINUS = "\N{MINUS SIGN}"
+_HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def clean(text: str) -> str:
+    """Text without characters that act instead of showing: each becomes the replacement character."""
+    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in _HIDDEN else c for c in text)
+
+
+def shorten(text: str, width: int) -> str:
+    """At most `width` characters, the middle left out: names of services and operations differ at both ends."""
+    if len(text) <= width:
+        return text
+    head = width // 2
+    return f"{text[:head]}\N{HORIZONTAL ELLIPSIS}{text[len(text) - (width - 1 - head):]}"
+
+
+def count(value: float) -> str:
+    """A number of things, with thousands separated."""
+    return f"{value:,.0f}"
+
+
+def percent(fraction: float) -> str:
+    """A share as a percentage with a sensible number of digits."""
+    if not math.isfinite(fraction):
+        return "unknown"
+    value = fraction * 100
+    digits = 0 if abs(value) >= 99.95 or value == 0 else 1 if abs(value) >= 1 else 2  # noqa: PLR2004  (reading habits)
+    text = f"{value:.{digits}f}"
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text}%".replace("-", MINUS)
+
+
+def quantity(value: float, unit: str, *, signed: bool = False) -> str:
+    """A latency, rate or number of calls with its unit; `signed` shows a plus before what grew."""
+    if not math.isfinite(value):
+        return "unknown"
+    size = abs(value)
+    if unit == "ms":
+        text = format_ms(size)
+    elif unit == "fraction":
+        text = percent(size).removesuffix("%") + (" pp" if signed else "%")
+    else:
+        text = f"{size:.3g}{' calls' if size != 1 else ' call'}"
+    sign = MINUS if value < 0 else "+" if signed and value > 0 else ""
+    return sign + text
+
+
+def interval(low: float, high: float, unit: str) -> str:
+    """An interval as `78.0 ms to 90.4 ms`, with signs."""
+    return f"{quantity(low, unit, signed=True)} to {quantity(high, unit, signed=True)}"
+
+
+def probability(value: float) -> str:
+    """A p- or q-value; below one in ten thousand the exact size says nothing more."""
+    if not math.isfinite(value):
+        return "unknown"
+    return "<0.0001" if value < 0.0001 else f"{value:.4f}".rstrip("0").rstrip(".") if value < 0.01 else f"{value:.2g}"  # noqa: PLR2004
+
+
+def confidence(alpha: float) -> str:
+    """The level of the intervals, such as `95%`."""
+    return percent(1 - alpha)
+
+
+def factor_name(factor: Factor) -> str:
+    """A factor and its level, short: `new-pricing=on`, `payment 1.8.0`, `candidate period`, `region=eu`."""
+    if factor.kind == "version":
+        return clean(f"{factor.service} {factor.level}" if factor.service else f"version {factor.level}")
+    if factor.kind == "period":
+        return clean(f"{factor.level} period")
+    return clean(f"{factor.key}={factor.level}")
+
+
+def factors_name(factors: Sequence[Factor]) -> str:
+    """Several factors together: all of them are needed."""
+    return " and ".join(factor_name(factor) for factor in factors)
+
+
+def reference_name(factors: Sequence[Factor]) -> str:
+    """What the factors are compared with: `off`, `1.7.2`, `the baseline period`."""
+    return " and ".join(f"{clean(f.reference)} period" if f.kind == "period" else clean(f.reference) for f in factors)
+
+
+def entry_name(entry: Entry) -> str:
+    """An entry point: `POST /checkout of frontend`, with its environment where the store holds several."""
+    name = f"{entry.operation} of {entry.service}"
+    return clean(f"{name} in {entry.environment}" if entry.environment else name)
+
+
+def metric_unit(metric: str) -> str:
+    """The unit of a regression's metric: `ms` or `fraction`."""
+    return "fraction" if metric == "error_rate" else "ms"
+
+
+def effect_text(effect: Effect) -> str:
+    """An effect's estimate, signed."""
+    return quantity(effect.estimate, effect.unit, signed=True)
+
+
+def effect_interval(effect: Effect) -> str:
+    """An effect's interval."""
+    return interval(effect.low, effect.high, effect.unit)
+
+
+def place(cause: Cause) -> str:
+    """Where a cause lies: `pricing ComputeQuote`."""
+    return clean(f"{cause.service} {cause.operation}")
+
+
+def what(cause: Cause) -> str:
+    """What a cause does there: time of its own, time on the way to it, failures, or calls."""
+    if cause.metric == "latency":
+        return LOCI[cause.locus]
+    return "failures that begin there" if cause.metric == "error" else "calls"
+
+
+def window_text(window: Window) -> str:
+    """How many requests and spans a result rests on, and when they began."""
+    size = f"{count(window.traces)} requests, {count(window.spans)} spans"
+    return f"{size}, {between(window.start, window.end)}" if window.start and window.end else size
+
+
+def between(start: str, end: str) -> str:
+    """Two RFC 3339 times in UTC, the day once: `2026-11-23 12:00:00 to 13:00:00 UTC`."""
+    (day, first), (other, last) = (_split_time(start), _split_time(end))
+    return f"{day} {first} to {last} UTC" if day == other else f"{day} {first} to {other} {last} UTC"
+
+
+def _split_time(text: str) -> tuple[str, str]:
+    day, _, time = text.removesuffix("Z").partition("T")
+    return day, time.partition(".")[0]
+
+
+def change(regression: Regression) -> str:
+    """A regression as the end of a sentence: `got 92.3 ms slower (mean 96.4 ms to 189 ms)`."""
+    unit = metric_unit(regression.metric)
+    sides = f"{quantity(regression.reference, unit)} to {quantity(regression.observed, unit)}"
+    if unit == "fraction":
+        return f"fails more often ({sides})"
+    statistic = METRICS[regression.metric].removesuffix(" latency")
+    return f"got {quantity(regression.delta, unit)} slower ({statistic} {sides})"
+
+
+def headline(report: Report) -> str:
+    """The verdict in one sentence."""
+    if report.verdict == "regression" and report.regressions:
+        lead = leading_regression(report)
+        others = len({(r.entry.service, r.entry.operation, r.entry.environment) for r in report.regressions}) - 1
+        more = f" {others} more entry {'point' if others == 1 else 'points'} got worse too." if others else ""
+        cause = _cause_of(report, lead)
+        blame = _blame(cause) if cause else "no single service explains it"
+        return f"{entry_name(lead.entry)} {change(lead)} under {factors_name(lead.factors)}; {blame}.{more}"
+    if report.verdict == "regression":
+        return "Something got worse, but no entry point's metric stands out."
+    if report.verdict == "no_regression":
+        return (
+            f"Nothing got slower or failed more in {count(report.window.traces)} requests, "
+            f"tested at alpha {report.alpha:g}."
+        )
+    if report.verdict == "inconclusive":
+        return f"{count(report.window.traces)} requests cannot settle whether anything got worse."
+    return "There is no usable request to judge."
+
+
+def leading_regression(report: Report) -> Regression:
+    """The regression a reader should hear of first: the one the first cause explains, the mean before quantiles."""
+    first = report.causes[0] if report.causes else None
+    entries = [each.entry for each in first.entries] if first else []
+
+    def order(item: tuple[int, Regression]) -> tuple[bool, bool, int, bool, int]:
+        index, regression = item
+        other_factors = first is not None and regression.factors != first.factors
+        other_metric = first is not None and (first.metric == "error") != (regression.metric == "error_rate")
+        where = entries.index(regression.entry) if regression.entry in entries else len(entries)
+        return other_factors, other_metric, where, regression.metric != "latency_mean", index
+
+    return min(enumerate(report.regressions), key=order)[1]
+
+
+def _cause_of(report: Report, regression: Regression) -> Cause | None:
+    wanted = "error" if regression.metric == "error_rate" else "latency"
+    return next((c for c in report.causes if c.factors == regression.factors and c.metric in {wanted, "calls"}), None)
+
+
+def _blame(cause: Cause) -> str:
+    share = f"explains {percent(cause.share)} of it" if math.isfinite(cause.share) else "explains part of it"
+    if cause.metric == "latency":
+        manner = "its own time" if cause.locus == "self" else "the way to it"
+        return f"{place(cause)} ({manner}) {share}"
+    return f"{place(cause)} ({what(cause)}) {share}"
+
+
+def graph_size(graph: nx.DiGraph[Any]) -> str:
+    """How many services a graph has, and how many databases, queues and other systems they call."""
+    inferred = sum(bool(a.get("inferred")) for _, a in graph.nodes(data=True))
+    others = f", {count(inferred)} databases, queues and other systems" if inferred else ""
+    return f"{count(graph.number_of_nodes() - inferred)} services{others}, {count(graph.number_of_edges())} dependencies"
+
+
+def target_name(target: Target) -> str:
+    """What a blast radius is about."""
+    if target.flag is not None:
+        return clean(f"flag {target.flag}")
+    name = target.service or ""
+    return clean(f"{name} {target.operation}" if target.operation else name)
+
+
+def scenario_name(scenario: Scenario) -> str:
+    """What a what-if supposes: `+50 ms and 1% errors in pricing for 5% of requests`."""
+    parts = []
+    if scenario.delay_ms or not scenario.error_rate:
+        parts.append(quantity(scenario.delay_ms, "ms", signed=True))
+    if scenario.error_rate:
+        parts.append(f"{percent(scenario.error_rate)} errors")
+    where = f"{scenario.service} {scenario.operation}" if scenario.operation else scenario.service
+    whom = "all requests" if scenario.exposure >= 1 else f"{percent(scenario.exposure)} of requests"
+    return clean(f"{' and '.join(parts)} in {where} for {whom}")
