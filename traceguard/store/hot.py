@@ -1,28 +1,50 @@
 """The live store: one DuckDB file that one process owns, appended to in whole transactions.
 
-What always holds: `append` returns after COMMIT, so what it took survives `kill -9`; it adds all of its batches or none. Spans carry no
-index and no key; duplicates that a client's retry made are dropped when reading. Everyone who reads takes an own cursor.
+What always holds: `append` returns after COMMIT, so what it took survives `kill -9`; it adds all of its batches or
+none. Spans carry no index and no key; duplicates that a client's retry made are dropped when reading. Everyone who
+reads takes an own cursor.
 """
 
+import contextlib
 import threading
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from traceguard.errors import StoreError
 from traceguard.store.snapshot import write_snapshot
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
     import duckdb
     import pyarrow as pa
 
-    from traceguard.otlp.columns import Decoded
-
-# DuckDB checkpoints when its log reaches this size. Its own default, 16 MB, is reached every few commits and halves a sustained insert.
+# DuckDB checkpoints when its log reaches this size. Its own default, 16 MB, is reached every few commits and halves a
+# sustained insert.
 CHECKPOINT_THRESHOLD = "256MB"
 
 TABLES = ("spans", "flag_records", "correlations", "logs")
+
+
+class Batch(Protocol):
+    """What `append` takes: an Arrow table per table of the store, columns found by name; `otlp`'s Decoded is one."""
+
+    @property
+    def spans(self) -> "pa.Table":
+        """Rows for `spans`."""
+
+    @property
+    def flag_records(self) -> "pa.Table":
+        """Rows for `flag_records`."""
+
+    @property
+    def correlations(self) -> "pa.Table":
+        """Rows for `correlations`."""
+
+    @property
+    def logs(self) -> "pa.Table":
+        """Rows for `logs`."""
 
 
 class Store:
@@ -38,10 +60,11 @@ class Store:
         self._writer = threading.Lock()
         self._connection = self._connected()
 
-    def append(self, batches: "Sequence[Decoded]") -> None:
+    def append(self, batches: "Sequence[Batch]") -> None:
         """Add all rows of all batches in one transaction; returns after COMMIT.
 
-        StoreError if the store is open to read, or if DuckDB could not write: then nothing of the batches is in the store.
+        StoreError if the store is open to read, or if DuckDB could not write: then nothing of the batches is in the
+        store.
         """
         import duckdb
 
@@ -56,7 +79,9 @@ class Store:
             except duckdb.Error as error:
                 _roll_back(cursor)
                 said = str(error).splitlines()[0]
-                raise StoreError(f"{self.path} could not be written ({said}); check the disk's space and try again.") from error
+                raise StoreError(
+                    f"{self.path} could not be written ({said}); check the disk's space and try again."
+                ) from error
             except BaseException:
                 _roll_back(cursor)
                 raise
@@ -89,7 +114,9 @@ class Store:
         """The store itself."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: "TracebackType | None"
+    ) -> None:
         """Close the store."""
         self.close()
 
@@ -105,7 +132,8 @@ def _insert(cursor: "duckdb.DuckDBPyConnection", table: str, parts: "list[pa.Tab
     filled = [part for part in parts if part.num_rows]
     if not filled:
         return
-    # Many small requests would reach DuckDB as many short vectors: one chunk makes 1,000 requests of 10 spans several times quicker.
+    # Many small requests would reach DuckDB as many short vectors: one chunk makes 1,000 requests of 10 spans several
+    # times quicker.
     rows = filled[0] if len(filled) == 1 else pa.concat_tables(filled).unify_dictionaries().combine_chunks()
     cursor.register("incoming", rows)
     try:
@@ -115,8 +143,6 @@ def _insert(cursor: "duckdb.DuckDBPyConnection", table: str, parts: "list[pa.Tab
 
 
 def _roll_back(cursor: "duckdb.DuckDBPyConnection") -> None:
-    import contextlib
-
     import duckdb
 
     # A failed COMMIT has already ended the transaction; a database that DuckDB gave up refuses even this.

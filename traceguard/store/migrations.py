@@ -1,8 +1,9 @@
 """The store's schema over time: numbered steps, each applied once, all of them in one transaction.
 
-A step names the files of `queries/ddl` that change tables; such a file never changes once released. Views and macros hold no data and
-are made anew by every migration, so a step that only changes those has no files. The version rises whenever a file of
-`queries/ddl` changes what an older program would find. A store newer than the program is refused, never touched.
+A step names the files of `queries/ddl` that change tables; such a file never changes once released. Views and macros
+hold no data and are made anew by every migration, so a step that only changes those has no files. The version rises
+whenever a file of `queries/ddl` changes what an older program would find. A store newer than the program is refused,
+never touched.
 """
 
 from collections.abc import Sequence
@@ -32,12 +33,16 @@ REMADE = ("002_macros.sql", "003_views.sql")
 
 def version_of(connection: "duckdb.DuckDBPyConnection") -> int | None:
     """The schema version of the open database: 0 if it holds nothing at all, None if what it holds is not a store."""
-    tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables() WHERE NOT temporary").fetchall()}
+    tables = {
+        name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables() WHERE NOT temporary").fetchall()
+    }
     if not tables:
         return 0
     if not {"schema_version", "spans"} <= tables:
         return None
-    columns = connection.execute("SELECT column_name FROM duckdb_columns() WHERE table_name = 'schema_version'").fetchall()
+    columns = connection.execute(
+        "SELECT column_name FROM duckdb_columns() WHERE table_name = 'schema_version'"
+    ).fetchall()
     if ("version",) not in columns or ("program",) not in columns:
         return None
     row = connection.execute("SELECT max(version) FROM schema_version").fetchone()
@@ -57,7 +62,9 @@ def migrate(connection: "duckdb.DuckDBPyConnection", name: str, steps: Sequence[
         for step in steps[version:]:
             for file in step.files:
                 connection.execute((folder() / "ddl" / file).read_text(encoding="utf-8"))
-            connection.execute("INSERT INTO schema_version (version, program) VALUES (?, ?)", [step.version, _program()])
+            connection.execute(
+                "INSERT INTO schema_version (version, program) VALUES (?, ?)", [step.version, _program()]
+            )
         for file in REMADE:
             connection.execute((folder() / "ddl" / file).read_text(encoding="utf-8"))
     except BaseException:
@@ -72,8 +79,8 @@ def check(connection: "duckdb.DuckDBPyConnection", name: str, steps: Sequence[St
     if version is None:
         raise StoreError(f"{name} is a DuckDB file but not a traceguard store; name another file with --db.")
     if version > steps[-1].version:
-        message = f"{name} has schema version {version}, newer than this program knows ({steps[-1].version}); upgrade traceguard."
-        raise StoreError(message)
+        known = steps[-1].version
+        raise StoreError(f"{name} has schema version {version}, newer than this program's {known}; upgrade traceguard.")
     return version
 
 

@@ -1,7 +1,7 @@
 """Opening a store: everything that can be wrong with a path becomes one sentence that says what to do.
 
-New files are created in the storage format of DuckDB 1.5, so that 1.5 and 2.0 both read them; DuckDB keeps the format of a file
-that exists. A store of an older schema version is migrated on the way, also when it is opened to read.
+New files are created in the storage format of DuckDB 1.5, so that 1.5 and 2.0 both read them; DuckDB keeps the format
+of a file that exists. A store of an older schema version is migrated on the way, also when it is opened to read.
 """
 
 import re
@@ -27,9 +27,9 @@ _PID = re.compile(r"\(PID (\d+)\)")
 def open_store(path: str | Path, *, mode: Mode = "read") -> Store:
     """Open the store at `path`; `write` creates and migrates it, `read` wants it to exist.
 
-    Readers share a file with other readers only: a writer owns it alone. `:memory:` with `write` is a store that vanishes when it
-    is closed. StoreError says why a store cannot be used: missing, a folder, held by another process, newer than the program, not a
-    store, damaged.
+    Readers share a file with other readers only: a writer owns it alone. `:memory:` with `write` is a store that
+    vanishes when it is closed. StoreError says why a store cannot be used: missing, a folder, held by another
+    process, newer than the program, not a store, damaged.
     """
     path = Path(path)
     if str(path) != _MEMORY:
@@ -44,9 +44,12 @@ def _look(path: Path, mode: Mode) -> None:
     if path.exists():
         return
     if mode == "read":
-        raise StoreError(f"There is no store at {path}; make one with `traceguard ingest PATH --db {path}` or name another with --db.")
-    if not path.absolute().parent.is_dir():
-        raise StoreError(f"The store {path} cannot be made because the folder {path.absolute().parent} does not exist; make it first.")
+        raise StoreError(
+            f"There is no store at {path}; make one with `traceguard ingest PATH --db {path}`, or name another with --db."
+        )
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise StoreError(f"The store {path} cannot be made because the folder {folder} does not exist; make it first.")
 
 
 def _open_to_write(path: Path) -> "duckdb.DuckDBPyConnection":
@@ -65,14 +68,16 @@ def _open_to_read(path: Path) -> "duckdb.DuckDBPyConnection":
     connection = _connect(path, read_only=True)
     try:
         version = check(connection, str(path))
-        if version == 0:
-            raise StoreError(f"{path} is an empty DuckDB file, not a store; fill it with `traceguard ingest PATH --db {path}`.")
     except BaseException:
         connection.close()
         raise
     if version == STEPS[-1].version:
         return connection
     connection.close()
+    if version == 0:
+        raise StoreError(
+            f"{path} is an empty DuckDB file, no store; fill it with `traceguard ingest PATH --db {path}`."
+        )
     _open_to_write(path).close()
     return _connect(path, read_only=True)
 
@@ -107,14 +112,14 @@ def _explain(path: Path, error: Exception) -> StoreError:
     if "lock" in said and (holder := _PID.search(said)):
         return StoreError(
             f"{path} is held by another process (PID {holder[1]}); if that is a traceguard server, name it with"
-            f" --db http://127.0.0.1:4318, else stop it, or read a snapshot.",
+            f" --db http://127.0.0.1:4318, else stop it, or read a snapshot."
         )
     if "different configuration" in said:
         return StoreError(f"{path} is open for reading in this process; close it before writing to it.")
     if "not a valid DuckDB database" in said:
         return StoreError(f"{path} is not a traceguard store but some other file; name a store with --db.")
     if "Trying to read a database file with version" in said or "newer version of DuckDB" in said:
-        return StoreError(f"{path} was written by a newer DuckDB than the installed one; upgrade the Python package duckdb.")
+        return StoreError(f"{path} was written by a newer DuckDB than the installed one; upgrade the package duckdb.")
     if "Permission denied" in said or "Read-only file system" in said:
         return StoreError(f"{path} cannot be opened: permission denied; check who owns it and its folder.")
     return StoreError(f"{path} cannot be opened; it may be damaged or cut short ({said}); restore it from a snapshot.")

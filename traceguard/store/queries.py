@@ -1,8 +1,9 @@
-"""The SQL that ships with traceguard, by name: one statement a file under `queries/read`, values bound and never interpolated.
+"""The SQL that ships with traceguard, by name: one statement a file under `queries/read`, values bound, never pasted.
 
-A file begins with comments. The first line describes a row; a line `-- $name: type[, optional][; what it does]` declares a parameter,
-its type one of text, integer, time (RFC 3339 or relative, bound as nanoseconds since the epoch); an optional one that is not given is
-bound as null, which every query reads as "all". The same files work in the DuckDB shell and in notebooks.
+A file begins with comments. The first line describes a row; a line `-- $name: type[, optional][; what it does]`
+declares a parameter, its type one of text, integer, time (RFC 3339 or relative, bound as nanoseconds since the
+epoch); an optional one that is not given is bound as null, which every query reads as "all". The same files work in
+the DuckDB shell and in notebooks.
 """
 
 import re
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-_DECLARATION = re.compile(r"-- \$(?P<name>\w+): (?P<type>text|integer|time)(?P<optional>, optional)?(?:; (?P<about>.+))?")
+_DECLARATION = re.compile(
+    r"-- \$(?P<name>\w+): (?P<type>text|integer|time)(?P<optional>, optional)?(?:; (?P<about>.+))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +74,8 @@ def text(name: str) -> str:
 def run(cursor: "duckdb.DuckDBPyConnection", name: str, params: Mapping[str, Any] | None = None) -> "pa.Table":
     """Run the query `name` on a cursor of a store and return its rows.
 
-    Values may be text as it comes from a command line or a URL, or already typed. UsageError names a parameter that the query does
-    not have, one that is missing, or a value that is not of its type.
+    Values may be text as it comes from a command line or a URL, or already typed. UsageError names a parameter that
+    the query does not have, one that is missing, or a value that is not of its type.
     """
     query = describe(name)
     # Not cursor.execute: DuckDB 2.0 copies every row once more on its way from there to Arrow, and warns.
@@ -96,7 +99,8 @@ def _bind(query: Query, given: Mapping[str, Any]) -> dict[str, Any]:
         raise UsageError(f"The query {query.name} has no parameter {unknown[0]!r}; {takes}.")
     missing = [p.name for p in query.parameters if not p.optional and given.get(p.name) is None]
     if missing:
-        raise UsageError(f"The query {query.name} needs the parameter {missing[0]}; give it as --param {missing[0]}=VALUE.")
+        name = missing[0]
+        raise UsageError(f"The query {query.name} needs the parameter {name}; give it as --param {name}=VALUE.")
     return {parameter.name: _typed(query, parameter, given.get(parameter.name)) for parameter in query.parameters}
 
 

@@ -22,7 +22,7 @@ def write_snapshot(cursor: "duckdb.DuckDBPyConnection", out: Path) -> None:
 
     out = Path(out).absolute()
     if not out.parent.is_dir():
-        raise UsageError(f"The snapshot {out} cannot be written because the folder {out.parent} does not exist; make it first.")
+        raise UsageError(f"The snapshot {out} has no folder to go to: {out.parent} does not exist; make it first.")
     if out.exists():
         raise _exists(out)
     half_done = out.with_name(f".{out.name}.{uuid.uuid4().hex}")
@@ -34,7 +34,8 @@ def write_snapshot(cursor: "duckdb.DuckDBPyConnection", out: Path) -> None:
             cursor.execute(f"DETACH {name}")
         _publish(half_done, out)
     except duckdb.Error as error:
-        raise StoreError(f"The snapshot {out} could not be written ({str(error).splitlines()[0]}); check the disk's space.") from error
+        said = str(error).splitlines()[0]
+        raise StoreError(f"The snapshot {out} could not be written ({said}); check the disk's space.") from error
     except OSError as error:
         raise StoreError(f"The snapshot {out} could not be written ({error.strerror}); name another folder.") from error
     finally:
