@@ -1,15 +1,15 @@
--- A row is a distinct span of the window: of the requests whose root started in [$start, $end), orphans included.
--- $start: time, optional; $end: time, optional; $environment: text, optional; null reads as "all".
--- Ids become 64-bit hashes, because joining 1 M pairs of hex texts takes three times as long. What a client's retry repeated is grouped
--- away. Attributes are looked into only where a call may end at something that sends no spans itself.
+-- A row is a distinct span of the window: of the traces whose root started in [$start_ns, $end_ns), as queries/traces/window.sql has it,
+-- orphans included. Null parameters read as "all". What a client's retry repeated is grouped away.
+-- Ids become 64-bit hashes: joining a million pairs of hex texts takes three times as long. Attributes are looked into only where a call
+-- may end at something that sends no spans itself.
 CREATE OR REPLACE TEMP TABLE graph_spans AS
-WITH requests AS (
+WITH traces AS (
     SELECT hash(trace_id) AS trace,
-           -- A trace without a root in the data begins with its earliest span.
-           coalesce(min(start_ns) FILTER (parent_span_id IS NULL), min(start_ns)) AS started,
-           coalesce(arg_min(environment, start_ns) FILTER (parent_span_id IS NULL), arg_min(environment, start_ns)) AS environment
+           coalesce(min(start_ns) FILTER (parent_span_id IS NULL AND NOT evaluation_only), min(start_ns)) AS begun
     FROM spans
-    GROUP BY hash(trace_id)
+    WHERE $environment IS NULL OR environment = $environment
+    GROUP BY trace
+    HAVING begun >= coalesce($start_ns, begun) AND begun < coalesce($end_ns, begun + 1)
 )
 SELECT hash(trace_id, span_id) AS span,
        service, kind, start_ns,
@@ -24,9 +24,5 @@ SELECT hash(trace_id, span_id) AS span,
            '$."service.peer.name"', '$."peer.service"',
            '$."server.address"', '$."net.peer.name"', '$."rpc.service"']) END) AS names
 FROM spans
-WHERE hash(trace_id) IN (
-    SELECT trace FROM requests
-    WHERE ($start IS NULL OR started >= $start) AND ($end IS NULL OR started < $end)
-      AND ($environment IS NULL OR environment = $environment)
-)
-GROUP BY hash(trace_id, span_id), service, kind, start_ns;
+WHERE ($environment IS NULL OR environment = $environment) AND hash(trace_id) IN (SELECT trace FROM traces)
+GROUP BY span, service, kind, start_ns;
