@@ -6,8 +6,8 @@
     analysis = tg.report(store, since="-1h")
 
 The functions live in `traceguard.pipeline` and are fetched at first use, so importing the package costs nothing. Two of
-them share their names with rooms of the package: `traceguard.report` and `traceguard.graph` are always the functions, even
-after a room was imported; what the rooms hold is reached with `from traceguard.report import ...`.
+them share their names with rooms of the package: `traceguard.report` and `traceguard.graph` are always the functions,
+even after a room was imported; what the rooms hold is reached with `from traceguard.report import ...`.
 """
 
 import sys

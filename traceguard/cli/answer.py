@@ -1,0 +1,92 @@
+"""From a question to its answer: ask the pipeline or the server, render, write, and tell how it ended."""
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from traceguard.cli import exits, output, progress
+from traceguard.errors import UsageError
+from traceguard.store import remote
+
+Ask = Callable[[Any, dict[str, Any]], Any]
+
+_FAILING = {"regression": exits.REGRESSION, "inconclusive": exits.INCONCLUSIVE}
+
+
+def answer(
+    kind: str,
+    db: str,
+    question: dict[str, Any],
+    ask: Ask,
+    *,
+    format: str | None,
+    out: Path | None,
+    strict: bool = False,
+) -> int:
+    """Answer a question about the store `db`, write the result, and return the command's exit code.
+
+    `kind` names the result (a key of `report.FORMATS`, also the server's route); `ask(store, question)` is the
+    pipeline's function for it. Options that were not given are left out. With `strict`, a regression and an
+    inconclusive verdict have codes of their own.
+    """
+    from traceguard.report import FORMATS
+
+    chosen = output.choose(format, out, FORMATS[kind])
+    output.check(out)
+    given = {name: value for name, value in question.items() if value is not None}
+    if remote.is_url(db):
+        reply = remote.ask(
+            db, kind, {name.replace("_", "-"): value for name, value in given.items()} | {"format": chosen}
+        )
+        output.deliver(reply.body, out)
+        return code(reply.verdict, strict=strict)
+    with progress.shown() as show, opened(db) as store:
+        result = ask(store, given | {"progress": show})
+    output.deliver(rendered(result, chosen, out), out)
+    return code(verdict(result), strict=strict)
+
+
+def opened(db: str) -> Any:
+    """The store behind `--db`, open to read."""
+    from traceguard import pipeline
+
+    return pipeline.open(local(db))
+
+
+def local(db: str) -> str:
+    """The path of a store's file; UsageError for what is not one (yet)."""
+    if "://" in db or Path(db).is_dir():
+        raise UsageError(
+            f"{db} is a folder or a lake, which traceguard does not read yet; name a store's file or a server's URL."
+        )
+    return db
+
+
+def rendered(result: Any, format: str, out: Path | None) -> str:
+    """A result as text; in colour and as wide as the terminal where a person will read it there."""
+    from traceguard.report import render
+
+    terminal = out is None and sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if terminal else 80
+    return render(result, format, width=width, color=terminal)
+
+
+def verdict(result: Any) -> str | None:
+    """What decides the exit code: the report's verdict, `no_data` where no request stands behind it, else None."""
+    document = getattr(result, "document", None)
+    if document is None:
+        # A graph: an empty one has seen no span at all.
+        return None if len(result) else "no_data"
+    found = getattr(document, "verdict", None)
+    if found is not None:
+        return str(found)
+    return None if document.entries else "no_data"
+
+
+def code(verdict: str | None, *, strict: bool) -> int:
+    """The exit code for a verdict; with `strict`, a regression and an inconclusive one have their own."""
+    if verdict == "no_data":
+        return exits.NO_DATA
+    return _FAILING.get(verdict or "", exits.SUCCESS) if strict else exits.SUCCESS

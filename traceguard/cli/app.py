@@ -1,0 +1,314 @@
+"""Every command with its options: the table of the interface, one function a row."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from traceguard.cli.options import DEFAULT_DB, Db, Environment, Format, Output, Since, Until
+
+app = typer.Typer(
+    name="traceguard",
+    help="Finds which service under which feature flag or version explains a regression, from OpenTelemetry traces.",
+    # Plain help: it reads the same in a terminal, a pipe and a web page, and needs no imports.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _examples(*lines: str) -> str:
+    return "\n".join(("\b", "Examples:" if len(lines) > 1 else "Example:", *(f"  {line}" for line in lines)))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import traceguard
+
+        typer.echo(f"traceguard {traceguard.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Finds which service under which feature flag or version explains a regression, from OpenTelemetry traces."""
+
+
+@app.command(epilog=_examples("traceguard demo", "traceguard demo --requests 1500 -o out"))
+def demo(
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FOLDER", help="Keep the store and the HTML report in FOLDER."),
+    ] = None,
+    requests: Annotated[int, typer.Option("--requests", min=200, help="How many requests the shop serves.")] = 3_000,
+    seed: Annotated[int, typer.Option("--seed", help="Another seed is another day at the shop.")] = 1,
+    format: Format = None,
+) -> int:
+    """Find a regression planted in a simulated shop.
+
+    Every service sends real OTLP through the OpenTelemetry SDK to a real receiver on this machine. Exit code 0 means
+    that the planted flag, service and operation were found at rank 1.
+    """
+    from traceguard.cli import progress
+    from traceguard.demo import run
+
+    with progress.shown() as show:
+        return run(output, requests=requests, seed=seed, format=format, show=show)
+
+
+@app.command(
+    epilog=_examples("traceguard serve --db live.duckdb", "traceguard serve --db live.duckdb --http 127.0.0.1:8318")
+)
+def serve(
+    db: Db = DEFAULT_DB,
+    grpc: Annotated[
+        str, typer.Option("--grpc", metavar="HOST:PORT", help="Where OTLP/gRPC is received.")
+    ] = "127.0.0.1:4317",
+    http: Annotated[
+        str, typer.Option("--http", metavar="HOST:PORT", help="Where OTLP/HTTP, the API and the web page are.")
+    ] = "127.0.0.1:4318",
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Listen on another address than loopback, without authentication.")
+    ] = False,
+) -> int:
+    """Receive OTLP into a store until stopped.
+
+    Takes OTLP over gRPC and HTTP, answers queries, and serves the web page on the HTTP port. A 2xx answer to an export
+    means that the spans are committed to disk.
+    """
+    from traceguard.cli.answer import local
+    from traceguard.server import serve as run
+    from traceguard.settings import load
+
+    run(local(db), grpc=grpc, http=http, insecure=insecure, settings=load())
+    return 0
+
+
+@app.command(
+    epilog=_examples(
+        "traceguard ingest sample_data --db shop.duckdb", "zcat traces.jsonl.gz | traceguard ingest - --db shop.duckdb"
+    )
+)
+def ingest(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files or folders; - is standard input.")],
+    db: Db = DEFAULT_DB,
+    format: Format = None,
+    output: Output = None,
+) -> int:
+    """Load OTLP files into a store.
+
+    OTLP/JSON (one request, or one a line), OTLP protobuf (one request, or the Collector's length-prefixed file form)
+    and Jaeger JSON; each plain, .gz or .zst, told by content.
+    """
+    from traceguard.cli.load import run
+
+    return run(paths, db, format=format, out=output)
+
+
+@app.command(epilog=_examples(
+    "traceguard report --db shop.duckdb",
+    "traceguard report --db shop.duckdb --flag new-pricing --format html -o report.html",
+    "traceguard report --db shop.duckdb --fail-on-regression --format junit -o report.xml",
+))  # fmt: skip
+def report(
+    db: Db = DEFAULT_DB,
+    since: Since = None,
+    until: Until = None,
+    baseline: Annotated[str | None, typer.Option("--baseline", metavar="START/END", help="The period before.")] = None,
+    candidate: Annotated[str | None, typer.Option("--candidate", metavar="START/END", help="The period after.")] = None,
+    flag: Annotated[str | None, typer.Option("--flag", metavar="KEY", help="Only what this flag explains.")] = None,
+    service: Annotated[
+        str | None, typer.Option("--service", metavar="NAME", help="Only causes in this service.")
+    ] = None,
+    entry: Annotated[
+        str | None, typer.Option("--entry", metavar="OPERATION", help="Only requests to this entry point.")
+    ] = None,
+    unit: Annotated[
+        str | None, typer.Option("--unit", metavar="ATTRIBUTE", help="The attribute that says whose request it was.")
+    ] = None,
+    alpha: Annotated[float, typer.Option("--alpha", help="How often a verdict may be a false alarm.")] = 0.05,
+    environment: Environment = None,
+    fail_on_regression: Annotated[
+        bool, typer.Option("--fail-on-regression", help="Exit 3 on a regression and 4 where the data cannot tell.")
+    ] = False,
+    format: Format = None,
+    output: Output = None,
+) -> int:
+    """Rank what explains regressions.
+
+    Which service and operation, under which flag or version, explains how much of a latency or error regression, and
+    how sure that is.     Formats: text, json, md, html, junit.
+    """
+    from traceguard.cli.answer import answer
+
+    question = {
+        "since": since, "until": until, "baseline": baseline, "candidate": candidate, "flag": flag, "service": service,
+        "entry": entry, "unit": unit, "alpha": alpha, "env": environment,
+    }  # fmt: skip
+    return answer("report", db, question, _pipeline("report"), format=format, out=output, strict=fail_on_regression)
+
+
+@app.command(
+    epilog=_examples("traceguard graph --db shop.duckdb", "traceguard graph --db shop.duckdb --format mermaid")
+)
+def graph(
+    db: Db = DEFAULT_DB,
+    since: Since = None,
+    until: Until = None,
+    environment: Environment = None,
+    format: Format = None,
+    output: Output = None,
+) -> int:
+    """Show the service dependency graph.
+
+    Who calls whom, how often, how slowly, with how many errors.     Formats: text, json, mermaid, dot, html.
+    """
+    from traceguard.cli.answer import answer
+
+    question = {"since": since, "until": until, "env": environment}
+    return answer("graph", db, question, _pipeline("graph"), format=format, out=output)
+
+
+@app.command("blast-radius", epilog=_examples(
+    "traceguard blast-radius --db shop.duckdb --service pricing",
+    "traceguard blast-radius --db shop.duckdb --flag new-pricing=on --format md",
+))  # fmt: skip
+def blast_radius(
+    db: Db = DEFAULT_DB,
+    service: Annotated[str | None, typer.Option("--service", metavar="NAME", help="What may go wrong.")] = None,
+    operation: Annotated[
+        str | None, typer.Option("--operation", metavar="NAME", help="Only this operation of it.")
+    ] = None,
+    flag: Annotated[
+        str | None, typer.Option("--flag", metavar="KEY[=VARIANT]", help="The flag whose rollout may go wrong.")
+    ] = None,
+    since: Since = None,
+    until: Until = None,
+    environment: Environment = None,
+    format: Format = None,
+    output: Output = None,
+) -> int:
+    """Show who is reached if this goes wrong.
+
+    Takes a service, one of its operations, or a flag. Formats: text, json, md, html.
+    """
+    from traceguard.cli.answer import answer
+    from traceguard.errors import UsageError
+
+    if (service is None) == (flag is None):
+        raise UsageError("Say what may go wrong: either --service NAME or --flag KEY.")
+    if operation is not None and service is None:
+        raise UsageError("--operation belongs to a service; add --service NAME.")
+    question = {
+        "service": service, "operation": operation, "flag": flag, "since": since, "until": until, "env": environment,
+    }  # fmt: skip
+    return answer("blast-radius", db, question, _pipeline("blast_radius"), format=format, out=output)
+
+
+@app.command("what-if", epilog=_examples(
+    "traceguard what-if --db shop.duckdb --service pricing --delay 50ms --exposure 5%",
+    "traceguard what-if --db shop.duckdb --service payment --error-rate 1%",
+))  # fmt: skip
+def what_if(
+    service: Annotated[str, typer.Option("--service", metavar="NAME", help="The service that changes.")],
+    db: Db = DEFAULT_DB,
+    operation: Annotated[
+        str | None, typer.Option("--operation", metavar="NAME", help="Only this operation of it.")
+    ] = None,
+    delay: Annotated[
+        str | None, typer.Option("--delay", metavar="DURATION", help="Added to every call, such as 50ms.")
+    ] = None,
+    error_rate: Annotated[
+        str | None, typer.Option("--error-rate", metavar="SHARE", help="The share of calls that fail, such as 1%.")
+    ] = None,
+    exposure: Annotated[
+        str | None, typer.Option("--exposure", metavar="SHARE", help="The share of requests that are hit, such as 5%.")
+    ] = None,
+    since: Since = None,
+    until: Until = None,
+    environment: Environment = None,
+    format: Format = None,
+    output: Output = None,
+) -> int:
+    """Predict latency and errors after a change.
+
+    Supposes that a service gets slower or fails more, and predicts each entry point from the recorded requests.
+    Formats: text, json, md, html.
+    """
+    from traceguard.cli.answer import answer
+
+    question = {
+        "service": service, "operation": operation, "delay": delay, "error_rate": error_rate, "exposure": exposure,
+        "since": since, "until": until, "env": environment,
+    }  # fmt: skip
+    return answer("what-if", db, question, _pipeline("what_if"), format=format, out=output)
+
+
+@app.command(epilog=_examples(
+    "traceguard query",
+    "traceguard query slowest_operations --db shop.duckdb --param service=pricing",
+    "traceguard query flag_evaluations --db shop.duckdb -o evaluations.parquet",
+))  # fmt: skip
+def query(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="The query to run; without it, all are listed.")
+    ] = None,
+    db: Db = DEFAULT_DB,
+    param: Annotated[
+        list[str] | None,
+        typer.Option("--param", metavar="KEY=VALUE", help="A parameter of the query; may be repeated."),
+    ] = None,
+    since: Since = None,
+    until: Until = None,
+    environment: Environment = None,
+    format: Format = None,
+    output: Output = None,
+) -> int:
+    """List or run a query.
+
+    Formats: text, json, csv, parquet (with -o).
+    """
+    from traceguard.cli.ask import listing, run
+
+    if name is None:
+        return listing(format=format, out=output)
+    given = {"since": since, "until": until, "environment": environment}
+    return run(name, db, param or [], given, format=format, out=output)
+
+
+@app.command(epilog=_examples("traceguard snapshot --db shop.duckdb copy.duckdb"))
+def snapshot(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to make; it must not exist.")],
+    db: Db = DEFAULT_DB,
+) -> int:
+    """Copy a store consistently, also a server's."""
+    from traceguard.cli.answer import opened
+    from traceguard.cli.exits import say
+    from traceguard.store import remote
+
+    if remote.is_url(db):
+        remote.download(db, "snapshot", out)
+    else:
+        from traceguard import pipeline
+
+        with opened(db) as store:
+            pipeline.snapshot(store, out)
+    say(f"Wrote {out}")
+    return 0
+
+
+def _pipeline(name: str) -> Any:
+    """The pipeline's function `name`, fetched when the question is asked."""
+
+    def ask(store: Any, question: dict[str, Any]) -> Any:
+        from traceguard import pipeline
+
+        return getattr(pipeline, name)(store, **question)
+
+    return ask

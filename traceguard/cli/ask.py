@@ -1,0 +1,81 @@
+"""The command `query`: the list of queries, or the rows of one."""
+
+import json
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from traceguard.cli import exits, output
+from traceguard.cli.answer import opened, rendered
+from traceguard.errors import UsageError
+from traceguard.store import queries, remote
+
+# The server answers with these; Parquet is written here from its JSON.
+FORMATS = ("text", "json", "csv", "parquet")
+
+
+def listing(*, format: str | None, out: Path | None) -> int:
+    """Write the list of queries: name, description and parameters of each."""
+    chosen = output.choose(format, out, ("text", "json"))
+    known = [queries.describe(name) for name in queries.names()]
+    if chosen == "json":
+        rows = [
+            {
+                "name": query.name,
+                "description": query.description,
+                "parameters": [
+                    {"name": p.name, "type": p.type, "optional": p.optional, "about": p.about} for p in query.parameters
+                ],
+            }
+            for query in known
+        ]
+        output.deliver(json.dumps({"schema_version": 1, "queries": rows}, indent=2), out)
+        return exits.SUCCESS
+    lines = []
+    for query in known:
+        takes = " ".join(f"[{p.name}]" if p.optional else p.name for p in query.parameters)
+        lines += [f"{query.name}  {takes}".rstrip(), f"    {query.description}"]
+    output.deliver("\n".join(lines), out)
+    return exits.SUCCESS
+
+
+def run(
+    name: str, db: str, params: list[str], window: dict[str, str | None], *, format: str | None, out: Path | None
+) -> int:
+    """Run the query `name` and write its rows; `window` holds the period and the environment, where they were given."""
+    chosen = output.choose(format, out, FORMATS)
+    if chosen == "parquet" and out is None:
+        raise UsageError("Parquet is not text; name a file for it with -o FILE.")
+    output.check(out)
+    given = _parameters(params) | {key: value for key, value in window.items() if value is not None}
+    if remote.is_url(db):
+        asked = "json" if chosen == "parquet" else chosen
+        body = remote.ask(db, f"query/{name}", given | {"format": asked}).body
+        output.deliver(_parquet(_frame(body)) if chosen == "parquet" else body, out)
+        return exits.SUCCESS
+    with opened(db) as store:
+        from traceguard import pipeline
+
+        frame = pipeline.query(store, name, **given)
+    output.deliver(_parquet(frame) if chosen == "parquet" else rendered(frame, chosen, out), out)
+    return exits.SUCCESS
+
+
+def _parameters(params: list[str]) -> dict[str, str]:
+    pairs = [param.partition("=") for param in params]
+    bad = next((param for param, (key, equals, _) in zip(params, pairs, strict=True) if not key or not equals), None)
+    if bad is not None:
+        raise UsageError(f"--param {bad!r} is not KEY=VALUE; write it like --param service=pricing.")
+    return {key: value for key, _, value in pairs}
+
+
+def _frame(body: bytes) -> Any:
+    import polars as pl
+
+    return pl.DataFrame(json.loads(body), infer_schema_length=None)
+
+
+def _parquet(frame: Any) -> bytes:
+    buffer = BytesIO()
+    frame.write_parquet(buffer)
+    return buffer.getvalue()

@@ -1,0 +1,29 @@
+"""The options that several commands share, each declared once so that it reads and works the same everywhere."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_DB = "traceguard.duckdb"
+
+Db = Annotated[
+    str,
+    typer.Option("--db", envvar="TRACEGUARD_DB", metavar="STORE", help="A store's file, or a running server's URL."),
+]
+Since = Annotated[
+    str | None,
+    typer.Option("--since", metavar="TIME", help="Requests that started at or after TIME (RFC 3339, or -15m)."),
+]
+Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Requests that started before TIME.")]
+Environment = Annotated[str | None, typer.Option("--env", metavar="NAME", help="Only this deployment environment.")]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format", metavar="FORMAT", help="How to write the result (default: what FILE ends with, else text)."
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", metavar="FILE", help="Write the result to FILE instead of standard output."),
+]
