@@ -21,6 +21,9 @@ Mode = Literal["read", "write"]
 
 _MEMORY = ":memory:"
 
+# A DuckDB file is three headers of 4 KiB and then its blocks.
+_HEADER_BYTES = 3 * 4096
+
 _PID = re.compile(r"\(PID (\d+)\)")
 
 
@@ -45,11 +48,11 @@ def _look(path: Path, mode: Mode) -> None:
         return
     if mode == "read":
         raise StoreError(
-            f"There is no store at {path}; make one with `traceguard ingest PATH --db {path}`, or name another with --db."
+            f"There is no store at {path}; `traceguard ingest PATH --db {path}` makes one, or name another with --db."
         )
     folder = path.absolute().parent
     if not folder.is_dir():
-        raise StoreError(f"The store {path} cannot be made because the folder {folder} does not exist; make it first.")
+        raise StoreError(f"The store {path} cannot be made: the folder {folder} does not exist; make it first.")
 
 
 def _open_to_write(path: Path) -> "duckdb.DuckDBPyConnection":
@@ -57,6 +60,7 @@ def _open_to_write(path: Path) -> "duckdb.DuckDBPyConnection":
         _create(path)
     connection = _connect(path, read_only=False)
     try:
+        _look_whole(connection, path)
         migrate(connection, str(path))
     except BaseException:
         connection.close()
@@ -67,6 +71,7 @@ def _open_to_write(path: Path) -> "duckdb.DuckDBPyConnection":
 def _open_to_read(path: Path) -> "duckdb.DuckDBPyConnection":
     connection = _connect(path, read_only=True)
     try:
+        _look_whole(connection, path)
         version = check(connection, str(path))
     except BaseException:
         connection.close()
@@ -80,6 +85,15 @@ def _open_to_read(path: Path) -> "duckdb.DuckDBPyConnection":
         )
     _open_to_write(path).close()
     return _connect(path, read_only=True)
+
+
+def _look_whole(connection: "duckdb.DuckDBPyConnection", path: Path) -> None:
+    """Refuse a file that was cut short; DuckDB itself would say so only when a query reaches the missing blocks."""
+    if str(path) == _MEMORY:
+        return
+    row = connection.execute("SELECT block_size * total_blocks FROM pragma_database_size()").fetchone()
+    if row and path.stat().st_size < _HEADER_BYTES + row[0]:
+        raise StoreError(f"{path} is damaged or cut short: its last blocks are missing; restore it from a snapshot.")
 
 
 def _create(path: Path) -> None:

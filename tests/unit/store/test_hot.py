@@ -1,0 +1,127 @@
+"""Appending: whole transactions, by name, on disk when the call returns."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from traceguard.errors import StoreError
+from traceguard.otlp.columns import CORRELATIONS, FLAG_RECORDS, LOGS, SPANS, Decoded
+from traceguard.store import Store, open_store
+
+resource = pytest.importorskip("resource", reason="limits of a process are a matter of Unix")
+
+Make = Callable[..., Any]
+
+
+def _count(store: Store, table: str = "spans") -> int:
+    with store.cursor() as cursor:
+        return cursor.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0]  # noqa: S608
+
+
+def test_batches_with_different_words_share_a_transaction(store: Store, make_batch: Make, make_span: Make) -> None:
+    """Dictionaries of different batches are merged, and every row keeps its own words."""
+    store.append([make_batch([make_span(n, 1, service=f"s{n}", operation=f"op{n % 3}")]) for n in range(40)])
+    with store.cursor() as cursor:
+        rows = cursor.execute("SELECT service, operation FROM spans ORDER BY start_ns").fetchall()
+    assert rows == [(f"s{n}", f"op{n % 3}") for n in range(40)]
+
+
+def test_nothing_to_append_is_fine(store: Store) -> None:
+    """An empty request adds nothing and is no error."""
+    store.append([])
+    store.append([Decoded(), Decoded()])
+    assert _count(store) == 0
+
+
+def test_schema_of_the_decoder_equals_the_tables(store: Store) -> None:
+    """Columns of the decoder and of the store have the same names in the same order."""
+    for table, schema in {
+        "spans": SPANS,
+        "flag_records": FLAG_RECORDS,
+        "correlations": CORRELATIONS,
+        "logs": LOGS,
+    }.items():
+        with store.cursor() as cursor:
+            columns = [name for name, *_ in cursor.execute(f"DESCRIBE {table}").fetchall()]
+        assert columns == schema.names
+
+
+def test_a_bad_batch_leaves_nothing_of_its_companions(store: Store, make_batch: Make, make_span: Make) -> None:
+    """A batch that does not fit undoes the whole transaction, and the store goes on."""
+    good = make_batch([make_span(1, 1)])
+    bad = Decoded(flag_records=pa.table({"trace_id": [None], "flag_key": ["k"]}))
+    with pytest.raises(StoreError, match="could not be written"):
+        store.append([good, bad])
+    assert _count(store) == 0
+    store.append([good])
+    assert _count(store) == 1
+
+
+def test_committed_spans_survive_without_closing(
+    store: Store, tmp_path: Path, make_batch: Make, make_span: Make
+) -> None:
+    """The files as they lie after `append`, copied while the store is open, hold what was appended."""
+    store.append([make_batch([make_span(1, n) for n in range(1, 101)])])
+    copy = tmp_path / "copy.duckdb"
+    shutil.copy(store.path, copy)
+    shutil.copy(f"{store.path}.wal", f"{copy}.wal")
+    with open_store(copy) as reopened:
+        assert _count(reopened) == 100
+
+
+def test_full_disk_refuses_whole_transactions_and_passes(
+    store: Store, tmp_path: Path, make_batch: Make, make_span: Make
+) -> None:
+    """Where writing fails at COMMIT, nothing is kept and the store recovers, on disk as well, once there is room."""
+    many = [make_span(n, k, attributes=f"{n * k:0200d}") for n in range(100) for k in range(1, 21)]
+    store.append([make_batch(many)])
+    _, hard = soft_hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (store.path.stat().st_size + 100_000, hard))
+    try:
+        for _ in range(3):
+            with pytest.raises(StoreError, match="check the disk's space"):
+                store.append([make_batch(many * 2)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, soft_hard)
+    assert _count(store) == 2000
+    store.append([make_batch(many)])
+    copy = tmp_path / "copy.duckdb"
+    shutil.copy(store.path, copy)
+    shutil.copy(f"{store.path}.wal", f"{copy}.wal")
+    with open_store(copy) as reopened:
+        assert _count(reopened) == _count(store) == 4000
+
+
+def test_reopening_keeps_everything(store: Store, make_batch: Make, make_span: Make) -> None:
+    """A store that was given up by DuckDB is opened anew with all that was committed."""
+    store.append([make_batch([make_span(1, 1)])])
+    store.reopen()
+    store.append([make_batch([make_span(1, 2)])])
+    assert _count(store) == 2
+
+
+def test_attr_reads_a_span_then_its_resource_then_its_scope(store: Store, make_batch: Make, make_span: Make) -> None:
+    """`attr('key')` finds an attribute wherever it stands, with keys that contain dots, quotes and backslashes."""
+    row = make_span(
+        1, 1, attributes=r'{"a.b": "span", "q\"\\": 7}', resource='{"attributes": {"a.b": "resource", "host": "h1"}}',
+        scope='{"attributes": {"only": "scope"}}',
+    )  # fmt: skip
+    store.append([make_batch([row])])
+    with store.cursor() as cursor:
+        found = cursor.execute(
+            r"""SELECT attr('a.b'), attr('q"\'), attr('host'), attr('only'), attr('missing') FROM distinct_spans"""
+        ).fetchall()
+    assert found == [("span", "7", "h1", "scope", None)]
+
+
+def test_duplicates_are_counted_once(store: Store, make_batch: Make, make_span: Make) -> None:
+    """A span that a client sent again appears once, also where two sides of a call share its id."""
+    both = [make_span(1, 1), make_span(1, 1, kind="client", service="caller")]
+    store.append([make_batch(both), make_batch(both)])
+    store.append([make_batch(both)])
+    assert _count(store) == 6
+    assert _count(store, "distinct_spans") == 2

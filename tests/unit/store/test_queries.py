@@ -1,0 +1,162 @@
+"""The queries that ship: their comments, their parameters, and what they answer on a small shop."""
+
+import re
+from typing import Any
+
+import pytest
+
+from traceguard.errors import UnknownNameError, UsageError
+from traceguard.store import Store, queries
+
+
+def _run(store: Store, name: str, **params: Any) -> list[dict[str, Any]]:
+    with store.cursor() as cursor:
+        return queries.run(cursor, name, params).to_pylist()
+
+
+def test_every_file_is_a_query_and_every_query_has_a_file() -> None:
+    """Nothing lies in queries/read that the registry does not offer."""
+    files = [file for file in (queries.folder() / "read").rglob("*") if file.is_file()]
+    assert sorted(file.relative_to(queries.folder() / "read").as_posix() for file in files) == [
+        f"{name}.sql" for name in queries.names()
+    ]
+
+
+@pytest.mark.parametrize("name", queries.names())
+def test_query_is_prepared_against_the_real_schema(store: Store, name: str) -> None:
+    """A query runs on an empty store with only what it requires, and answers with named columns."""
+    query = queries.describe(name)
+    with store.cursor() as cursor:
+        table = queries.run(cursor, name, {p.name: "1" for p in query.parameters if not p.optional})
+    assert table.column_names
+    assert table.num_rows == 0
+
+
+@pytest.mark.parametrize("name", queries.names())
+def test_query_says_what_a_row_is_and_declares_its_parameters(name: str) -> None:
+    """The first line is a sentence, and parameters in the SQL are exactly those in the comment."""
+    query = queries.describe(name)
+    assert query.description.endswith(".")
+    statement = "\n".join(line for line in query.text.splitlines() if not line.startswith("--"))
+    assert set(re.findall(r"\$(\w+)", statement)) == {parameter.name for parameter in query.parameters}
+    assert query.text == queries.text(name)
+    assert statement.rstrip().count(";") == 1
+
+
+@pytest.mark.parametrize("name", queries.names())
+def test_optional_parameters_take_what_a_user_types(shop: Store, name: str) -> None:
+    """Every parameter can be given at once, as text, without an error."""
+    values = {"text": "'; DROP TABLE spans; --", "integer": "3", "time": "2026-01-01T00:00:00Z"}
+    _run(shop, name, **{p.name: values[p.type] for p in queries.describe(name).parameters})
+    with shop.cursor() as cursor:
+        assert cursor.execute("SELECT count(*) FROM spans").fetchall() == [(27,)]
+
+
+def test_unknown_query_offers_the_nearest() -> None:
+    """A misspelt name is answered with the names it may have meant."""
+    with pytest.raises(UnknownNameError, match="slowest_operations"):
+        queries.describe("slowest_operation")
+
+
+def test_parameters_are_checked(shop: Store) -> None:
+    """Unknown and missing parameters and values of the wrong type are named."""
+    with pytest.raises(UsageError, match="no parameter 'servce'; it takes service"):
+        _run(shop, "slowest_operations", servce="shop")
+    with pytest.raises(UsageError, match="needs the parameter value"):
+        _run(shop, "requests_of")
+    with pytest.raises(UsageError, match=r"limit .* is a whole number, not 'many'"):
+        _run(shop, "slowest_operations", limit="many")
+    with pytest.raises(UsageError, match="is not a time"):
+        _run(shop, "services", since="yesterday")
+
+
+def test_flag_evaluations_are_listed_once(shop: Store) -> None:
+    """An evaluation that came in two forms and three times is one row with all that is known of it."""
+    rows = _run(shop, "flag_evaluations")
+    assert [(r["flag_key"], r["variant"], r["context_id"], r["provider"]) for r in rows] == [
+        ("new-prices", "on", "u1", "flagd"),
+        ("new-prices", "off", "u2", None),
+    ]
+    assert rows[0]["time"] == "2023-11-14T22:13:20.000000Z"
+    assert [r["variant"] for r in _run(shop, "flag_evaluations", variant="off")] == ["off"]
+
+
+def test_flags_count_traces_and_contexts(shop: Store) -> None:
+    """A row per level, duplicates not counted."""
+    rows = _run(shop, "flags")
+    assert [(r["variant"], r["evaluations"], r["traces"], r["contexts"]) for r in rows] == [
+        ("off", 1, 1, 1),
+        ("on", 1, 1, 1),
+    ]
+
+
+def test_services_count_distinct_spans(shop: Store) -> None:
+    """The sum over services is the number of distinct spans, whatever kind they are."""
+    rows = {r["service"]: r for r in _run(shop, "services")}
+    assert {name: row["spans"] for name, row in rows.items()} == {"bank": 1, "orders": 1, "prices": 3, "shop": 4}
+    assert rows["prices"]["versions"] == "7, 8"
+    assert rows["prices"]["environments"] == "prod, test"
+    assert [r["service"] for r in _run(shop, "services", environment="test")] == ["prices"]
+
+
+def test_slowest_operations_come_slowest_first(shop: Store) -> None:
+    """Quantiles are over distinct spans, in milliseconds, and a service narrows them."""
+    rows = _run(shop, "slowest_operations")
+    assert [r["operation"] for r in rows][:3] == ["GET /", "POST /order", "Quote"]
+    quote = _run(shop, "slowest_operations", service="prices")
+    assert [(r["count"], r["p50_ms"]) for r in quote] == [(3, 4.0)]
+    assert len(_run(shop, "slowest_operations", limit=2)) == 2
+
+
+def test_operations_leave_out_spans_that_only_record_an_evaluation(shop: Store) -> None:
+    """A hook's extra span is no operation of a service."""
+    assert "feature_flag.evaluation" not in {r["operation"] for r in _run(shop, "operations")}
+
+
+def test_versions_seen_by_service(shop: Store) -> None:
+    """A row per service, version and environment."""
+    rows = _run(shop, "versions_seen", service="prices")
+    assert sorted((r["version"] or "", r["environment"], r["spans"]) for r in rows) == [
+        ("", "test", 1), ("7", "prod", 1), ("8", "prod", 1),
+    ]  # fmt: skip
+
+
+def test_dependency_edges_know_queues(shop: Store) -> None:
+    """Calls between services are counted once; what goes through a queue is asynchronous."""
+    rows = _run(shop, "dependency_edges")
+    assert [(r["source"], r["target"], r["kind"], r["calls"], r["errors"]) for r in rows] == [
+        ("orders", "bank", "sync", 1, 1), ("shop", "orders", "async", 1, 1), ("shop", "prices", "sync", 2, 0),
+    ]  # fmt: skip
+
+
+def test_error_origins_are_the_deepest_failures(shop: Store) -> None:
+    """An error is charged where it began, and to nobody who only passed it on."""
+    rows = _run(shop, "error_origins")
+    assert [(r["service"], r["operation"], r["errors"], r["usual_message"]) for r in rows] == [
+        ("bank", "Pay", 1, "no money"), ("shop", "POST /order", 1, None),
+    ]  # fmt: skip
+
+
+def test_requests_of_a_user(shop: Store) -> None:
+    """One person's traces are found by an attribute and by a flag's context alike, each once."""
+    rows = _run(shop, "requests_of", value="u2")
+    assert [(r["operation"], r["found_in"], r["spans"], r["status"]) for r in rows] == [
+        ("POST /order", "feature_flag.context.id, user.id", 5, "error"),
+    ]  # fmt: skip
+    assert _run(shop, "requests_of", value="u2", key="session.id") == []
+    assert [r["operation"] for r in _run(shop, "requests_of", value="u1")] == ["GET /"]
+
+
+def test_incomplete_traces_are_those_without_a_root(shop: Store) -> None:
+    """A trace whose parent never came is listed with what is missing."""
+    rows = _run(shop, "incomplete_traces")
+    assert [(r["spans"], r["roots"], r["missing_parents"]) for r in rows] == [(1, 0, 1)]
+
+
+def test_entry_points_are_roots_orphans_and_consumers(shop: Store) -> None:
+    """Requests begin at roots, at spans whose parent is missing, and where a message is consumed."""
+    rows = _run(shop, "entry_points")
+    assert {(r["service"], r["operation"], r["requests"]) for r in rows} == {
+        ("shop", "GET /", 1), ("shop", "POST /order", 1), ("orders", "take order", 1), ("prices", "Quote", 1),
+    }  # fmt: skip
+    assert [r["service"] for r in _run(shop, "entry_points", environment="test")] == ["prices"]
