@@ -1,8 +1,9 @@
 """Chance that depends on names, not on order: every draw is a hash of a 64-bit key and of a purpose.
 
-What is drawn for one call of one request never depends on what else was drawn, so the same seed with and without a planted
-fault gives the same requests except for the fault's own effect (common random numbers). Keys are `uint64` arrays; `purpose`
-separates independent draws from one key. The mixer is the finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
+What is drawn for one call of one request never depends on what else was drawn, so the same seed with and without a
+planted fault gives the same requests except for the fault's own effect (common random numbers). Keys are `uint64`
+arrays; `purpose` separates independent draws from one key. The mixer is the finaliser of SplitMix64 (Steele, Lea and
+Flood, OOPSLA 2014).
 """
 
 import hashlib

@@ -1,8 +1,9 @@
 """Requests to executions: which operations run, for how long, when, and which fail.
 
-A `Block` is every run of one operation at one place of the call tree (one call, one repetition of one caller's block), as arrays over
-the requests that get there, so the work per fleet is a few hundred array operations however many requests there are. Times are whole
-nanoseconds throughout: a synchronous child lies inside its parent exactly, and segments and stages add up to the run without rest.
+A `Block` is every run of one operation at one place of the call tree (one call, one repetition of one caller's block),
+as arrays over the requests that get there, so the work per fleet is a few hundred array operations however many
+requests there are. Times are whole nanoseconds throughout: a synchronous child lies inside its parent exactly, and
+segments and stages add up to the run without rest.
 """
 
 from collections.abc import Iterator
@@ -24,7 +25,8 @@ OK, OWN, UPSTREAM = 0, 1, 2  # values of Block.failure
 
 @dataclass(slots=True)
 class Block:
-    """The m runs of an operation at one place of the call tree. Times are set step by step: measured upward, placed downward."""
+    """The m runs of an operation at one place of the call tree. Times are set step by step: measured upward, placed
+    downward."""
 
     operation: Operation
     call: Call | None  # None: an entry point
@@ -111,7 +113,8 @@ class _Run:
         self._fail(block, plants)
 
     def _called(self, block: Block, call: Call, name: str, plants: list[tuple[Plant, NDArray[np.bool_], str]]) -> list[Block]:
-        """One block per repetition of a call; a plant's extra repetitions come last, so they change no other's draws."""
+        """One block per repetition of a call; a plant's extra repetitions come last, so they change no other's
+        draws."""
         happens = np.ones(block.key.size, np.bool_)
         if call.probability < 1.0:
             happens = uniform(block.key, f"call/{name}") < call.probability

@@ -1,11 +1,11 @@
 """A fleet on paper: services, operations and what they call, flags, users, and what goes wrong.
 
-The model. A request enters at an entry point and runs its operation. An operation works for its own time (log-normal), split
-evenly before, between and after its stages. Stages run one after another; the calls inside a stage run in parallel; the
-repetitions of one call run one after another. A synchronous call to another service crosses the network twice: the gaps lie
-between the CLIENT span of the caller and the SERVER span of the callee. A queue call publishes (PRODUCER span), goes on, and the
-CONSUMER starts later. An operation fails on its own or because a call failed that it does not tolerate; it fails at its end, so
-a failure does not shorten it.
+The model. A request enters at an entry point and runs its operation. An operation works for its own time (log-normal),
+split evenly before, between and after its stages. Stages run one after another; the calls inside a stage run in
+parallel; the repetitions of one call run one after another. A synchronous call to another service crosses the network
+twice: the gaps lie between the CLIENT span of the caller and the SERVER span of the callee. A queue call publishes
+(PRODUCER span), goes on, and the CONSUMER starts later. An operation fails on its own or because a call failed that it
+does not tolerate; it fails at its end, so a failure does not shorten it.
 
 Flags are assigned per user, versions per request. Everything here is plain frozen data; `generate` turns it into spans.
 """
@@ -22,7 +22,8 @@ Kind = Literal["server", "internal", "client", "consumer"]
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A released version. `share` is its weight among the service's versions when the recording starts, `share_end` when it ends."""
+    """A released version. `share` is its weight among the service's versions when the recording starts, `share_end`
+    when it ends."""
 
     name: str
     share: float = 1.0
@@ -32,7 +33,8 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service. `flags_as` says how it reports flag evaluations; `tags_user` puts user and session ids on its server spans."""
+    """A service. `flags_as` says how it reports flag evaluations; `tags_user` puts user and session ids on its
+    server spans."""
 
     name: str
     language: str = "go"
@@ -45,8 +47,9 @@ class Service:
 class Call:
     """A call of another operation. A callee of kind `internal` or `client` runs inside the caller's own service.
 
-    `probability` decides once per run of the caller whether the call (with all its repetitions) happens. A `tolerated` call may
-    fail without failing the caller. Without `client_span` the caller reports nothing, so the network gaps look like its own time.
+    `probability` decides once per run of the caller whether the call (with all its repetitions) happens. A `tolerated`
+    call may fail without failing the caller. Without `client_span` the caller reports nothing, so the network gaps look
+    like its own time.
     """
 
     service: str
@@ -61,9 +64,9 @@ class Call:
 class Operation:
     """What a service does under one span name.
 
-    `own_ms` is the mean of its own time, `sigma` the spread of that time's logarithm. `network_ms` is the mean time on the wire for
-    one call, both ways together (for a consumer: the time in the queue). `caller_name` names the CLIENT or PRODUCER span where it
-    differs from `name`.
+    `own_ms` is the mean of its own time, `sigma` the spread of that time's logarithm. `network_ms` is the mean time on
+    the wire for one call, both ways together (for a consumer: the time in the queue). `caller_name` names the CLIENT or
+    PRODUCER span where it differs from `name`.
     """
 
     service: str
@@ -80,7 +83,8 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class EntryPoint:
-    """An operation where requests begin; its weight may move linearly from `weight` to `weight_end` during the recording."""
+    """An operation where requests begin; its weight may move linearly from `weight` to `weight_end` during the
+    recording."""
 
     service: str
     operation: str
@@ -101,10 +105,10 @@ class Variant:
 class Flag:
     """A feature flag, sticky per user: a user's requests agree, except that a ramp moves users over once.
 
-    `evaluated_in` names (service, operation) pairs; None as operation means every server or consumer operation of the service.
-    Evaluate a flag at or above the operations it is planted to change, so that every changed request shows it. With `entry` (service,
-    operation) it is evaluated only in requests of that entry point. `follows` gives users, with chance `agreement`, the same draw as
-    another flag, which makes the two correlated.
+    `evaluated_in` names (service, operation) pairs; None as operation means every server or consumer operation of the
+    service. Evaluate a flag at or above the operations it is planted to change, so that every changed request shows it.
+    With `entry` (service, operation) it is evaluated only in requests of that entry point. `follows` gives users, with
+    chance `agreement`, the same draw as another flag, which makes the two correlated.
     """
 
     key: str
@@ -120,10 +124,10 @@ class Flag:
 class Plant:
     """What goes wrong, where, and for whom: the truth that an analysis should find.
 
-    All of `flags` (key, variant) and `versions` (service, version) must hold, the request must start inside `window` (fractions of the
-    recording), and a `share` below 1 hits only that part of such requests. Effects add up: extra own milliseconds (`self_sigma` spreads
-    them log-normally), extra network milliseconds before the callee, failures, and `extra_calls` more repetitions of `extra_call`
-    (service, operation; None: the first call that the operation makes).
+    All of `flags` (key, variant) and `versions` (service, version) must hold, the request must start inside `window`
+    (fractions of the recording), and a `share` below 1 hits only that part of such requests. Effects add up: extra own
+    milliseconds (`self_sigma` spreads them log-normally), extra network milliseconds before the callee, failures, and
+    `extra_calls` more repetitions of `extra_call` (service, operation; None: the first call that the operation makes).
     """
 
     service: str
@@ -153,8 +157,9 @@ class Plant:
 class Fleet:
     """A whole fleet. `activity` is the exponent of the users' Zipf law (0: all alike).
 
-    Own times are multiplied by a log-normal factor of mean 1 per user and per request (their logarithms' spread: `user_sigma`,
-    `request_sigma`), so requests of one user resemble each other; `drift` is the relative growth of own times over the recording.
+    Own times are multiplied by a log-normal factor of mean 1 per user and per request (their logarithms' spread:
+    `user_sigma`, `request_sigma`), so requests of one user resemble each other; `drift` is the relative growth of own
+    times over the recording.
     """
 
     name: str

@@ -1,4 +1,5 @@
-"""A fleet to a recording: draw the requests, run them, lay their spans out in rows, and write those as Arrow columns."""
+"""A fleet to a recording: draw the requests, run them, lay their spans out in rows, and write those as Arrow
+columns."""
 
 from traceguard.errors import UsageError
 from traceguard.simulate import tables
@@ -10,7 +11,8 @@ from traceguard.simulate.traffic import arrive
 
 
 def generate(fleet: Fleet, *, requests: int, seed: int, start_ns: int, duration_ns: int) -> Recording:
-    """The telemetry of `requests` requests that start in `[start_ns, start_ns + duration_ns)`; equal arguments give equal recordings.
+    """The telemetry of `requests` requests that start in `[start_ns, start_ns + duration_ns)`; equal arguments give
+    equal recordings.
 
     Arrow's text columns end at 2 GiB, about 6 million spans: make longer recordings in pieces with different seeds.
     """

@@ -1,4 +1,5 @@
-"""Executions to span rows: one row for every run and one for every call that its caller reports, in order of request and start."""
+"""Executions to span rows: one row for every run and one for every call that its caller reports, in order of request
+and start."""
 
 from collections.abc import Mapping
 

@@ -65,7 +65,8 @@ class Skeleton:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What was planted, and which requests each plant touched (r booleans a plant, in the order of `Recording.requests`)."""
+    """What was planted, and which requests each plant touched (r booleans a plant, in the order of
+    `Recording.requests`)."""
 
     plants: tuple[Plant, ...]
     touched: tuple[NDArray[np.bool_], ...]
@@ -75,10 +76,10 @@ class Truth:
 class Recording:
     """A simulated fleet's telemetry.
 
-    `spans`, `flag_records`, `correlations` and `logs` have the schemas of `traceguard.otlp.columns`. `requests` has a row a request in order of
-    start: `trace_id`, `entry_service`, `entry_operation`, `user`, `session`, `start_ns`, `dur_ns`, `failed`, `flag:KEY` (the level; null
-    where the request did not evaluate the flag), `version:SERVICE` (null where the request did not reach the service) and `plant:NUMBER`
-    (touched by that plant).
+    `spans`, `flag_records`, `correlations` and `logs` have the schemas of `traceguard.otlp.columns`. `requests` has a
+    row a request in order of start: `trace_id`, `entry_service`, `entry_operation`, `user`, `session`, `start_ns`,
+    `dur_ns`, `failed`, `flag:KEY` (the level; null where the request did not evaluate the flag), `version:SERVICE`
+    (null where the request did not reach the service) and `plant:NUMBER` (touched by that plant).
     """
 
     fleet: Fleet

@@ -1,8 +1,9 @@
-"""A small online shop: ten services, four entry points, a queue, databases and caches, five flags, two rollouts, one regression.
+"""A small online shop: ten services, four entry points, a queue, databases and caches, five flags, two rollouts, one
+regression.
 
-What it plants: users with the flag `new-pricing` on wait about 60 ms longer in `pricing` `ComputeQuote`. What it also does, harmlessly:
-`price-badge` mostly goes with `new-pricing`, `one-click-checkout` ramps up during the recording and exists only at the checkout,
-`catalog` is being rolled out and `shipping` runs two versions side by side.
+What it plants: users with the flag `new-pricing` on wait about 60 ms longer in `pricing` `ComputeQuote`. What it also
+does, harmlessly: `price-badge` mostly goes with `new-pricing`, `one-click-checkout` ramps up during the recording and
+exists only at the checkout, `catalog` is being rolled out and `shipping` runs two versions side by side.
 """
 
 from traceguard.simulate.fleet import Call, EntryPoint, Flag, Fleet, Operation, Plant, Service, Value, Variant, Version

@@ -37,7 +37,7 @@ def spans(fleet: Fleet, skeleton: Skeleton) -> pa.Table:
         "kind": words(KINDS, site_kind[rows.site]),
         "start_ns": pa.array(rows.start),
         "dur_ns": pa.array(rows.end - rows.start),
-        "status": words(("unset", "error"), rows.failure > 0),
+        "status": words(("unset", "error", "error"), rows.failure),
         "status_message": words(FAILURE_MESSAGES, rows.failure).cast(pa.string()),
         "version": words(versions, rows.process),
         "environment": words([fleet.environment], constant),
@@ -159,7 +159,8 @@ def level_codes(fleet: Fleet, skeleton: Skeleton) -> NDArray[np.int64]:
 
 
 def evaluation_attributes(fleet: Fleet) -> list[dict[str, str]]:
-    """Per level: the attributes of an evaluation (semantic conventions 1.40) except feature_flag.context.id, which differs by user."""
+    """Per level: the attributes of an evaluation (semantic conventions 1.40) except feature_flag.context.id, which
+    differs by user."""
     return [
         {
             "feature_flag.key": fleet.flags[number].key, "feature_flag.result.variant": variant,
@@ -174,7 +175,8 @@ def _parents(parent: NDArray[np.uint64]) -> pa.Array:
 
 
 def _attributes(skeleton: Skeleton) -> pa.Array:
-    """Per span: what its site has (another set when it failed), closed by user and session where the site names them."""
+    """Per span: what its site has (another set when it failed), closed by user and session where the site names
+    them."""
     rows = skeleton.rows
     heads = [
         dumped({**site.attributes, **more})[:-1] for site in skeleton.sites for more in ({}, site.failed)

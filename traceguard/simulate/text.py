@@ -14,7 +14,7 @@ _HEX = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
 
 
 def octets(*words: NDArray[np.uint64]) -> NDArray[np.uint8]:
-    """n × 8·len(words): the big-endian bytes of one or more 64-bit words."""
+    """n by 8·len(words): the big-endian bytes of one or more 64-bit words."""
     return np.concatenate([w.astype(">u8").view(np.uint8).reshape(-1, 8) for w in words], axis=1)
 
 
@@ -39,7 +39,7 @@ def prefixed(prefix: str, hexes: pa.StringArray, digits: int) -> pa.StringArray:
     return pc.binary_join_element_wise(prefix, pc.utf8_slice_codeunits(hexes, 0, digits), "")
 
 
-def joined(*pieces: pa.Array | str) -> pa.Array:
+def joined(*pieces: pa.Array | pa.Scalar | str) -> pa.Array:
     """The pieces of every row run together; all of text or all of bytes, no nulls."""
     empty: str | pa.Scalar = ""
     if any(isinstance(piece, pa.Array) and pa.types.is_binary(piece.type) for piece in pieces):

@@ -24,8 +24,8 @@ class Process:
 class Requests:
     """The r requests of a recording, in order of their start.
 
-    `assigned` holds the flag level of each request's user whether or not the request evaluates the flag; `version` and `process` say
-    which version and instance of each service would serve the request.
+    `assigned` holds the flag level of each request's user whether or not the request evaluates the flag; `version` and
+    `process` say which version and instance of each service would serve the request.
     """
 
     processes: tuple[Process, ...]
@@ -37,13 +37,14 @@ class Requests:
     user_key: Keys  # r
     session_key: Keys  # r
     pace: Floats  # r: multiplies every own time
-    assigned: NDArray[np.int8]  # flags × r: index into the flag's variants
-    version: NDArray[np.int8]  # services × r: index into the service's versions
-    process: NDArray[np.int32]  # services × r: index into processes
+    assigned: NDArray[np.int8]  # flags by r: index into the flag's variants
+    version: NDArray[np.int8]  # services by r: index into the service's versions
+    process: NDArray[np.int32]  # services by r: index into processes
 
 
 def arrive(fleet: Fleet, *, requests: int, seed: int, start_ns: int, duration_ns: int) -> Requests:
-    """Requests spread evenly at random over `[start_ns, start_ns + duration_ns)`, drawn for the fleet's users and entry points."""
+    """Requests spread evenly at random over `[start_ns, start_ns + duration_ns)`, drawn for the fleet's users and
+    entry points."""
     keys = numbered(requests, "request", seed)
     position = np.sort(uniform(numbered(requests, "arrival", seed), "position"))
     start = start_ns + np.minimum((position * duration_ns).astype(np.int64), duration_ns - 1)
@@ -62,7 +63,8 @@ def arrive(fleet: Fleet, *, requests: int, seed: int, start_ns: int, duration_ns
 
 
 def afflicted(fleet: Fleet, requests: Requests, number: int) -> NDArray[np.bool_]:
-    """r: the requests that meet the conditions of the fleet's plant `number` (whether or not they reach its operation)."""
+    """r: the requests that meet the conditions of the fleet's plant `number` (whether or not they reach its
+    operation)."""
     plant: Plant = fleet.plants[number]
     first, last = plant.window
     hit = (requests.position >= first) & (requests.position < last)
@@ -89,7 +91,7 @@ def evaluable(fleet: Fleet, requests: Requests, flag: Flag) -> NDArray[np.bool_]
 
 
 def _moving(shares: list[tuple[float, float | None]], position: Floats) -> Floats:
-    """Cumulative shares, rows × r, scaled to end at 1; each share moves linearly from its first to its last value."""
+    """Cumulative shares, rows by r, scaled to end at 1; each share moves linearly from its first to its last value."""
     rows = [first + ((first if last is None else last) - first) * position for first, last in shares]
     cumulative = np.cumsum(np.array(rows), axis=0)
     return np.asarray(cumulative / cumulative[-1], dtype=np.float64)
