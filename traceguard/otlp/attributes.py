@@ -1,0 +1,282 @@
+"""Attributes as JSON text: KeyValue lists and AnyValues, rendered without an object per value.
+
+Keys keep their order; of equal keys in one list the last wins, as everywhere in protobuf. Integers are exact, doubles shortest with a
+decimal point or exponent, bytes base64, NaN and the infinities text, an empty value null. Containers nested deeper than DEEPEST make
+the message malformed, as protobuf's own limit of 100 levels does.
+
+A list is first opened: one row of `work` per entry, so that the caller can look at keys and values before they are rendered. Rows are
+(key start, key end, type, x, y, superseded): x and y are the bounds of text, bytes and containers, x is the number itself otherwise.
+Source: opentelemetry-proto common.proto.
+"""
+
+import numpy as np
+
+from traceguard.kernels import inline
+from traceguard.otlp.doubles import LONGEST, put_double
+from traceguard.otlp.text import WORST_JSON, put_base64, put_integer, put_json, put_literal, put_plain, same
+from traceguard.otlp.wire import FULL, MALFORMED, field, fixed64
+
+NOTHING, TEXT, BOOL, INTEGER, DOUBLE, ARRAY, OBJECT, BYTES, INDEX = 0, 1, 2, 3, 4, 5, 6, 7, 8
+DEEPEST = 32
+COLUMNS = 6
+
+KEY_A, KEY_B, TYPE, X, Y, SUPERSEDED = 0, 1, 2, 3, 4, 5
+_PAIRWISE = 16  # lists up to this length are searched for equal keys pair by pair
+_NO_FIELD = 10  # the tag of field 1, length-delimited: entries of ArrayValue and KeyValueList
+
+_NULL = np.frombuffer(b"null", np.uint8)
+_TRUE = np.frombuffer(b"true", np.uint8)
+_FALSE = np.frombuffer(b"false", np.uint8)
+_INDEX = np.frombuffer(b"strindex:", np.uint8)
+
+
+@inline
+def parse_any(buf, a, b):
+    """`(type, x, y)` of the AnyValue between `a` and `b`; type MALFORMED when its fields are not well-formed. The last one set wins."""
+    kind, x, y = np.int64(NOTHING), np.int64(0), np.int64(0)
+    pos = np.int64(a)
+    while pos < b:
+        tag, value, start, pos = field(buf, pos, b)
+        if pos < 0:
+            return np.int64(MALFORMED), x, y
+        if tag == 10:
+            kind, x, y = np.int64(TEXT), start, pos
+        elif tag == 16:
+            kind, x, y = np.int64(BOOL), np.int64(value != 0), np.int64(0)
+        elif tag == 24:
+            kind, x, y = np.int64(INTEGER), np.int64(value), np.int64(0)
+        elif tag == 33:
+            kind, x, y = np.int64(DOUBLE), np.int64(fixed64(buf, start)), np.int64(0)
+        elif tag == 42:
+            kind, x, y = np.int64(ARRAY), start, pos
+        elif tag == 50:
+            kind, x, y = np.int64(OBJECT), start, pos
+        elif tag == 58:
+            kind, x, y = np.int64(BYTES), start, pos
+        elif tag == 64:
+            kind, x, y = np.int64(INDEX), np.int64(np.int32(value)), np.int64(0)
+    return kind, x, y
+
+
+@inline
+def _parse_pair(buf, a, b, work, row):
+    """Fill a row of `work` from the KeyValue between `a` and `b`; False when malformed. A key by index is (index, -1)."""
+    work[row, KEY_A], work[row, KEY_B] = 0, 0
+    kind, x, y = np.int64(NOTHING), np.int64(0), np.int64(0)
+    pos = np.int64(a)
+    while pos < b:
+        tag, value, start, pos = field(buf, pos, b)
+        if pos < 0:
+            return False
+        if tag == 10:
+            work[row, KEY_A], work[row, KEY_B] = start, pos
+        elif tag == 18:
+            kind, x, y = parse_any(buf, start, pos)
+            if kind < 0:
+                return False
+        elif tag == 24 and work[row, KEY_B] == 0:
+            work[row, KEY_A], work[row, KEY_B] = max(np.int64(0), np.int64(np.int32(value))), -1
+    work[row, TYPE], work[row, X], work[row, Y] = kind, x, y
+    return True
+
+
+@inline
+def _glance(buf, a, b):
+    """A cheap number that equal keys share and most different keys do not."""
+    size = b - a
+    if size <= 0:
+        return -2 - a if b < 0 else np.int64(0)
+    return (size << 32) | np.int64(buf[a]) | np.int64(buf[b - 1]) << 8 | np.int64(buf[a + size // 2]) << 16 | np.int64(buf[b - (size + 3) // 4]) << 24
+
+
+@inline
+def _supersede_in_table(buf, work, low, high):
+    """Mark all but the last of equal keys in a long list: linear in its length, whatever the keys are."""
+    size = 64
+    while size < 2 * (high - low):
+        size *= 2
+    table = np.full(size, -1, np.int64)
+    for row in range(high - 1, low - 1, -1):
+        a, b = work[row, KEY_A], work[row, KEY_B]
+        code = np.uint64(14695981039346656037) ^ np.uint64(a if b < 0 else 0)
+        work[row, SUPERSEDED] = 0
+        for i in range(a, b):
+            code = (code ^ np.uint64(buf[i])) * np.uint64(1099511628211)
+        slot = np.int64((code ^ (code >> np.uint64(29))) & np.uint64(size - 1))
+        while table[slot] >= 0:
+            other = table[slot]
+            if work[other, KEY_B] - work[other, KEY_A] == b - a and same(buf, a, b, buf, work[other, KEY_A], work[other, KEY_B]):
+                work[row, SUPERSEDED] = 1
+                break
+            slot = (slot + 1) & (size - 1)
+        if table[slot] < 0:
+            table[slot] = row
+
+
+@inline
+def _supersede(buf, work, low, high):
+    """Mark all but the last of equal keys among the rows `low` to `high`."""
+    if high - low > _PAIRWISE:
+        _supersede_in_table(buf, work, low, high)
+        return
+    for row in range(low + 1, high):
+        a, b, glance = work[row, KEY_A], work[row, KEY_B], work[row, SUPERSEDED]
+        for other in range(low, row):
+            if work[other, SUPERSEDED] == glance and same(buf, a, b, buf, work[other, KEY_A], work[other, KEY_B]):
+                work[other, SUPERSEDED] = -1
+    for row in range(low, high):
+        work[row, SUPERSEDED] = 1 if work[row, SUPERSEDED] == -1 else 0
+
+
+@inline
+def open_list(buf, a, b, entry, keyed, work, low):
+    """Parse the entries with tag `entry` between `a` and `b` into `work` from row `low`: the row after the last, or a negative code."""
+    high = np.int64(low)
+    pos = np.int64(a)
+    while pos < b:
+        tag, _, start, pos = field(buf, pos, b)
+        if pos < 0:
+            return np.int64(MALFORMED)
+        if tag != entry:
+            continue
+        if high >= work.shape[0]:
+            return np.int64(FULL)
+        if keyed:
+            if not _parse_pair(buf, start, pos, work, high):
+                return np.int64(MALFORMED)
+            work[high, SUPERSEDED] = _glance(buf, work[high, KEY_A], work[high, KEY_B])
+        else:
+            kind, x, y = parse_any(buf, start, pos)
+            if kind < 0:
+                return np.int64(MALFORMED)
+            work[high, TYPE], work[high, X], work[high, Y], work[high, SUPERSEDED] = kind, x, y, 0
+        high += 1
+    if keyed:
+        _supersede(buf, work, low, high)
+    return high
+
+
+@inline
+def _put_scalar(buf, kind, x, y, out, o, quoted):
+    """A value that is no container: as JSON when `quoted`, else text and bytes without quotes. Room has been checked."""
+    if kind == TEXT:
+        return put_json(buf, x, y, out, o) if quoted else put_plain(buf, x, y, out, o)
+    if kind == INTEGER:
+        return put_integer(x, out, o)
+    if kind == BOOL:
+        return put_literal(_TRUE, out, o) if x else put_literal(_FALSE, out, o)
+    if kind == DOUBLE:
+        return put_double(x, out, o, quoted)
+    if kind == NOTHING:
+        return put_literal(_NULL, out, o)
+    if quoted:
+        out[o] = 34
+        o += 1
+    if kind == BYTES:
+        o = put_base64(buf, x, y, out, o)
+    else:
+        o = put_integer(x, out, put_literal(_INDEX, out, o))
+    if quoted:
+        out[o] = 34
+        o += 1
+    return o
+
+
+@inline
+def _room(work, row):
+    """The most bytes that the entry in this row can need, its key, punctuation and closing brackets of the containers included."""
+    size = WORST_JSON * max(0, work[row, KEY_B] - work[row, KEY_A])
+    if work[row, TYPE] == TEXT or work[row, TYPE] == BYTES:
+        size += WORST_JSON * (work[row, Y] - work[row, X])
+    return size + 2 * LONGEST + DEEPEST
+
+
+@inline
+def _put_key(buf, a, b, out, o):
+    """A key with its colon."""
+    if b < 0:
+        out[o] = 34
+        o = put_integer(a, out, put_literal(_INDEX, out, o + 1))
+        out[o] = 34
+        o += 1
+    else:
+        o = put_json(buf, a, b, out, o)
+    out[o] = 58
+    return o + 1
+
+
+@inline
+def put_list(buf, work, low, high, keyed, out, o, frames):
+    """The opened rows `low` to `high` as a JSON object (or array): the position after it, or a negative code.
+
+    `frames` is scratch of DEEPEST rows: (next row, last row, keyed, first row) of each container that is open.
+    """
+    if o + 2 * LONGEST + DEEPEST > out.size:
+        return np.int64(FULL)
+    depth = 0
+    frames[0, 0], frames[0, 1], frames[0, 2], frames[0, 3] = low, high, keyed, low
+    out[o] = 123 if keyed else 91
+    o = np.int64(o + 1)
+    while depth >= 0:
+        row = frames[depth, 0]
+        inside_object = frames[depth, 2]
+        if row == frames[depth, 1]:
+            out[o] = 125 if inside_object else 93
+            o += 1
+            depth -= 1
+            continue
+        frames[depth, 0] = row + 1
+        if work[row, SUPERSEDED]:
+            continue
+        if not inside_object:
+            work[row, KEY_A], work[row, KEY_B] = 0, 0
+        if o + _room(work, row) > out.size:
+            return np.int64(FULL)
+        if row > frames[depth, 3] and out[o - 1] != 123 and out[o - 1] != 91:
+            out[o] = 44
+            o += 1
+        if inside_object:
+            o = _put_key(buf, work[row, KEY_A], work[row, KEY_B], out, o)
+        kind = work[row, TYPE]
+        if kind != ARRAY and kind != OBJECT:
+            o = np.int64(_put_scalar(buf, kind, work[row, X], work[row, Y], out, o, True))
+            continue
+        if depth + 1 >= DEEPEST:
+            return np.int64(MALFORMED)
+        bottom = frames[depth, 1]
+        top = open_list(buf, work[row, X], work[row, Y], _NO_FIELD, kind == OBJECT, work, bottom)
+        if top < 0:
+            return top
+        depth += 1
+        frames[depth, 0], frames[depth, 1], frames[depth, 2], frames[depth, 3] = bottom, top, kind == OBJECT, bottom
+        out[o] = 123 if kind == OBJECT else 91
+        o += 1
+    return o
+
+
+@inline
+def put_value(buf, kind, x, y, work, top, out, o, frames, quoted, first):
+    """One value: as JSON when `quoted`, else as plain text (containers as JSON). With `first`, an array stands for its first element.
+
+    `work` is free from row `top` on. Nothing (and an empty array with `first`) is null when `quoted` and no text at all otherwise.
+    """
+    if top >= work.shape[0]:
+        return np.int64(FULL)
+    if first and kind == ARRAY:
+        end = open_list(buf, x, y, _NO_FIELD, False, work, top)
+        if end < 0:
+            return end
+        if end == top:
+            return np.int64(o)
+        kind, x, y = work[top, TYPE], work[top, X], work[top, Y]
+    if kind == NOTHING and not quoted:
+        return np.int64(o)
+    if kind == ARRAY or kind == OBJECT:
+        end = open_list(buf, x, y, _NO_FIELD, kind == OBJECT, work, top)
+        if end < 0:
+            return end
+        return put_list(buf, work, top, end, kind == OBJECT, out, o, frames)
+    size = WORST_JSON * (y - x) if kind == TEXT or kind == BYTES else 0
+    if o + size + 2 * LONGEST > out.size:
+        return np.int64(FULL)
+    return np.int64(_put_scalar(buf, kind, x, y, out, o, quoted))

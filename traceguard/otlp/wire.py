@@ -1,0 +1,121 @@
+"""The protobuf wire format, read where it lies: tags, varints, lengths.
+
+Every function takes the whole buffer and the bounds of the message it may look at, and never reads outside of them. A negative
+position means that the bytes are not well-formed. Fields are told apart by their whole tag (number and wire type together), so a
+known number with a wrong wire type is an unknown field, as in protobuf. Source: https://protobuf.dev/programming-guides/encoding/
+"""
+
+import numpy as np
+
+from traceguard.kernels import inline
+
+MALFORMED = -1
+FULL = -2  # an output buffer is too small: the caller doubles it and starts again
+
+VARINT, FIXED64, LENGTH, GROUP_START, GROUP_END, FIXED32 = 0, 1, 2, 3, 4, 5
+_DEEPEST_GROUP = 100
+_LARGEST_TAG = 0xFFFFFFFF
+
+BUFFER = "Array(uint8, 1, 'C', True)"  # numba's name for the read-only bytes that all kernels read
+
+
+@inline
+def varint(buf, pos, end):
+    """`(value, next position)` of the varint at `pos`; the position is negative when it does not end before `end`."""
+    if pos < end:
+        byte = np.uint64(buf[pos])
+        if byte < 0x80:
+            return byte, pos + 1
+    value = np.uint64(0)
+    shift = np.uint64(0)
+    for i in range(10):
+        if pos + i >= end:
+            return value, -1
+        byte = np.uint64(buf[pos + i])
+        value |= (byte & np.uint64(0x7F)) << shift
+        if byte < 0x80:
+            return value, pos + i + 1
+        shift += np.uint64(7)
+    return value, -1
+
+
+@inline
+def fixed64(buf, pos):
+    """The eight little-endian bytes at `pos` as an unsigned number; the caller has checked that they are there."""
+    value = np.uint64(0)
+    for i in range(8):
+        value |= np.uint64(buf[pos + i]) << np.uint64(8 * i)
+    return value
+
+
+@inline
+def fixed32(buf, pos):
+    """The four little-endian bytes at `pos` as a number; the caller has checked that they are there."""
+    value = np.int64(0)
+    for i in range(4):
+        value |= np.int64(buf[pos + i]) << (8 * i)
+    return value
+
+
+@inline
+def skip_group(buf, pos, end, number):
+    """The position after the end of the group `number` that was just opened, or negative. Nobody sends groups, but they are legal."""
+    open_numbers = np.empty(_DEEPEST_GROUP, np.int64)
+    open_numbers[0] = number
+    depth = 1
+    while depth > 0:
+        tag, pos = varint(buf, pos, end)
+        if pos < 0 or tag > _LARGEST_TAG or tag < 8:
+            return np.int64(-1)
+        wire = np.int64(tag) & 7
+        if wire == VARINT:
+            _, pos = varint(buf, pos, end)
+        elif wire == FIXED64:
+            pos = pos + 8
+        elif wire == FIXED32:
+            pos = pos + 4
+        elif wire == LENGTH:
+            size, pos = varint(buf, pos, end)
+            if pos < 0 or size > np.uint64(end - pos):
+                return np.int64(-1)
+            pos += np.int64(size)
+        elif wire == GROUP_START and depth < _DEEPEST_GROUP:
+            open_numbers[depth] = np.int64(tag) >> 3
+            depth += 1
+        elif wire == GROUP_END and open_numbers[depth - 1] == np.int64(tag) >> 3:
+            depth -= 1
+        else:
+            return np.int64(-1)
+        if pos < 0 or pos > end:
+            return np.int64(-1)
+    return np.int64(pos)
+
+
+@inline
+def field(buf, pos, end):
+    """`(tag, value, start, next)` of the field at `pos < end`.
+
+    `value` is set for varints; `start` is where the payload begins for the other wire types, `next` where it ends. A negative `next`
+    means malformed. A group is skipped whole.
+    """
+    tag, pos = varint(buf, pos, end)
+    value = np.uint64(0)
+    if pos < 0 or tag > _LARGEST_TAG or tag < 8:
+        return np.int64(0), value, np.int64(0), np.int64(-1)
+    tag = np.int64(tag)
+    wire = tag & 7
+    if wire == LENGTH:
+        size, pos = varint(buf, pos, end)
+        if pos < 0 or size > np.uint64(end - pos):
+            return tag, value, np.int64(0), np.int64(-1)
+        return tag, value, np.int64(pos), np.int64(pos + np.int64(size))
+    if wire == VARINT:
+        value, pos = varint(buf, pos, end)
+        return tag, value, np.int64(pos), np.int64(pos)
+    if wire == FIXED64:
+        return tag, value, np.int64(pos), np.int64(pos + 8 if pos + 8 <= end else -1)
+    if wire == FIXED32:
+        return tag, value, np.int64(pos), np.int64(pos + 4 if pos + 4 <= end else -1)
+    if wire == GROUP_START:
+        return tag, value, np.int64(pos), skip_group(buf, pos, end, tag >> 3)
+    return tag, value, np.int64(0), np.int64(-1)
