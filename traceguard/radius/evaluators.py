@@ -1,0 +1,54 @@
+"""Who evaluated a flag: the services that stand for it, in the traces in which they did."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traceguard.store import queries
+from traceguard.traces.link import Linked
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluators:
+    """Who evaluated a flag where, ordered by trace; service is an index into `services`, -1 where the span is missing."""
+
+    trace_hash: NDArray[np.uint64]  # e
+    service: NDArray[np.int32]  # e
+    services: tuple[str, ...]
+
+
+def read_evaluators(cursor: "duckdb.DuckDBPyConnection", flag: str, variant: str | None) -> Evaluators:
+    """Who evaluated `flag` (to `variant`, or to anything) in the whole store."""
+    sql = (queries.folder() / "radius" / "evaluators.sql").read_text(encoding="utf-8")
+    found = cursor.execute(sql, {"key": flag, "variant": variant}).to_arrow_table().combine_chunks().sort_by("trace")
+    words = found["service"].combine_chunks().dictionary_encode()
+    return Evaluators(
+        found["trace"].to_numpy().astype(np.uint64, copy=False),
+        words.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32),
+        tuple(words.dictionary.to_pylist()),
+    )
+
+
+def evaluating(linked: Linked, evaluators: Evaluators) -> NDArray[np.bool_]:
+    """Mark the spans of services that evaluated the flag, in the traces in which they did; shape n.
+
+    Where the evaluating span is missing, the service in which the trace begins stands for it.
+    """
+    at = np.searchsorted(linked.trace_hash, evaluators.trace_hash)
+    found = at < linked.trace_hash.size
+    found[found] = linked.trace_hash[at[found]] == evaluators.trace_hash[found]
+    trace, word = at[found], evaluators.service[found]
+    known = {name: i for i, name in enumerate(linked.names.services)}
+    ids = np.array([*(known.get(name, -1) for name in evaluators.services), -1], dtype=np.int64)
+    first = np.full(len(linked.trace_ids), -1, dtype=np.int64)
+    begins = linked.root[~linked.fragment & ~linked.detached[linked.root]][::-1]
+    first[linked.trace[begins]] = linked.service[begins]
+    service = np.where(word < 0, first[trace], ids[word])
+    width = len(known)
+    pairs = np.unique(trace[service >= 0] * width + service[service >= 0])
+    return np.isin(linked.trace.astype(np.int64) * width + linked.service, pairs)

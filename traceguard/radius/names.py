@@ -1,0 +1,73 @@
+"""The service, operation or flag that the user named, or the nearest names that the store knows."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from traceguard.errors import UnknownNameError, UsageError
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is asked about: a service, one operation of a service, or a flag (at one variant, or at any)."""
+
+    service: str | None = None
+    operation: str | None = None
+    flag: str | None = None
+    variant: str | None = None
+
+    @property
+    def flag_text(self) -> str | None:
+        """The flag as a user writes it: `KEY` or `KEY=VARIANT`."""
+        return self.flag if self.variant is None else f"{self.flag}={self.variant}"
+
+
+def find_target(
+    cursor: "duckdb.DuckDBPyConnection",
+    *,
+    service: str | None = None,
+    operation: str | None = None,
+    flag: str | None = None,
+) -> Target:
+    """The target of these options; names are looked up in the whole store, whatever the window.
+
+    UsageError unless exactly one of service and flag is given (an operation needs its service); UnknownNameError with the
+    nearest names for one that the store does not know.
+    """
+    if (service is None) == (flag is None):
+        raise UsageError("Name either a service (with --service) or a flag (with --flag).")
+    if flag is not None:
+        if operation is not None:
+            raise UsageError("An operation belongs to a service; name the service with --service and leave out --flag.")
+        return _find_flag(cursor, flag)
+    _require(service, "service", _column(cursor, "SELECT DISTINCT service FROM spans"))
+    if operation is not None:
+        known = _column(cursor, "SELECT DISTINCT operation FROM spans WHERE service = $name", service)
+        _require(operation, f"operation of {service}", known)
+    return Target(service=service, operation=operation)
+
+
+def _find_flag(cursor: "duckdb.DuckDBPyConnection", text: str) -> Target:
+    # A key may contain "=": an existing whole key wins, then the longest key that leaves a variant.
+    keys = _column(cursor, "SELECT DISTINCT flag_key FROM flag_records")
+    if text in keys:
+        return Target(flag=text)
+    splits = [(text[:at], text[at + 1 :]) for at in range(len(text) - 1, 0, -1) if text[at] == "="]
+    for key, variant in splits:
+        if key in keys:
+            levels = "SELECT DISTINCT variant FROM flag_records WHERE flag_key = $name AND variant IS NOT NULL"
+            _require(variant, f"variant of {key}", _column(cursor, levels, key))
+            return Target(flag=key, variant=variant)
+    raise UnknownNameError.of("flag", text, keys)
+
+
+def _column(cursor: "duckdb.DuckDBPyConnection", sql: str, name: str | None = None) -> list[str]:
+    rows = cursor.execute(sql, {"name": name}) if name is not None else cursor.execute(sql)
+    return [row[0] for row in rows.fetchall()]
+
+
+def _require(name: str | None, noun: str, known: list[str]) -> None:
+    if name is None or name not in known:
+        raise UnknownNameError.of(noun, str(name), known)
