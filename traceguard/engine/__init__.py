@@ -1,1 +1,1 @@
-"""TODO"""
+"""Where the reduction from spans to facts runs. Today: this machine."""

@@ -1,1 +1,5 @@
-"""TODO"""
+"""Facts to effects to causes: what explains a change, by how much, and how sure that is."""
+
+from traceguard.explain.question import Evidence, Question, explain
+
+__all__ = ["Evidence", "Question", "explain"]

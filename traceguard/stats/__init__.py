@@ -1,1 +1,1 @@
-"""TODO"""
+"""Statistics that know nothing of spans: regression from sums, multiplicity."""

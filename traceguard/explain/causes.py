@@ -1,0 +1,179 @@
+"""From regressions to causes: which service and operation, under which level, explains them; one list, best explanation first.
+
+Inside each regressed (entry point, level) pair the components are tested with false-discovery control (Benjamini-Hochberg). The same
+component under the same level at several entry points is one cause. Order: the lower bound of the robust effect, in units of the
+entry point's spread, so that milliseconds and failures compete fairly.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from traceguard import model
+from traceguard.explain.design import Column
+from traceguard.explain.effects import PartEffects
+from traceguard.explain.exemplars import exemplars
+from traceguard.explain.verdict import Floor, Judged
+from traceguard.stats.multiplicity import benjamini_hochberg
+from traceguard.traces.link import Names
+from traceguard.units import format_ms
+
+LEAST_SHARE = 0.02  # parts below this share of the regression are not worth a line
+SHOWN = 50  # causes in a report
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A component's effect under a level at one entry point."""
+
+    judged: Judged
+    metric: str  # latency | error
+    component: int
+    estimate: float
+    low: float
+    high: float
+    q_value: float
+    score: float
+    share: float
+
+
+def regression_findings(judged: Judged, metrics: Iterable[str], alpha: float, *, weak: bool = False) -> list[Finding]:
+    """The components that explain a regression of the given root metrics; with `weak` also those that do not hold at alpha."""
+    names = set(metrics)
+    found: list[Finding] = []
+    if names - {"error_rate"}:
+        found += _explain(judged, "latency", judged.effects.latency, alpha, weak=weak)
+    if "error_rate" in names:
+        found += _explain(judged, "error", judged.effects.errors, alpha, weak=weak)
+    return found
+
+
+def improvement_findings(judged: Judged, metrics: Iterable[str], alpha: float) -> list[Finding]:
+    """The components that explain an improvement, found as the mirror image of a regression."""
+    names = set(metrics)
+    found: list[Finding] = []
+    if names - {"error_rate"}:
+        found += _explain(judged, "latency", judged.effects.latency.mirrored(), alpha, weak=False)
+    if "error_rate" in names:
+        found += _explain(judged, "error", judged.effects.errors.mirrored(), alpha, weak=False)
+    return [
+        Finding(f.judged, f.metric, f.component, -f.estimate, -f.high, -f.low, f.q_value, f.score, f.share) for f in found
+    ]
+
+
+def _explain(judged: Judged, metric: str, parts: PartEffects, alpha: float, *, weak: bool) -> list[Finding]:
+    facts = judged.where.facts
+    root = next(r for r in judged.effects.roots if r.metric == ("latency_mean" if metric == "latency" else "error_rate"))
+    whole = max(abs(root.delta), 1e-12)
+    spread = max(float(facts.dur.std()) / 1e6 if metric == "latency" else float(facts.failed.std()), 1e-9)
+    q_values = benjamini_hochberg(parts.p_worse)
+    found = []
+    for i in np.flatnonzero(parts.estimate > 0):
+        share = float(parts.estimate[i]) / whole
+        holds = q_values[i] <= alpha and share >= LEAST_SHARE
+        if holds or weak:
+            found.append(
+                Finding(
+                    judged, metric, int(judged.where.outcomes.components[i]), float(parts.estimate[i]),
+                    float(parts.low[i]), float(parts.high[i]), float(q_values[i]), float(parts.sure[i]) / spread,
+                    min(share, 1.0),
+                )
+            )  # fmt: skip
+    return found
+
+
+def rank(findings: Sequence[Finding], names: Names, environments: Sequence[str | None]) -> list[model.Cause]:
+    """Gather findings of the same level, component and metric over entry points into causes, best explanation first."""
+    groups: dict[tuple[object, ...], list[Finding]] = {}
+    for finding in findings:
+        column = finding.judged.effects.column
+        key = (column.factor.kind, column.factor.key, column.factor.service, column.code, finding.component, finding.metric)
+        groups.setdefault(key, []).append(finding)
+    ordered = sorted(groups.values(), key=lambda group: (-max(f.score for f in group), min(f.component for f in group)))
+    return [_cause(i + 1, group, names, environments) for i, group in enumerate(ordered[:SHOWN])]
+
+
+def factor_document(column: Column, code: int | None = None) -> model.Factor:
+    """A column's level as the interface writes it."""
+    factor = column.factor
+    return model.Factor(
+        kind=factor.kind, key=factor.key, service=factor.service,
+        level=factor.levels[column.code if code is None else code], reference=factor.levels[column.reference],
+    )  # fmt: skip
+
+
+def entry_document(judged: Judged, names: Names, environments: Sequence[str | None]) -> model.Entry:
+    """An entry point as the interface writes it; the environment is named only where a store holds several."""
+    service, operation = names.operations[judged.where.entry]
+    return model.Entry(
+        service=names.services[service], operation=operation, environment=environments[judged.where.environment]
+    )
+
+
+def _cause(number: int, group: list[Finding], names: Names, environments: Sequence[str | None]) -> model.Cause:
+    group = sorted(group, key=lambda f: -f.score)
+    best = group[0]
+    column = best.judged.effects.column
+    service, operation = names.operations[best.component // 2]
+    locus = "inbound" if best.component % 2 else "self"
+    unit = "ms" if best.metric == "latency" else "fraction"
+    affected = np.array([f.judged.effects.affected for f in group], dtype=np.float64)
+    weight = affected / affected.sum()
+    estimate = float((weight * [f.estimate for f in group]).sum())
+    half = float(np.sqrt(((weight * [(f.high - f.low) / 2 for f in group]) ** 2).sum()))
+    entries = [
+        model.CauseEntry(
+            entry=entry_document(f.judged, names, environments),
+            effect=model.Effect(estimate=f.estimate, low=f.low, high=f.high, unit=unit),
+            requests=model.Requests(
+                affected=f.judged.effects.affected, fraction=f.judged.effects.affected / f.judged.where.requests
+            ),
+        )
+        for f in group
+    ]
+    effect = model.Effect(estimate=estimate, low=estimate - half, high=estimate + half, unit=unit)
+    share = float((weight * [f.share for f in group]).sum())
+    requests = model.Requests(
+        affected=int(affected.sum()), fraction=float(affected.sum() / sum(f.judged.where.requests for f in group))
+    )
+    factor = factor_document(column)
+    return model.Cause(
+        rank=number,
+        factors=[factor],
+        service=names.services[service],
+        operation=operation,
+        locus=locus,
+        metric="latency" if best.metric == "latency" else "error",
+        effect=effect,
+        share=share,
+        q_value=best.q_value,
+        requests=requests,
+        inseparable_from=[[factor_document(other)] for other in best.judged.effects.inseparable],
+        exemplars=exemplars(best.judged, best.component),
+        entries=entries,
+        summary=_summary(factor, names.services[service], operation, locus, effect, share, requests, entries[0].entry, len(entries)),
+    )
+
+
+def _summary(  # noqa: PLR0913
+    factor: model.Factor, service: str, operation: str, locus: str, effect: model.Effect, share: float,
+    requests: model.Requests, entry: model.Entry, entries: int,
+) -> str:  # fmt: skip
+    """One sentence that a person can read out."""
+    if factor.kind == "period":
+        when = "In the candidate period"
+    elif factor.kind == "version":
+        when = f"With version {factor.level} of {factor.service}"
+    else:
+        when = f"With {factor.key}={factor.level}"
+    where = f"{service} {operation}" if locus == "self" else f"the way into {service} {operation}"
+    at = f"{entry.service} {entry.operation}" + (f" and {entries - 1} more entry points" if entries > 1 else "")
+    more = "more" if effect.estimate > 0 else "less"
+    if effect.unit == "ms":
+        amount = f"takes {format_ms(abs(effect.estimate))} {more} per request (95% interval {format_ms(effect.low)} to {format_ms(effect.high)})"
+    else:
+        amount = (
+            f"fails {abs(effect.estimate):.2%} {more} of requests (95% interval {effect.low:.2%} to {effect.high:.2%})"
+        )
+    return f"{when}, {where} {amount}; that is {share:.0%} of the change at {at}, {requests.affected:,} requests affected."

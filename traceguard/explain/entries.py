@@ -1,0 +1,157 @@
+"""One entry point from facts to effects: lay out slices and buckets, sum up cells, fit, read off each tested level.
+
+Two models, because two kinds of assignment exist. A level that varies from request to request at the same moment is compared within time
+slices, clustered by buckets of units. A level that came for everybody at once (a deploy, a period) is the same for a whole slice:
+it is compared across time, clustered by blocks of time, and only judged with `MIN_BLOCKS` blocks on each side.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traceguard.explain.design import Column, Design, design_of, separate
+from traceguard.explain.effects import LevelEffects, level_effects
+from traceguard.stats.regression import Fit, fit, within_gram
+from traceguard.traces.cells import BUCKETS, Cells, Outcomes, cells_of, outcomes_of, winsor_caps
+from traceguard.traces.factors import Factor
+from traceguard.traces.facts import Facts
+
+MAX_SLICES = 24
+REQUESTS_PER_SLICE = 50
+MIN_BLOCKS = 6
+SHORTEST_BLOCK_NS = 30_000_000_000
+STEP = 0.05  # part of a column's variance within slices, below which it came for everybody at once
+MIN_CLUSTERS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class EntryEffects:
+    """The effects found at one entry point. `by_time` marks those compared across time; `few_blocks` those with too few blocks."""
+
+    entry: int
+    environment: int
+    requests: int
+    facts: Facts
+    factors: tuple[Factor, ...]
+    levels: NDArray[np.int16]
+    outcomes: Outcomes
+    within: tuple[LevelEffects, ...]
+    by_time: tuple[LevelEffects, ...]
+    few_blocks: frozenset[tuple[Factor, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The window's time axis: `begin` and `end` in ns, and the periods that blocks must not straddle."""
+
+    begin: int
+    end: int
+    edges: tuple[int, ...]  # period bounds, ascending
+
+    def slices(self, start: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Equal time slices, so many that one holds about `REQUESTS_PER_SLICE` requests."""
+        count = int(np.clip(start.size // REQUESTS_PER_SLICE, 1, MAX_SLICES))
+        return self._spread(start, self.begin, self.end, count)
+
+    def blocks(self, start: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Blocks of at least `SHORTEST_BLOCK_NS`, at most `BUCKETS` in all, none across a period's bound."""
+        marks = sorted({self.begin, *(e for e in self.edges if self.begin < e < self.end), self.end})
+        blocks = np.zeros(start.size, dtype=np.int32)
+        offset = 0
+        longest = max(SHORTEST_BLOCK_NS, (self.end - self.begin) // (BUCKETS - len(marks)) + 1)
+        for low, high in zip(marks, marks[1:], strict=False):
+            inside = (start >= low) & (start < high)
+            count = max(1, (high - low) // longest)
+            blocks[inside] = offset + self._spread(start[inside], low, high, count)
+            offset += count
+        return blocks
+
+    @staticmethod
+    def _spread(start: NDArray[np.int64], low: int, high: int, count: int) -> NDArray[np.int32]:
+        width = max((high - low) / count, 1.0)
+        return np.clip((start - low) / width, 0, count - 1).astype(np.int32)
+
+
+def entry_effects(
+    entry: int, environment: int, facts: Facts, factors: Sequence[Factor], levels: NDArray[np.int16],
+    unit: NDArray[np.uint64], clock: Clock, alpha: float,
+) -> EntryEffects:  # fmt: skip
+    """Estimate every tested level at one entry point; `levels` (r, factors) and `unit` (r) go with `facts`."""
+    design = design_of(factors, levels)
+    outcomes = outcomes_of(facts)
+    caps = winsor_caps(facts, outcomes)
+    steps = _steps(design, clock.slices(facts.start))
+    buckets = (unit % np.uint64(BUCKETS)).astype(np.int32)
+    within: tuple[LevelEffects, ...] = ()
+    by_time: tuple[LevelEffects, ...] = ()
+    few: set[tuple[Factor, int]] = set()
+    if any(c.tested and j not in steps for j, c in enumerate(design.columns)):
+        part = _only(design, [j for j in range(len(design.columns)) if j not in steps])
+        cells = cells_of(facts, outcomes, caps, clock.slices(facts.start), buckets, part.active, len(part.columns))
+        within = _effects(part, cells, outcomes, alpha)
+    if any(design.columns[j].tested for j in steps):
+        blocks = clock.blocks(facts.start)
+        whole = np.zeros(facts.start.size, dtype=np.int32)
+        cells = cells_of(facts, outcomes, caps, whole, blocks, design.active, len(design.columns))
+        only_steps = tuple(replace(c, tested=c.tested and j in steps) for j, c in enumerate(design.columns))
+        by_time = _effects(Design(only_steps, design.active), cells, outcomes, alpha)
+        few = _few_blocks(by_time, factors, levels, blocks)
+    return EntryEffects(
+        entry, environment, facts.dur.size, facts, tuple(factors), levels, outcomes, within, by_time, frozenset(few)
+    )
+
+
+def _steps(design: Design, slices: NDArray[np.int32]) -> set[int]:
+    """The columns that hardly vary within a slice: rolled out for everybody at once, or a period."""
+    count = int(slices.max(initial=0)) + 1
+    n = np.bincount(slices, minlength=count).astype(np.float64)
+    steps: set[int] = set()
+    for j, column in enumerate(design.columns):
+        applies = (design.active == j).any(axis=1)
+        share = np.bincount(slices, weights=applies, minlength=count) / np.maximum(n, 1.0)
+        overall = applies.mean()
+        inside = (n * share * (1.0 - share)).sum()
+        if inside < STEP * n.sum() * overall * (1.0 - overall) or column.factor.kind == "period":
+            steps.add(j)
+    return steps
+
+
+def _only(design: Design, kept: list[int]) -> Design:
+    number = np.full(len(design.columns) + 1, -1, dtype=np.int32)
+    number[kept] = np.arange(len(kept), dtype=np.int32)
+    active = -np.sort(-number[design.active], axis=1)  # -1 picks the last element, which stays -1
+    return Design(tuple(design.columns[j] for j in kept), np.ascontiguousarray(active))
+
+
+def _effects(design: Design, cells: Cells, outcomes: Outcomes, alpha: float) -> tuple[LevelEffects, ...]:
+    n, sx, xx = (a.astype(np.float64) for a in (cells.n, cells.sx, cells.xx))
+    gram = within_gram(n.sum(1), sx.sum(1), xx.sum(0))
+    kept, classes = separate(design.columns, gram)
+    if not any(design.columns[j].tested for j in kept):
+        return ()
+    sy, xy = cells.sy.astype(np.float64), cells.xy[:, kept].astype(np.float64)
+    fitted: Fit = fit(n, sx[:, :, kept], sy, xx[np.ix_(range(xx.shape[0]), kept, kept)], xy, cells.squares)
+    all_y = sy.sum((0, 1))
+    return tuple(
+        level_effects(
+            fitted, at, (all_y, xy[:, at]), cells, outcomes, design.columns[j],
+            tuple(design.columns[other] for other in classes.get(j, ())), alpha,
+        )
+        for at, j in enumerate(kept)
+        if design.columns[j].tested
+    )  # fmt: skip
+
+
+def _few_blocks(
+    effects: Sequence[LevelEffects], factors: Sequence[Factor], levels: NDArray[np.int16], blocks: NDArray[np.int32]
+) -> set[tuple[Factor, int]]:
+    """The (factor, code) of levels with fewer than `MIN_BLOCKS` blocks on either side."""
+    few: set[tuple[Factor, int]] = set()
+    for effect in effects:
+        f = factors.index(effect.column.factor)
+        sides = (np.unique(blocks[levels[:, f] == code]).size for code in (effect.column.code, effect.column.reference))
+        if min(sides) < MIN_BLOCKS:
+            few.add((effect.column.factor, effect.column.code))
+    return few

@@ -1,0 +1,43 @@
+"""Typical requests of both sides of a cause: the evidence that a person opens first.
+
+Typical, not extreme: of the affected requests those whose time in the blamed component lies nearest the affected median, of the others
+those nearest the median of their side.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traceguard import model
+from traceguard.explain.verdict import Judged
+from traceguard.traces.facts import Facts
+
+SHOWN = 3
+
+
+def exemplars(judged: Judged, component: int) -> model.Exemplars:
+    """Hashes of typical traces, as decimal text; `name_exemplars` turns them into trace ids."""
+    where, column = judged.where, judged.effects.column
+    f = where.factors.index(column.factor)
+    codes = where.levels[:, f]
+    time = _component_time(where.facts, component)
+    return model.Exemplars(
+        affected=_nearest(where.facts, codes == column.code, time),
+        reference=_nearest(where.facts, codes == column.reference, time),
+    )
+
+
+def _component_time(facts: Facts, component: int) -> NDArray[np.int64]:
+    request = np.repeat(np.arange(facts.dur.size), np.diff(facts.first))
+    time = np.zeros(facts.dur.size, dtype=np.int64)
+    mine = facts.component == component
+    np.add.at(time, request[mine], facts.time[mine])
+    return time
+
+
+def _nearest(facts: Facts, side: NDArray[np.bool_], time: NDArray[np.int64]) -> list[str]:
+    at = np.flatnonzero(side)
+    if at.size == 0:
+        return []
+    distance = np.abs(time[at] - np.median(time[at])) + np.abs(facts.dur[at] - np.median(facts.dur[at]))
+    best = at[np.lexsort((facts.trace_hash[at], distance))[:SHOWN]]
+    return [str(int(h)) for h in facts.trace_hash[best]]

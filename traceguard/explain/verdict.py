@@ -1,0 +1,105 @@
+"""From effects to a verdict: which entry points regressed under which level, with family-wise control.
+
+The tests of the verdict are entry point × root metric × tested level, one-sided, adjusted by Holm: the chance that anything is called a
+regression when nothing is stays below alpha. A change must also be large enough to matter (`Floor`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from traceguard.explain.effects import LevelEffects, RootEffect
+from traceguard.explain.entries import MIN_CLUSTERS, EntryEffects
+from traceguard.stats.multiplicity import benjamini_hochberg, holm
+
+SETTLED = 0.25  # an upper bound below this part of the reference latency counts as "no regression that matters"
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """Changes smaller than this are not called regressions: a part of the reference latency, milliseconds, and an error fraction."""
+
+    relative: float = 0.01
+    latency_ms: float = 0.05
+    error_rate: float = 0.001
+
+    def reached(self, root: RootEffect) -> bool:
+        """Whether the change is at least the floor."""
+        if root.metric == "error_rate":
+            return abs(root.delta) >= self.error_rate
+        return abs(root.delta) >= max(self.latency_ms, self.relative * abs(root.reference))
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A tested level at an entry point with its adjusted p- and q-values per root metric, for worse and for better."""
+
+    where: EntryEffects
+    effects: LevelEffects
+    by_time: bool
+    testable: bool
+    p_adjusted: tuple[float, ...]
+    q_value: tuple[float, ...]
+    p_better: tuple[float, ...]
+
+    def regressed(self, alpha: float, floor: Floor) -> list[int]:
+        """Numbers of the root metrics that regressed."""
+        return [
+            i for i, root in enumerate(self.effects.roots)
+            if self.testable and self.p_adjusted[i] <= alpha and root.delta > 0 and floor.reached(root)
+        ]  # fmt: skip
+
+    def improved(self, alpha: float, floor: Floor) -> list[int]:
+        """Numbers of the root metrics that improved."""
+        return [
+            i for i, root in enumerate(self.effects.roots)
+            if self.testable and self.p_better[i] <= alpha and root.delta < 0 and floor.reached(root)
+        ]  # fmt: skip
+
+    @property
+    def is_period(self) -> bool:
+        """Whether the level is the candidate period."""
+        return self.effects.column.factor.kind == "period"
+
+
+def judge(entries: Sequence[EntryEffects]) -> list[Judged]:
+    """Adjust the p-values of all tests together. Levels with too few clusters of units or blocks of time are not tested."""
+    found: list[tuple[EntryEffects, LevelEffects, bool, bool]] = []
+    for entry in entries:
+        for effects in entry.within:
+            found.append((entry, effects, False, effects.clusters >= MIN_CLUSTERS))
+        for effects in entry.by_time:
+            found.append((entry, effects, True, (effects.column.factor, effects.column.code) not in entry.few_blocks))
+    tested = [row for row in found if row[3]]
+    worse = np.array([root.p_worse for _, effects, _, _ in tested for root in effects.roots])
+    better = np.array([root.p_better for _, effects, _, _ in tested for root in effects.roots])
+    adjusted, q, adjusted_better = holm(worse), benjamini_hochberg(worse), holm(better)
+    judged = []
+    at = 0
+    for entry, effects, by_time, testable in found:
+        count = len(effects.roots)
+        if testable:
+            cut = slice(at, at + count)
+            values = (tuple(adjusted[cut].tolist()), tuple(q[cut].tolist()), tuple(adjusted_better[cut].tolist()))
+            at += count
+        else:
+            raw = np.array([root.p_worse for root in effects.roots])
+            values = ((1.0,) * count, tuple(benjamini_hochberg(raw).tolist()), (1.0,) * count)
+        judged.append(Judged(entry, effects, by_time, testable, *values))
+    return judged
+
+
+def settled(judged: Sequence[Judged]) -> bool:
+    """Whether some level was measured so closely that a regression that matters would have shown."""
+    return any(
+        j.testable and j.effects.roots[0].high <= SETTLED * j.effects.roots[0].reference for j in judged
+    )
+
+
+def requests_to_settle(judged: Judged) -> int:
+    """How many requests of the entry point would bring the upper bound of a null effect below `SETTLED`."""
+    root = judged.effects.roots[0]
+    half = (root.high - root.low) / 2
+    target = max(SETTLED * root.reference, 1e-9)
+    return int(np.ceil(judged.where.requests * max((half / target) ** 2, 1.0)))

@@ -1,0 +1,434 @@
+"""The whole flow in one file: each public function of traceguard, from a store to a result.
+
+    ingest         files ─▶ otlp ─▶ store
+    report         store ─▶ linked traces ─▶ facts + circumstances ─▶ explain ─▶ Analysis
+    graph          store ─▶ networkx.DiGraph
+    blast_radius   store ─▶ linked traces ─▶ reach ─▶ Radius
+    what_if        store ─▶ linked traces ─▶ retime ─▶ Forecast
+    query          store ─▶ SQL of `queries/read` ─▶ polars.DataFrame
+
+A store is what `open` returns, a path, or the URL of a running server, which then answers with the same documents. Times are text (RFC
+3339 or relative) or nanoseconds since the epoch; every function covers the whole store unless `since` and `until` say otherwise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from traceguard.errors import InputError, UnknownNameError, UsageError
+from traceguard.settings import Settings, load
+from traceguard.store import remote
+from traceguard.units import Period, parse_duration, parse_fraction, parse_period, parse_time
+
+if TYPE_CHECKING:
+    import duckdb
+    import networkx as nx
+    import polars as pl
+
+    from traceguard.engine.local import Window
+    from traceguard.explain import Evidence
+    from traceguard.report import Analysis, Forecast, Radius
+    from traceguard.store import Store
+
+Show = Callable[..., None]
+Time = str | int | None
+
+_ROWS_PER_COMMIT = 200_000
+
+
+def _silent(stage: str, done: float = 0.0, total: float | None = None, /) -> None:
+    """Nobody watches."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteStore:
+    """A store behind a running server; every function of this module takes it like a local one."""
+
+    url: str
+
+    def __enter__(self) -> RemoteStore:
+        """The store itself; there is nothing to close."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to close."""
+
+
+AnyStore = "Store | RemoteStore | str | Path"
+
+
+def open(store: str | Path) -> Store | RemoteStore:  # noqa: A001  (reads as tg.open)
+    """Open a store to read: a DuckDB file, or the URL of a running server.
+
+    StoreError says why a file cannot be used: missing, held by another process, newer than the program, not a store.
+    """
+    if remote.is_url(store):
+        return RemoteStore(str(store).rstrip("/"))
+    from traceguard.store import open_store
+
+    return open_store(Path(store), mode="read")
+
+
+@contextlib.contextmanager
+def _reading(store: Any) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A cursor on a local store; a store named by its path is opened and closed again."""
+    opened = open(store) if isinstance(store, str | Path) else store
+    try:
+        with opened.cursor() as cursor:
+            yield cursor
+    finally:
+        if opened is not store:
+            opened.close()
+
+
+def _url_of(store: Any) -> str | None:
+    if isinstance(store, RemoteStore):
+        return store.url
+    return str(store).rstrip("/") if remote.is_url(store) else None
+
+
+def _ask(url: str, route: str, **params: Any) -> Any:
+    given = {name.replace("_", "-"): value for name, value in params.items()}
+    return json.loads(remote.ask(url, route, {**given, "format": "json"}).body)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What `ingest` did: files read, spans and log records kept, what was refused and why."""
+
+    files: int
+    spans: int
+    logs: int
+    evaluations: int
+    refused: Mapping[str, int] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The numbers as a dictionary."""
+        return {
+            "files": self.files, "spans": self.spans, "logs": self.logs, "flag_evaluations": self.evaluations,
+            "refused": dict(self.refused),
+        }  # fmt: skip
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        files = "1 file" if self.files == 1 else f"{self.files:,} files"
+        text = f"Loaded {self.spans:,} spans, {self.logs:,} log records and {self.evaluations:,} flag evaluations from {files}."
+        refused = ", ".join(f"{count:,} {reason}" for reason, count in sorted(self.refused.items()))
+        return f"{text} Refused: {refused}." if refused else text
+
+
+def ingest(
+    paths: Sequence[str | Path], db: str | Path, *, settings: Settings | None = None, progress: Show = _silent,
+    warn: Callable[[str], None] = lambda _: None,
+) -> Loaded:  # fmt: skip
+    """Load OTLP and Jaeger files into the store `db`, which is made if missing; each file is in whole or not at all.
+
+    `warn` gets one sentence for each thing skipped. A bad file does not stop the others: InputError names the bad ones at the end.
+    """
+    from traceguard.otlp import files as otlp_files
+    from traceguard.store import open_store
+
+    settings = settings or load()
+    named = otlp_files.find([str(p) for p in paths], warn)
+    bad: list[str] = []
+    counts = {"files": 0, "spans": 0, "logs": 0, "evaluations": 0}
+    refused: dict[str, int] = {}
+    with open_store(Path(db), mode="write") as store:
+        for number, file in enumerate(named):
+            progress(f"Loading {file}", number, len(named))
+            try:
+                batches = list(otlp_files.read(file, settings))
+            except InputError as error:
+                bad.append(str(error))
+                continue
+            store.append(batches)
+            counts["files"] += 1
+            for batch in batches:
+                counts["spans"] += batch.spans.num_rows
+                counts["logs"] += batch.logs.num_rows
+                counts["evaluations"] += batch.flag_records.num_rows
+                for reason, count in batch.refused.items():
+                    refused[reason] = refused.get(reason, 0) + count
+    if bad:
+        raise InputError(" ".join(bad))
+    return Loaded(**counts, refused=refused)
+
+
+def report(  # noqa: PLR0913
+    store: Any, *, since: Time = None, until: Time = None, baseline: str | Period | None = None,
+    candidate: str | Period | None = None, flag: str | None = None, service: str | None = None, entry: str | None = None,
+    unit: str | None = None, alpha: float | str = 0.05, env: str | None = None, settings: Settings | None = None,
+    progress: Show = _silent,
+) -> Analysis:  # fmt: skip
+    """Rank what explains latency and error regressions; see the interface for the document.
+
+    UsageError for options that cannot be used, UnknownNameError for names that the store does not have.
+    """
+    from traceguard.report import Analysis
+
+    settings = settings or load()
+    if (url := _url_of(store)) is not None:
+        from traceguard.model import Report
+
+        document = Report.model_validate(
+            _ask(url, "report", since=since, until=until, baseline=_text(baseline), candidate=_text(candidate), flag=flag,
+                 service=service, entry=entry, unit=unit, alpha=alpha, env=env)
+        )  # fmt: skip
+        return Analysis(document, graph=graph(store, since=since, until=until, env=env), settings=settings)
+    from traceguard.explain import Question, explain
+
+    level = parse_fraction(alpha, "alpha")
+    if not 0.0 < level < 1.0:
+        raise UsageError(f"alpha {alpha!r} must lie between 0 and 1, such as 0.05.")
+    if (baseline is None) != (candidate is None):
+        raise UsageError("A comparison needs both periods; give --baseline START/END and --candidate START/END.")
+    now = time.time_ns()
+    periods = [parse_period(p, now) if isinstance(p, str) else p for p in (baseline, candidate)]
+    question = Question(
+        alpha=level, baseline=periods[0], candidate=periods[1], flag=flag, service=service, entry=entry, unit=unit
+    )
+    window = _period(since, until)
+    if periods[0] is not None and periods[1] is not None:
+        _refuse_overlap(periods[0], periods[1])
+        window = _hull(window, periods[0], periods[1])
+    with _reading(store) as cursor:
+        _check_names(cursor, flag=flag, service=service, entry=entry, env=env)
+        evidence = _evidence(cursor, window, env, unit, settings, progress)
+        progress("Explaining")
+        document = explain(evidence, question, _version())
+        progress("Drawing the map")
+        return Analysis(document, graph=_graph(cursor, window, env), settings=settings)
+
+
+def graph(
+    store: Any, *, since: Time = None, until: Time = None, env: str | None = None, progress: Show = _silent
+) -> nx.DiGraph[str]:
+    """The service dependency graph of the window's requests."""
+    if (url := _url_of(store)) is not None:
+        import networkx as nx
+
+        from traceguard.report.edges import from_document
+
+        found: nx.DiGraph[str] = from_document(_ask(url, "graph", since=since, until=until, env=env))
+        return found
+    with _reading(store) as cursor:
+        _check_names(cursor, env=env)
+        progress("Building the graph")
+        return _graph(cursor, _period(since, until), env)
+
+
+def blast_radius(
+    store: Any, *, service: str | None = None, operation: str | None = None, flag: str | None = None, since: Time = None,
+    until: Time = None, env: str | None = None, settings: Settings | None = None, progress: Show = _silent,
+) -> Radius:  # fmt: skip
+    """Who is reached if a service, one of its operations, or a flag goes wrong."""
+    from traceguard.report import Radius
+
+    if (url := _url_of(store)) is not None:
+        from traceguard.model import BlastRadius
+
+        asked = _ask(url, "blast-radius", service=service, operation=operation, flag=flag, since=since, until=until, env=env)
+        return Radius(BlastRadius.model_validate(asked))
+    from traceguard.engine.circumstances import read_circumstances
+    from traceguard.engine.local import linked_partitions, open_window
+    from traceguard.radius.names import find_target
+    from traceguard.radius.reach import reach, read_evaluators
+
+    settings = settings or load()
+    period = _period(since, until)
+    with _reading(store) as cursor:
+        _check_names(cursor, env=env)
+        target = find_target(cursor, service=service, operation=operation, flag=flag)
+        window = open_window(cursor, period, env)
+        read = read_circumstances(cursor, window, None, settings.unit_keys)
+        partitions = _shown(linked_partitions(cursor, window), window, progress, "Following requests")
+        return Radius(reach(partitions, target, period, read.circumstances, read_evaluators(cursor, target)))
+
+
+def what_if(  # noqa: PLR0913
+    store: Any, *, service: str, operation: str | None = None, delay: str | float | None = None,
+    error_rate: str | float | None = None, exposure: str | float | None = None, since: Time = None, until: Time = None,
+    env: str | None = None, progress: Show = _silent,
+) -> Forecast:  # fmt: skip
+    """Each entry point's latency and errors if a service got slower (`delay`, text or milliseconds) or failed more."""
+    from traceguard.report import Forecast
+
+    if (url := _url_of(store)) is not None:
+        from traceguard.model import WhatIf
+
+        asked = _ask(
+            url, "what-if", service=service, operation=operation, delay=_milliseconds(delay), error_rate=error_rate,
+            exposure=exposure, since=since, until=until, env=env,
+        )  # fmt: skip
+        return Forecast(WhatIf.model_validate(asked))
+    from traceguard.engine.local import linked_partitions, open_window
+    from traceguard.model import Scenario
+    from traceguard.radius.names import find_target
+    from traceguard.radius.what_if import what_if as predict
+
+    delay_ns = 0 if delay is None else parse_duration(str(_milliseconds(delay)))
+    if delay_ns < 0:
+        raise UsageError(f"The delay {delay!r} is negative; a what-if adds time, such as 50ms.")
+    scenario = Scenario(
+        service=service,
+        operation=operation,
+        delay_ms=delay_ns / 1e6,
+        error_rate=0.0 if error_rate is None else parse_fraction(error_rate, "error rate"),
+        exposure=1.0 if exposure is None else parse_fraction(exposure, "exposure"),
+    )
+    with _reading(store) as cursor:
+        _check_names(cursor, env=env)
+        find_target(cursor, service=service, operation=operation)
+        window = open_window(cursor, _period(since, until), env)
+        return Forecast(predict(_shown(linked_partitions(cursor, window), window, progress, "Retiming requests"), scenario))
+
+
+def query(store: Any, name: str, **params: Any) -> pl.DataFrame:
+    """Run a query of `queries/read` by name; parameters that are not given read as "all"."""
+    import polars as pl
+
+    if (url := _url_of(store)) is not None:
+        return pl.DataFrame(_ask(url, f"query/{name}", **params), infer_schema_length=None)
+    from traceguard.store import queries
+
+    with _reading(store) as cursor:
+        frame = pl.from_arrow(queries.run(cursor, name, params))
+        assert isinstance(frame, pl.DataFrame)  # noqa: S101  (narrows the type)
+        return frame
+
+
+def snapshot(store: Any, out: str | Path) -> None:
+    """Write a consistent copy of the store to the new file `out`."""
+    out = Path(out)
+    if (url := _url_of(store)) is not None:
+        remote.download(url, "snapshot", out)
+        return
+    opened = open(store) if isinstance(store, str | Path) else store
+    try:
+        opened.snapshot(out)  # type: ignore[union-attr]  (URLs were answered above)
+    finally:
+        if opened is not store:
+            opened.close()  # type: ignore[union-attr]
+
+
+def _evidence(
+    cursor: duckdb.DuckDBPyConnection, period: Period, env: str | None, unit: str | None, settings: Settings, progress: Show
+) -> Evidence:  # fmt: skip
+    """Reduce the window to facts, a partition at a time."""
+    import numpy as np
+
+    from traceguard.engine.circumstances import read_circumstances
+    from traceguard.engine.local import linked_partitions, open_window
+    from traceguard.explain import Evidence
+    from traceguard.traces.facts import concatenate, facts_of, no_facts
+
+    progress("Opening the window")
+    window = open_window(cursor, period, env)
+    read = read_circumstances(cursor, window, unit, settings.unit_keys)
+    parts, spans, incomplete, fragments = [], 0, 0, 0
+    for linked in _shown(linked_partitions(cursor, window), window, progress, "Linking traces"):
+        parts.append(facts_of(linked))
+        spans += linked.trace.size
+        incomplete += int(linked.incomplete.sum())
+        fragments += int(np.count_nonzero(linked.fragment & ~linked.evaluation[linked.root]))
+    facts = concatenate(parts) if parts else no_facts()
+    left_out = _left_out(window, settings)
+    if left_out.any():
+        facts = facts.select(~left_out[facts.entry])
+    return Evidence(window, read, facts, spans, incomplete, fragments, _clock_faults(cursor))
+
+
+def _left_out(window: Window, settings: Settings) -> Any:
+    import numpy as np
+
+    names = set(settings.leave_out_entries)
+    services = window.names.services
+    return np.array([o in names or f"{services[s]} {o}" in names for s, o in window.names.operations], dtype=np.bool_)
+
+
+def _clock_faults(cursor: duckdb.DuckDBPyConnection) -> int:
+    from traceguard.engine.local import fetch
+
+    return int(fetch(cursor, "clock_faults")["spans"][0])
+
+
+def _shown(partitions: Iterator[Any], window: Window, progress: Show, stage: str) -> Iterator[Any]:
+    done = 0
+    total = max(window.trace_hash.size, 1)
+    for linked in partitions:
+        progress(stage, done, total)
+        yield linked
+        done += len(linked.trace_ids)
+
+
+def _graph(cursor: duckdb.DuckDBPyConnection, period: Period, env: str | None) -> nx.DiGraph[str]:
+    from traceguard.graph import build
+
+    return build(cursor, period, env)
+
+
+def _period(since: Time, until: Time) -> Period:
+    now = time.time_ns()
+    start, end = (parse_time(t, now) if isinstance(t, str) else t for t in (since, until))
+    if start is not None and end is not None and start >= end:
+        raise UsageError("--since lies after --until; give the earlier time as --since.")
+    return Period(start, end)
+
+
+def _hull(window: Period, *periods: Period) -> Period:
+    """The period that covers all of `periods`, within the window where one was asked for."""
+    start = min(p.start_ns for p in periods if p.start_ns is not None)
+    end = max(p.end_ns for p in periods if p.end_ns is not None)
+    return Period(
+        start if window.start_ns is None else max(start, window.start_ns),
+        end if window.end_ns is None else min(end, window.end_ns),
+    )
+
+
+def _refuse_overlap(baseline: Period, candidate: Period) -> None:
+    bounds = (baseline.start_ns, baseline.end_ns, candidate.start_ns, candidate.end_ns)
+    if any(b is None for b in bounds):
+        raise UsageError("Both periods of a comparison need a start and an end.")
+    if baseline.start_ns < candidate.end_ns and candidate.start_ns < baseline.end_ns:  # type: ignore[operator]
+        raise UsageError("The baseline and the candidate overlap; a request can belong to only one of them.")
+
+
+def _check_names(
+    cursor: duckdb.DuckDBPyConnection, *, flag: str | None = None, service: str | None = None, entry: str | None = None,
+    env: str | None = None,
+) -> None:  # fmt: skip
+    """UnknownNameError with the nearest names for a name that the store does not have."""
+    columns = (
+        ("flag", flag, "SELECT DISTINCT flag_key FROM flag_records"),
+        ("service", service, "SELECT DISTINCT service FROM spans"),
+        ("entry point", entry, "SELECT DISTINCT operation FROM spans"),
+        ("environment", env, "SELECT DISTINCT environment FROM spans WHERE environment IS NOT NULL"),
+    )
+    for noun, name, sql in columns:
+        if name is None:
+            continue
+        known = [row[0] for row in cursor.execute(sql).fetchall()]
+        if name not in known:
+            raise UnknownNameError.of(noun, name, known)
+
+
+def _milliseconds(delay: str | float | None) -> str | None:
+    return f"{delay:f}ms" if isinstance(delay, int | float) else delay
+
+
+def _text(period: str | Period | None) -> str | None:
+    from traceguard.units import format_time
+
+    return f"{format_time(period.start_ns)}/{format_time(period.end_ns)}" if isinstance(period, Period) else period
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("traceguard")

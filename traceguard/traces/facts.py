@@ -1,0 +1,135 @@
+"""Facts: what each request spent where. One row per (request, component), one row per request.
+
+The critical-path time of a request's facts sums exactly to its root's duration. Requests that begin nowhere (fragments) have no
+facts; they are counted.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traceguard.kernels import kernel
+from traceguard.traces.critical_path import callees, components, own_time
+from traceguard.traces.error_origin import error_origins
+from traceguard.traces.link import Linked
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Facts of r requests with m rows in all; request i's rows are `first[i]:first[i + 1]`."""
+
+    trace_hash: NDArray[np.uint64]  # r
+    entry: NDArray[np.int32]  # r: operation id of the root
+    environment: NDArray[np.int32]  # r
+    start: NDArray[np.int64]  # r: ns since the epoch
+    dur: NDArray[np.int64]  # r: ns
+    failed: NDArray[np.bool_]  # r
+    origin: NDArray[np.int32]  # r: component where the error began, -1 for none
+    detached: NDArray[np.bool_]  # r: asynchronous work of another request
+    first: NDArray[np.int64]  # r + 1
+    component: NDArray[np.int32]  # m: 2 * operation + (0 self, 1 inbound)
+    time: NDArray[np.int64]  # m: ns on the critical path
+    calls: NDArray[np.int32]  # m: spans of the operation (0 on inbound rows)
+
+    def select(self, keep: NDArray[np.bool_]) -> "Facts":
+        """The facts of the requests that `keep` marks."""
+        counts = np.diff(self.first)
+        rows = np.repeat(keep, counts)
+        first = np.concatenate(([0], np.cumsum(counts[keep])))
+        by_row = {"component", "time", "calls"}
+        parts = {
+            f.name: getattr(self, f.name)[rows if f.name in by_row else keep] for f in fields(self) if f.name != "first"
+        }
+        return Facts(first=first, **parts)
+
+
+def concatenate(parts: Sequence[Facts]) -> Facts:
+    """The facts of several partitions as one."""
+    joined = {f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Facts) if f.name != "first"}
+    counts = np.concatenate([np.diff(p.first) for p in parts])
+    return Facts(first=np.concatenate(([0], np.cumsum(counts))), **joined)
+
+
+def no_facts() -> Facts:
+    """The facts of nothing."""
+    types = {"trace_hash": np.uint64, "start": np.int64, "dur": np.int64, "time": np.int64, "failed": np.bool_, "detached": np.bool_}
+    empty = {f.name: np.empty(0, dtype=types.get(f.name, np.int32)) for f in fields(Facts) if f.name != "first"}
+    return Facts(first=np.zeros(1, dtype=np.int64), **empty)
+
+
+_I8, _I32, _I64, _B = "int8[::1]", "int32[::1]", "int64[::1]", "boolean[::1]"
+
+
+@kernel(f"Tuple(({_I64}, {_I32}, {_I64}, {_I32}))({_I32}, int64, {_I32}, {_I32}, {_I64}, {_B}, int64)")
+def _sum_up(request, requests, component, operation, own, evaluation, width):  # type: ignore[no-untyped-def]
+    """Sum own time and calls by (request, component), in the order of first appearance."""
+    n = request.size
+    first_span = np.zeros(requests + 1, dtype=np.int64)
+    for i in range(n):
+        first_span[request[i] + 1] += 1
+    for r in range(requests):
+        first_span[r + 1] += first_span[r]
+    ordered = np.empty(n, dtype=np.int32)
+    fill = first_span[:-1].copy()
+    for i in range(n):
+        ordered[fill[request[i]]] = i
+        fill[request[i]] += 1
+    place = np.full(width, -1, dtype=np.int64)
+    first = np.zeros(requests + 1, dtype=np.int64)
+    out_component = np.empty(2 * n, dtype=np.int32)
+    out_time = np.zeros(2 * n, dtype=np.int64)
+    out_calls = np.zeros(2 * n, dtype=np.int32)
+    m = np.int64(0)
+    for r in range(requests):
+        begin = m
+        for k in range(first_span[r], first_span[r + 1]):
+            i = ordered[k]
+            if evaluation[i]:
+                continue
+            c = component[i]
+            if place[c] < begin:
+                place[c] = m
+                out_component[m] = c
+                m += 1
+            out_time[place[c]] += own[i]
+            c = 2 * operation[i]
+            if place[c] < begin:
+                place[c] = m
+                out_component[m] = c
+                m += 1
+            out_calls[place[c]] += np.int32(1)
+        first[r + 1] = m
+    return first, out_component[:m].copy(), out_time[:m].copy(), out_calls[:m].copy()
+
+
+def facts_of(linked: Linked) -> Facts:
+    """The facts of one partition; fragments are left out."""
+    component = components(linked, callees(linked))
+    own = own_time(linked)
+    width = 2 * len(linked.names.operations)
+    first, row_component, row_time, row_calls = _sum_up(
+        linked.request, linked.root.size, component, linked.operation, own, linked.evaluation, width
+    )
+    origin = error_origins(linked)
+    root = linked.root
+    everything = Facts(
+        trace_hash=linked.trace_hash[linked.trace[root]],
+        entry=linked.operation[root],
+        environment=linked.environment,
+        start=linked.start[root],
+        dur=linked.end[root] - linked.start[root],
+        failed=linked.failed[root],
+        origin=np.where(origin >= 0, _origin_component(linked, component, origin), -1).astype(np.int32),
+        detached=linked.detached[root],
+        first=first, component=row_component, time=row_time, calls=row_calls,
+    )  # fmt: skip
+    return everything.select(~linked.fragment)
+
+
+def _origin_component(linked: Linked, component: NDArray[np.int32], origin: NDArray[np.int32]) -> NDArray[np.int32]:
+    # A failed client span that waited for a server span which did not fail blames the inbound edge, which is where
+    # its own time went too.
+    blamed: NDArray[np.int32] = component[np.maximum(origin, 0)]
+    return blamed
