@@ -1,5 +1,4 @@
-"""`python -m traceguard.simulate sample OUT_DIR` remakes the sample recording: ten minutes of the shop, the same
-bytes every time."""
+"""`python -m traceguard.simulate sample OUT_DIR` remakes the sample: ten minutes of the shop, always the same bytes."""
 
 import argparse
 import sys
@@ -22,12 +21,18 @@ def main(arguments: list[str]) -> int:
     commands.add_parser("sample", help="remake sample_data").add_argument("folder", type=Path)
     folder: Path = parser.parse_args(arguments).folder
     recording = generate(
-        shop(users=150), requests=SAMPLE_REQUESTS, seed=SAMPLE_SEED, start_ns=SAMPLE_START_NS, duration_ns=SAMPLE_DURATION_NS
+        shop(users=150),
+        requests=SAMPLE_REQUESTS,
+        seed=SAMPLE_SEED,
+        start_ns=SAMPLE_START_NS,
+        duration_ns=SAMPLE_DURATION_NS,
     )
     written = write(recording, folder)
     total = sum(path.stat().st_size for path in written)
     names = ", ".join(path.name for path in written)
-    sys.stderr.write(f"{folder}: {names}; {SAMPLE_REQUESTS} requests, {recording.span_count} spans, {total / 1000:.0f} kB\n")
+    sys.stderr.write(
+        f"{folder}: {names}; {SAMPLE_REQUESTS} requests, {recording.span_count} spans, {total / 1000:.0f} kB\n"
+    )
     return 0
 
 

@@ -1,5 +1,4 @@
-"""A recording sent for real: every process of the fleet gets its own OpenTelemetry SDK and exporter, and replays its
-spans through them.
+"""A recording sent for real: every process of the fleet replays its spans through its own OpenTelemetry SDK.
 
 Half of the services export over OTLP/gRPC, the others over OTLP/HTTP, every second of those compressed. Ids, parents,
 times, events and status are the recording's; the rest (batching, encoding, resource) is the SDK's own work. Flag
@@ -36,8 +35,8 @@ from traceguard.simulate.recording import Recording
 _AT_ONCE = 5_000  # rows turned into Python values together
 _TIMEOUT_S = 30
 _SPAN_COLUMNS = (
-    "trace_id", "span_id", "parent_span_id", "operation", "kind", "start_ns", "dur_ns", "status", "status_message", "attributes",
-    "events", "flags",
+    "trace_id", "span_id", "parent_span_id", "operation", "kind", "start_ns", "dur_ns", "status", "status_message",
+    "attributes", "events", "flags",
 )  # fmt: skip
 _REMOTE = tables.IS_REMOTE
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
@@ -56,11 +55,11 @@ class Sent:
 def replay(
     recording: Recording, grpc_address: str, http_address: str, progress: Callable[[int], None] | None = None
 ) -> Sent:
-    """Send a recording as fast as the exporters go; addresses are `HOST:PORT`. `progress` is told how many spans were
-    handed over.
+    """Send a recording as fast as the exporters go; addresses are `HOST:PORT`.
 
-    Returns after everything was acknowledged or given up. A process whose export fails tries no further, so a dead
-    receiver costs seconds and not minutes; what it did not deliver is counted as failed.
+    `progress` is told how many spans were handed over. Returns after everything was acknowledged or given up. A process
+    whose export fails tries no further, so a dead receiver costs seconds and not minutes; what it did not deliver is
+    counted as failed.
     """
     skeleton = recording.skeleton
     spans = np.bincount(skeleton.rows.process, minlength=len(skeleton.resources))
@@ -143,17 +142,19 @@ class _CountedLogs(LogRecordExporter):
 class _Process:
     """One instance of a service with its SDK. `number` is the service's: it decides the way of export."""
 
-    def __init__(self, resource: dict[str, AnyValue], number: int, spans: int, grpc_address: str, http_address: str) -> None:
+    def __init__(
+        self, resource: dict[str, AnyValue], number: int, spans: int, grpc_address: str, http_address: str
+    ) -> None:
         own = Resource.create({key: value for key, value in resource.items() if not key.startswith("telemetry.sdk.")})
         compression = Compression.Gzip if number % 4 == 3 else Compression.NoCompression
         over_grpc = number % 2 == 0
         self.spans = _CountedSpans(
             GrpcSpanExporter(endpoint=grpc_address, insecure=True, timeout=_TIMEOUT_S) if over_grpc
-            else HttpSpanExporter(endpoint=f"http://{http_address}/v1/traces", timeout=_TIMEOUT_S, compression=compression)
+            else HttpSpanExporter(f"http://{http_address}/v1/traces", timeout=_TIMEOUT_S, compression=compression)
         )  # fmt: skip
         self.logs = _CountedLogs(
             GrpcLogExporter(endpoint=grpc_address, insecure=True, timeout=_TIMEOUT_S) if over_grpc
-            else HttpLogExporter(endpoint=f"http://{http_address}/v1/logs", timeout=_TIMEOUT_S, compression=compression)
+            else HttpLogExporter(f"http://{http_address}/v1/logs", timeout=_TIMEOUT_S, compression=compression)
         )  # fmt: skip
         self.ids = _GivenIds()
         self.tracing = TracerProvider(ALWAYS_ON, own, shutdown_on_exit=False, id_generator=self.ids)
@@ -207,7 +208,8 @@ def _replay_logs(recording: Recording, processes: list[_Process]) -> None:
     columns = recording.logs.select(["trace_id", "span_id", "time_ns", "event_name", "attributes"])
     for row, owner in zip(columns.to_pylist(), owners, strict=True):
         processes[owner].logger.emit(
-            timestamp=row["time_ns"], observed_timestamp=row["time_ns"], severity_number=SeverityNumber.INFO, severity_text="INFO",
+            timestamp=row["time_ns"], observed_timestamp=row["time_ns"], severity_number=SeverityNumber.INFO,
+            severity_text="INFO",
             context=_inside(int(row["trace_id"], 16), int(row["span_id"], 16), remote=False),
             event_name=row["event_name"], attributes=json.loads(row["attributes"]),
         )  # fmt: skip

@@ -25,8 +25,7 @@ OK, OWN, UPSTREAM = 0, 1, 2  # values of Block.failure
 
 @dataclass(slots=True)
 class Block:
-    """The m runs of an operation at one place of the call tree. Times are set step by step: measured upward, placed
-    downward."""
+    """The m runs of an operation at one place of the call tree; times are measured upward, then placed downward."""
 
     operation: Operation
     call: Call | None  # None: an entry point
@@ -35,7 +34,9 @@ class Block:
     request: NDArray[np.int64]  # m: request numbers
     key: Keys  # m
     stages: list[list[list["Block"]]] = field(default_factory=list)  # stage → call → repetition
-    segment: Nanos = field(default_factory=lambda: np.empty(0, np.int64))  # m: own time before, between and after stages
+    segment: Nanos = field(
+        default_factory=lambda: np.empty(0, np.int64)
+    )  # m: own time before, between and after stages
     last_segment: Nanos = field(default_factory=lambda: np.empty(0, np.int64))
     before: Nanos = field(default_factory=lambda: np.empty(0, np.int64))  # m: from the call to the start of the run
     duration: Nanos = field(default_factory=lambda: np.empty(0, np.int64))
@@ -98,10 +99,10 @@ class _Run:
         return found
 
     def _grow(self, block: Block, depth: int) -> None:
-        """Give the block its children, theirs, and so on; then its duration and failures, which follow from theirs."""
+        """Give the block its children and them theirs, then its duration and failures, which follow from theirs."""
         if depth > MAX_DEPTH:
-            message = f"The operation {block.operation.name!r} of {block.operation.service!r} calls itself; remove the cycle from the fleet."
-            raise UsageError(message)
+            name = f"{block.operation.service} {block.operation.name}"
+            raise UsageError(f"The operation {name!r} calls itself; remove the cycle from the fleet.")
         self.blocks.append(block)
         plants = self._plants(block)
         for s, stage in enumerate(block.operation.stages):
@@ -112,9 +113,10 @@ class _Run:
         self._measure(block)
         self._fail(block, plants)
 
-    def _called(self, block: Block, call: Call, name: str, plants: list[tuple[Plant, NDArray[np.bool_], str]]) -> list[Block]:
-        """One block per repetition of a call; a plant's extra repetitions come last, so they change no other's
-        draws."""
+    def _called(
+        self, block: Block, call: Call, name: str, plants: list[tuple[Plant, NDArray[np.bool_], str]]
+    ) -> list[Block]:
+        """One block per repetition of a call; a plant's extra ones come last, so they change no other's draws."""
         happens = np.ones(block.key.size, np.bool_)
         if call.probability < 1.0:
             happens = uniform(block.key, f"call/{name}") < call.probability
@@ -192,5 +194,3 @@ class _Run:
 
 def _nanos(ms: NDArray[np.float64]) -> Nanos:
     return np.asarray(np.rint(ms * 1e6), dtype=np.int64)
-
-

@@ -22,8 +22,7 @@ Kind = Literal["server", "internal", "client", "consumer"]
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A released version. `share` is its weight among the service's versions when the recording starts, `share_end`
-    when it ends."""
+    """A released version; its weight among the service's versions moves from `share` to `share_end` (None: stays)."""
 
     name: str
     share: float = 1.0
@@ -33,8 +32,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service. `flags_as` says how it reports flag evaluations; `tags_user` puts user and session ids on its
-    server spans."""
+    """A service, how it reports flag evaluations, and whether its server spans carry user and session ids."""
 
     name: str
     language: str = "go"
@@ -83,8 +81,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class EntryPoint:
-    """An operation where requests begin; its weight may move linearly from `weight` to `weight_end` during the
-    recording."""
+    """An operation where requests begin; its weight may move linearly from `weight` to `weight_end`."""
 
     service: str
     operation: str
@@ -180,7 +177,9 @@ class Fleet:
         services = {service.name for service in self.services}
         operations = {(operation.service, operation.name) for operation in self.operations}
         called = {(c.service, c.operation) for o in self.operations for stage in o.stages for c in stage}
-        wanted = called | {(e.service, e.operation) for e in self.entries} | {(p.service, p.operation) for p in self.plants}
+        wanted = (
+            called | {(e.service, e.operation) for e in self.entries} | {(p.service, p.operation) for p in self.plants}
+        )
         evaluating = {pair for flag in self.flags for pair in flag.evaluated_in}
         wanted |= {(service, name) for service, name in evaluating if name is not None}
         missing = {f"{s} {o}" for s, o in wanted - operations} | ({s for s, _ in evaluating} - services)
@@ -191,8 +190,8 @@ class Fleet:
         missing |= {" ".join(pair) for plant in self.plants for pair in plant.versions if pair not in versions}
         missing |= {flag.follows for flag in self.flags if flag.follows} - {flag.key for flag in self.flags}
         if missing:
-            message = f"The fleet {self.name!r} refers to what it does not have: {', '.join(sorted(missing))}; add it or correct the name."
-            raise UsageError(message)
+            names = ", ".join(sorted(missing))
+            raise UsageError(f"The fleet {self.name!r} refers to what it does not have: {names}; correct the names.")
 
     def without_plants(self) -> "Fleet":
         """The same fleet in good health: with the same seed, the same requests without the faults."""

@@ -1,5 +1,4 @@
-"""A fleet to a recording: draw the requests, run them, lay their spans out in rows, and write those as Arrow
-columns."""
+"""A fleet to a recording: draw the requests, run them, lay out their spans in rows, write those as Arrow columns."""
 
 from traceguard.errors import UsageError
 from traceguard.simulate import tables
@@ -11,10 +10,10 @@ from traceguard.simulate.traffic import arrive
 
 
 def generate(fleet: Fleet, *, requests: int, seed: int, start_ns: int, duration_ns: int) -> Recording:
-    """The telemetry of `requests` requests that start in `[start_ns, start_ns + duration_ns)`; equal arguments give
-    equal recordings.
+    """The telemetry of `requests` requests that start in `[start_ns, start_ns + duration_ns)`.
 
-    Arrow's text columns end at 2 GiB, about 6 million spans: make longer recordings in pieces with different seeds.
+    Equal arguments give equal recordings. Arrow's text columns end at 2 GiB, about 6 million spans: make longer
+    recordings in pieces with different seeds.
     """
     if requests < 1 or duration_ns < 1:
         raise UsageError("A recording needs at least one request and one nanosecond; ask for more.")

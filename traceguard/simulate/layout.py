@@ -1,5 +1,4 @@
-"""Executions to span rows: one row for every run and one for every call that its caller reports, in order of request
-and start."""
+"""Executions to span rows: one for every run, and one for every call that its caller reports."""
 
 from collections.abc import Mapping
 
@@ -66,7 +65,16 @@ class _Layout:
         self.first_row.append(self.count)
         site = self._site(operation, operation.service, called=False)
         remote = caller is not None and operation.kind in ("server", "consumer")
-        self._append(block, site, _ids(block.key, "run"), parent, block.start, block.start + block.duration, block.failure, remote=remote)
+        self._append(
+            block,
+            site,
+            _ids(block.key, "run"),
+            parent,
+            block.start,
+            block.start + block.duration,
+            block.failure,
+            remote=remote,
+        )
 
     def sorted(self) -> tuple[Rows, NDArray[np.int64]]:
         """All rows in order of request and start, and where each collected row went."""
@@ -89,7 +97,8 @@ class _Layout:
         size = span.size
         process = self.requests.process[self.sites[site].service][block.request]
         self.columns.append((
-            block.request, np.full(size, site, np.int32), process, span, parent, start, end, failure, np.full(size, remote),
+            block.request, np.full(size, site, np.int32), process, span, parent, start, end, failure,
+            np.full(size, remote),
         ))  # fmt: skip
         self.count += size
 
@@ -145,7 +154,8 @@ def _resource(fleet: Fleet, process: Process) -> Mapping[str, Value]:
     return {
         "service.name": service.name, "service.namespace": fleet.name, "service.version": process.version,
         "service.instance.id": process.instance, "deployment.environment.name": fleet.environment,
-        "telemetry.sdk.name": "opentelemetry", "telemetry.sdk.language": service.language, "telemetry.sdk.version": SDK_VERSION,
+        "telemetry.sdk.name": "opentelemetry", "telemetry.sdk.language": service.language,
+        "telemetry.sdk.version": SDK_VERSION,
     }  # fmt: skip
 
 

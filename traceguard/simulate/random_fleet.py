@@ -1,5 +1,4 @@
-"""Fleets drawn at random, each with one planted cause of known family and strength: many of them measure how often
-an analysis is right."""
+"""Fleets drawn at random, each with one planted cause: many of them measure how often an analysis is right."""
 
 from dataclasses import replace
 from typing import Literal
@@ -14,22 +13,25 @@ Cause = Literal["flag", "version", "pair"]
 
 TAIL_SHARE = 0.2  # a tail plant hits one request in five, five times as hard
 PILOT_REQUESTS = 2000
-REACH = {"flag": 0.15, "version": 0.25, "pair": 0.4}  # requests that run the planted operation: enough meet its conditions
+REACH = {
+    "flag": 0.15,
+    "version": 0.25,
+    "pair": 0.4,
+}  # requests that run the planted operation: enough meet its conditions
 LEVELS = 3  # levels of services below the entry points
 LANGUAGES = ("go", "rust", "java", "python", "nodejs")
 
 
 def random_fleet(
-    seed: int, *, services: int = 20, flags: int = 8, entries: int = 4, family: Family | None = "self", cause: Cause = "flag",
-    strength: float = 0.5, users: int = 1000,
+    seed: int, *, services: int = 20, flags: int = 8, entries: int = 4, family: Family | None = "self",
+    cause: Cause = "flag", strength: float = 0.5, users: int = 1000,
 ) -> Fleet:  # fmt: skip
-    """A fleet whose calls form a random graph without cycles, at most four services deep, with at most one plant
-    (`family=None`: none).
+    """A fleet whose calls form a random graph without cycles, at most four services deep, with one plant or none.
 
     `strength` is the plant's mean effect in standard deviations of the latency of the entry point it reaches most; an
-    error plant fails `strength` / 10 of the calls. `cause` is one flag, one version, or a flag and a version together.
-    The planted operation runs in at least the part of the requests that `REACH` says, where the fleet has such an
-    operation.
+    error plant fails `strength` / 10 of the calls. `family=None` plants nothing; `cause` is one flag, one version, or a
+    flag and a version together. The planted operation runs in at least the part of the requests that `REACH` says,
+    where the fleet has such an operation.
     """
     draw = np.random.default_rng([seed, services, flags, entries])
     members = tuple(_service(draw, number) for number in range(services))
@@ -64,11 +66,14 @@ def _operations(draw: np.random.Generator, members: tuple[Service, ...], entries
     for number, service in enumerate(members):
         for door in range(entries if number == 0 else 1):
             callees = below[int(depth[number])]
-            # Most calls of an entry point always happen: a fleet whose requests differ twofold is no single population to test on.
+            # Most calls of an entry point always happen: requests that differ twofold are no single population.
             wanted = min(callees.size, int(draw.integers(2, 5) if number == 0 else draw.integers(0, 3)))
             chosen = draw.permutation(callees)[:wanted]
             chances = (0.9, 1.0, 1.0) if number == 0 else (0.5, 0.8, 1.0)
-            calls = [Call(members[c].name, "handle", float(draw.choice(chances)), 1 + int(draw.random() < 0.1)) for c in chosen]
+            calls = [
+                Call(members[c].name, "handle", float(draw.choice(chances)), 1 + int(draw.random() < 0.1))
+                for c in chosen
+            ]
             split = int(draw.integers(1, 3))
             stages = [tuple(calls[:split]), tuple(calls[split:])]
             local = _database(number)
@@ -76,7 +81,8 @@ def _operations(draw: np.random.Generator, members: tuple[Service, ...], entries
                 stages.append((Call(service.name, local.name),))
                 found.append((number, replace(local, service=service.name)))
             found.append((number, Operation(
-                service.name, f"GET /{door}" if number == 0 else "handle", float(draw.uniform(3, 25)), float(draw.uniform(0.3, 0.6)),
+                service.name, f"GET /{door}" if number == 0 else "handle", float(draw.uniform(3, 25)),
+                float(draw.uniform(0.3, 0.6)),
                 stages=tuple(stage for stage in stages if stage), error_rate=float(draw.choice([0.0, 0.001, 0.004])),
                 attributes={"http.request.method": "GET", "http.route": f"/{door}"} if number == 0
                 else {"rpc.system.name": "grpc", "rpc.method": f"{service.name}/handle"},
@@ -86,15 +92,25 @@ def _operations(draw: np.random.Generator, members: tuple[Service, ...], entries
 
 
 def _database(number: int) -> Operation:
-    return Operation("", "SELECT rows", 4.0, 0.5, "client", attributes={"db.system.name": "postgresql", "db.namespace": f"db{number}"})
+    return Operation(
+        "",
+        "SELECT rows",
+        4.0,
+        0.5,
+        "client",
+        attributes={"db.system.name": "postgresql", "db.namespace": f"db{number}"},
+    )
 
 
 def _flag(draw: np.random.Generator, number: int, doors: tuple[EntryPoint, ...]) -> Flag:
-    """Mostly plain on/off flags at the edge; from the fourth on some ramp, follow an earlier one, or belong to one
-    entry point."""
+    """An on/off flag at the edge; from the fourth on some ramp, follow an earlier one, or belong to one entry point."""
     share = float(draw.uniform(0.2, 0.5))
     end = float(draw.uniform(0.15, 0.7)) if number >= 3 and draw.random() < 0.4 else share
-    flag = Flag(f"flag-{number:02d}", (Variant("off", 1 - share, 1 - end), Variant("on", share, end)), ((doors[0].service, None),))
+    flag = Flag(
+        f"flag-{number:02d}",
+        (Variant("off", 1 - share, 1 - end), Variant("on", share, end)),
+        ((doors[0].service, None),),
+    )
     shape = draw.random() if number >= 3 else 1.0
     if shape < 0.2:
         return replace(flag, entry=(doors[0].service, doors[int(draw.integers(len(doors)))].operation))
@@ -112,7 +128,11 @@ def _plant(draw: np.random.Generator, fleet: Fleet, seed: int, family: Family, c
     for number, site in enumerate(sites):
         served = np.unique(rows.request[rows.site == number])
         name = (fleet.services[site.service].name, site.name)
-        suits = site.kind == "server" and (family != "calls" or name in callers) and (family != "inbound" or site.service > 0)
+        suits = (
+            site.kind == "server"
+            and (family != "calls" or name in callers)
+            and (family != "inbound" or site.service > 0)
+        )
         if suits:
             candidates.append((name, served))
     if cause != "flag":

@@ -13,7 +13,7 @@ from traceguard.simulate.fleet import Fleet, Plant, Value
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What all spans from one place in the code share. `failed` is added to the attributes of spans that fail."""
+    """What all spans from one place in the code share; `failed` is added to the attributes of spans that fail."""
 
     service: int  # index into fleet.services
     name: str
@@ -65,8 +65,7 @@ class Skeleton:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What was planted, and which requests each plant touched (r booleans a plant, in the order of
-    `Recording.requests`)."""
+    """What was planted, and which requests each plant touched: r booleans a plant, ordered as `Recording.requests`."""
 
     plants: tuple[Plant, ...]
     touched: tuple[NDArray[np.bool_], ...]

@@ -1,5 +1,4 @@
-"""A small online shop: ten services, four entry points, a queue, databases and caches, five flags, two rollouts, one
-regression.
+"""A small online shop: ten services, four entry points, a queue, databases, caches, flags, and one regression.
 
 What it plants: users with the flag `new-pricing` on wait about 60 ms longer in `pricing` `ComputeQuote`. What it also
 does, harmlessly: `price-badge` mostly goes with `new-pricing`, `one-click-checkout` ramps up during the recording and
@@ -12,10 +11,10 @@ REGRESSION = Plant("pricing", "ComputeQuote", flags=(("new-pricing", "on"),), se
 
 
 def shop(*, plants: tuple[Plant, ...] = (REGRESSION,), users: int = 500) -> Fleet:
-    """The shop with what goes wrong in it; a healthy one with `plants=()`. About 11 spans and 90 ms a request."""
+    """The shop with what goes wrong in it; a healthy one with `plants=()`. About 14 spans and 80 ms a request."""
     return Fleet(
-        name="shop", services=_SERVICES, operations=_OPERATIONS, entries=_ENTRIES, flags=_FLAGS, plants=plants, users=users,
-        user_sigma=0.12, request_sigma=0.22,
+        name="shop", services=_SERVICES, operations=_OPERATIONS, entries=_ENTRIES, flags=_FLAGS, plants=plants,
+        users=users, user_sigma=0.12, request_sigma=0.22,
     )  # fmt: skip
 
 
@@ -29,8 +28,8 @@ def _rpc(service: str, method: str) -> dict[str, Value]:
 
 def _sql(name: str, operation: str, table: str) -> dict[str, Value]:
     return {
-        "db.system.name": "postgresql", "db.namespace": name, "db.operation.name": operation, "db.collection.name": table,
-        "server.address": f"{name}-db", "server.port": 5432,
+        "db.system.name": "postgresql", "db.namespace": name, "db.operation.name": operation,
+        "db.collection.name": table, "server.address": f"{name}-db", "server.port": 5432,
     }  # fmt: skip
 
 
@@ -42,7 +41,11 @@ def _external(method: str, host: str) -> dict[str, Value]:
     return {"http.request.method": method, "server.address": host, "server.port": 443}
 
 
-_QUEUE: dict[str, Value] = {"messaging.system": "kafka", "messaging.destination.name": "orders", "messaging.operation.name": "orders"}
+_QUEUE: dict[str, Value] = {
+    "messaging.system": "kafka",
+    "messaging.destination.name": "orders",
+    "messaging.operation.name": "orders",
+}
 
 _SERVICES = (
     Service("frontend", "go", (Version("4.2.0", instances=2),), tags_user=True),
@@ -108,14 +111,16 @@ _OPERATIONS = (
     )),
     Operation("checkout", "INSERT orders", 6, 0.5, "client", attributes=_sql("checkout", "INSERT", "orders")),
     Operation("payment", "Charge", 8, 0.4, attributes=_rpc("Payment", "Charge"), stages=((Call("payment", "POST"),),)),
-    Operation("payment", "POST", 45, 0.35, "client", error_rate=0.008, attributes=_external("POST", "api.bank.example")),
+    Operation("payment", "POST", 45, 0.35, "client", error_rate=0.008,
+              attributes=_external("POST", "api.bank.example")),
     Operation("shipping", "QuoteShipping", 11, 0.45, attributes=_rpc("Shipping", "QuoteShipping")),
     Operation("shipping", "ShipOrder", 9, 0.4, attributes=_rpc("Shipping", "ShipOrder"), stages=(
         (Call("shipping", "INSERT shipments"),),
     )),
     Operation("shipping", "INSERT shipments", 5, 0.5, "client", attributes=_sql("shipping", "INSERT", "shipments")),
-    Operation("recommendation", "ListRecommendations", 22, 0.45, attributes=_rpc("Recommendation", "ListRecommendations"),
-              error_rate=0.004, stages=((Call("recommendation", "rank"),), (Call("catalog", "ListProducts", 0.4),))),
+    Operation("recommendation", "ListRecommendations", 22, 0.45, error_rate=0.004,
+              attributes=_rpc("Recommendation", "ListRecommendations"),
+              stages=((Call("recommendation", "rank"),), (Call("catalog", "ListProducts", 0.4),))),
     Operation("recommendation", "rank", 6, 0.4, "internal", attributes={"code.function.name": "ranking.rank"}),
     Operation("inventory", "CheckStock", 4, 0.4, attributes=_rpc("Inventory", "CheckStock"), stages=(
         (Call("inventory", "SELECT stock"),),
@@ -125,9 +130,10 @@ _OPERATIONS = (
     )),
     Operation("inventory", "SELECT stock", 4, 0.5, "client", attributes=_sql("inventory", "SELECT", "stock")),
     Operation("inventory", "UPDATE stock", 7, 0.5, "client", attributes=_sql("inventory", "UPDATE", "stock")),
-    Operation("notifications", "process orders", 12, 0.5, "consumer", network_ms=40, caller_name="send orders", attributes=_QUEUE,
-              stages=((Call("notifications", "POST"),),)),
-    Operation("notifications", "POST", 60, 0.5, "client", error_rate=0.01, attributes=_external("POST", "mail.example")),
+    Operation("notifications", "process orders", 12, 0.5, "consumer", network_ms=40, caller_name="send orders",
+              attributes=_QUEUE, stages=((Call("notifications", "POST"),),)),
+    Operation("notifications", "POST", 60, 0.5, "client", error_rate=0.01,
+              attributes=_external("POST", "mail.example")),
 )  # fmt: skip
 
 _ENTRIES = (

@@ -80,7 +80,10 @@ def correlations(skeleton: Skeleton) -> pa.Table:
     request = pa.array(rows.request[row])
     trace, span = trace_ids(skeleton).take(request), hex_of(rows.span[row])
     parts = [
-        pa.table([trace, span, words([key], np.zeros(row.size, np.int32)).cast(pa.string()), ids.take(request)], schema=CORRELATIONS)
+        pa.table(
+            [trace, span, words([key], np.zeros(row.size, np.int32)).cast(pa.string()), ids.take(request)],
+            schema=CORRELATIONS,
+        )
         for key, ids in (("user.id", skeleton.users), ("session.id", skeleton.sessions))
     ]
     return pa.concat_tables(parts).combine_chunks()
@@ -159,8 +162,7 @@ def level_codes(fleet: Fleet, skeleton: Skeleton) -> NDArray[np.int64]:
 
 
 def evaluation_attributes(fleet: Fleet) -> list[dict[str, str]]:
-    """Per level: the attributes of an evaluation (semantic conventions 1.40) except feature_flag.context.id, which
-    differs by user."""
+    """Per level: an evaluation's attributes (semantic conventions) but for feature_flag.context.id, the user's."""
     return [
         {
             "feature_flag.key": fleet.flags[number].key, "feature_flag.result.variant": variant,
@@ -175,8 +177,7 @@ def _parents(parent: NDArray[np.uint64]) -> pa.Array:
 
 
 def _attributes(skeleton: Skeleton) -> pa.Array:
-    """Per span: what its site has (another set when it failed), closed by user and session where the site names
-    them."""
+    """Per span: what its site has (more if it failed), closed by user and session where the site names them."""
     rows = skeleton.rows
     heads = [
         dumped({**site.attributes, **more})[:-1] for site in skeleton.sites for more in ({}, site.failed)

@@ -43,8 +43,7 @@ class Requests:
 
 
 def arrive(fleet: Fleet, *, requests: int, seed: int, start_ns: int, duration_ns: int) -> Requests:
-    """Requests spread evenly at random over `[start_ns, start_ns + duration_ns)`, drawn for the fleet's users and
-    entry points."""
+    """Requests spread evenly at random over `[start_ns, start_ns + duration_ns)`, each by a user at an entry point."""
     keys = numbered(requests, "request", seed)
     position = np.sort(uniform(numbered(requests, "arrival", seed), "position"))
     start = start_ns + np.minimum((position * duration_ns).astype(np.int64), duration_ns - 1)
@@ -63,8 +62,7 @@ def arrive(fleet: Fleet, *, requests: int, seed: int, start_ns: int, duration_ns
 
 
 def afflicted(fleet: Fleet, requests: Requests, number: int) -> NDArray[np.bool_]:
-    """r: the requests that meet the conditions of the fleet's plant `number` (whether or not they reach its
-    operation)."""
+    """r: the requests that meet the conditions of plant `number`, whether or not they reach its operation."""
     plant: Plant = fleet.plants[number]
     first, last = plant.window
     hit = (requests.position >= first) & (requests.position < last)
@@ -112,7 +110,9 @@ def _assign(fleet: Fleet, user_key: Keys, position: Floats) -> NDArray[np.int8]:
     return levels
 
 
-def _served_by(fleet: Fleet, keys: Keys, position: Floats) -> tuple[tuple[Process, ...], NDArray[np.int8], NDArray[np.int32]]:
+def _served_by(
+    fleet: Fleet, keys: Keys, position: Floats
+) -> tuple[tuple[Process, ...], NDArray[np.int8], NDArray[np.int32]]:
     processes: list[Process] = []
     version = np.zeros((len(fleet.services), keys.size), dtype=np.int8)
     process = np.zeros((len(fleet.services), keys.size), dtype=np.int32)
@@ -124,6 +124,8 @@ def _served_by(fleet: Fleet, keys: Keys, position: Floats) -> tuple[tuple[Proces
         chosen = uniform(keys, f"instance/{service.name}") * instances[version[row]]
         process[row] = first[version[row]] + chosen.astype(np.int32)
         processes += [
-            Process(row, v.name, f"{service.name}-{v.name}-{number}") for v in service.versions for number in range(v.instances)
+            Process(row, v.name, f"{service.name}-{v.name}-{number}")
+            for v in service.versions
+            for number in range(v.instances)
         ]
     return tuple(processes), version, process

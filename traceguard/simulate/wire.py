@@ -37,8 +37,7 @@ def bodies(recording: Recording, spans_per_body: int = 512) -> Iterator[bytes]:
 
 
 def log_bodies(recording: Recording, records_per_body: int = 512) -> Iterator[bytes]:
-    """ExportLogsServiceRequest bodies with the evaluations that came as log records, one process each, in order of
-    time."""
+    """ExportLogsServiceRequest bodies of one process each with the evaluations that came as log records."""
     rows, found = recording.skeleton.rows, recording.skeleton.evaluations
     logged = np.flatnonzero(found.logged)
     process = rows.process[found.row[logged]]
@@ -54,17 +53,23 @@ class _Spans:
     def __init__(self, recording: Recording) -> None:
         skeleton = recording.skeleton
         self.skeleton = skeleton
-        self.names = _binary(Span(name=site.name, kind=_KINDS[site.kind]).SerializeToString() for site in skeleton.sites)
+        self.names = _binary(
+            Span(name=site.name, kind=_KINDS[site.kind]).SerializeToString() for site in skeleton.sites
+        )
         self.attributes = _binary(
             Span(attributes=_pairs({**site.attributes, **more})).SerializeToString()
             for site in skeleton.sites
             for more in ({}, site.failed)
         )
         self.tagged = np.array([site.tagged for site in skeleton.sites])
-        identity = joined(_attribute(0x4A, "user.id", skeleton.users), _attribute(0x4A, "session.id", skeleton.sessions))
+        identity = joined(
+            _attribute(0x4A, "user.id", skeleton.users), _attribute(0x4A, "session.id", skeleton.sessions)
+        )
         self.identity = pa.concat_arrays([identity, _binary([b""])])
         self.endings = _binary(
-            Span(status=Status(code=Status.STATUS_CODE_ERROR, message=message) if message else Status(), flags=flags).SerializeToString()
+            Span(
+                status=Status(code=Status.STATUS_CODE_ERROR, message=message) if message else Status(), flags=flags
+            ).SerializeToString()
             for message in tables.FAILURE_MESSAGES
             for flags in (tables.IS_REMOTE_KNOWN, tables.IS_REMOTE_KNOWN | tables.IS_REMOTE)
         )
@@ -83,7 +88,8 @@ class _Spans:
         parent = parents.take(pa.array(np.where(rows.parent[chosen] > 0, np.arange(chosen.size), chosen.size)))
         identity = self.identity.take(pa.array(np.where(self.tagged[site], request, len(self.identity) - 1)))
         return _delimited(0x12, joined(
-            ids, parent, self.names.take(pa.array(site)), _fixed64(0x39, rows.start[chosen]), _fixed64(0x41, rows.end[chosen]),
+            ids, parent, self.names.take(pa.array(site)), _fixed64(0x39, rows.start[chosen]),
+            _fixed64(0x41, rows.end[chosen]),
             self.attributes.take(pa.array(site * 2 + (failed > 0))), identity, self._events(chosen),
             self.endings.take(pa.array(failed * 2 + rows.remote[chosen])),
         ))  # fmt: skip
@@ -111,7 +117,9 @@ class _Records:
     def __init__(self, recording: Recording, logged: NDArray[np.int64]) -> None:
         self.skeleton = recording.skeleton
         self.logged = logged
-        self.levels = _levels(recording, 0x32, LogRecord(severity_number=SEVERITY_NUMBER_INFO, severity_text="INFO").SerializeToString())
+        self.levels = _levels(
+            recording, 0x32, LogRecord(severity_number=SEVERITY_NUMBER_INFO, severity_text="INFO").SerializeToString()
+        )
         self.level_codes = tables.level_codes(recording.fleet, recording.skeleton)
         self.tail = pa.scalar(LogRecord(flags=1, event_name="feature_flag.evaluation").SerializeToString(), pa.binary())
 

@@ -1,4 +1,4 @@
-"""A replay through the OpenTelemetry SDK delivers the recording, over gRPC and HTTP, and says what was not delivered."""
+"""A replay through the OpenTelemetry SDK delivers the recording and says what was not delivered."""
 
 import gzip
 import threading
@@ -41,7 +41,7 @@ def receiver() -> Iterator[tuple[Receiver, str, str]]:
     class Handler(BaseHTTPRequestHandler):
         """Keeps requests that come over HTTP."""
 
-        def do_POST(self) -> None:  # noqa: N802  (http.server's name)
+        def do_POST(self) -> None:
             """Keep one."""
             body = self.rfile.read(int(self.headers["Content-Length"]))
             way = "http"
@@ -98,7 +98,11 @@ def test_everything_arrives_as_recorded(recording: Recording, receiver: tuple[Re
     }  # fmt: skip
     names = ("trace_id", "span_id", "parent_span_id", "operation", "start_ns", "dur_ns", "flags", "status", "events")
     expected = {
-        (*(row[name] for name in names[:-2]), 2 if row["status"] == "error" else 0, (row["events"] or "").count("time_ns"))
+        (
+            *(row[name] for name in names[:-2]),
+            2 if row["status"] == "error" else 0,
+            (row["events"] or "").count("time_ns"),
+        )
         for row in recording.spans.select(names).to_pylist()
     }
     assert found == expected
@@ -108,7 +112,13 @@ def test_resources_are_the_services_own(recording: Recording, receiver: tuple[Re
     """Each process names its service, version, instance and environment, and the SDK that really sent."""
     kept, grpc_address, http_address = receiver
     replay(recording, grpc_address, http_address)
-    wanted = ("service.name", "service.version", "service.instance.id", "deployment.environment.name", "telemetry.sdk.language")
+    wanted = (
+        "service.name",
+        "service.version",
+        "service.instance.id",
+        "deployment.environment.name",
+        "telemetry.sdk.language",
+    )
     found = set()
     for _, request in kept.traces:
         for of_resource in request.resource_spans:
@@ -142,7 +152,7 @@ def test_what_nobody_receives_is_counted(recording: Recording, receiver: tuple[R
     class Refusing(BaseHTTPRequestHandler):
         """Answers 400 to everything."""
 
-        def do_POST(self) -> None:  # noqa: N802
+        def do_POST(self) -> None:
             """Refuse one."""
             self.rfile.read(int(self.headers["Content-Length"]))
             self.send_response(400)

@@ -8,7 +8,18 @@ import pytest
 
 from traceguard.errors import UsageError
 from traceguard.otlp.columns import CORRELATIONS, FLAG_RECORDS, LOGS, SPANS
-from traceguard.simulate import Call, EntryPoint, Fleet, Operation, Plant, Recording, Service, generate, random_fleet, shop
+from traceguard.simulate import (
+    Call,
+    EntryPoint,
+    Fleet,
+    Operation,
+    Plant,
+    Recording,
+    Service,
+    generate,
+    random_fleet,
+    shop,
+)
 
 START_NS = 1_780_000_000_000_000_000
 HOUR_NS = 3_600_000_000_000
@@ -30,7 +41,9 @@ def spans(recording: Recording) -> pl.DataFrame:
     """The recording's spans with their ends, joined to their parents' columns (suffix `_up`)."""
     every = pl.from_arrow(recording.spans).with_columns(end_ns=pl.col("start_ns") + pl.col("dur_ns"))
     assert isinstance(every, pl.DataFrame)
-    return every.join(every, left_on=["trace_id", "parent_span_id"], right_on=["trace_id", "span_id"], how="left", suffix="_up")
+    return every.join(
+        every, left_on=["trace_id", "parent_span_id"], right_on=["trace_id", "span_id"], how="left", suffix="_up"
+    )
 
 
 def test_tables_have_the_schemas_of_decoded_input(recording: Recording) -> None:
@@ -80,7 +93,9 @@ def test_consumers_start_after_the_message_was_sent() -> None:
     """Work behind a queue follows its PRODUCER span and holds nobody up."""
     table = pl.from_arrow(record(shop()).spans)
     assert isinstance(table, pl.DataFrame)
-    consumers = table.filter(pl.col("kind") == "consumer").join(table, left_on="parent_span_id", right_on="span_id", suffix="_up")
+    consumers = table.filter(pl.col("kind") == "consumer").join(
+        table, left_on="parent_span_id", right_on="span_id", suffix="_up"
+    )
     assert consumers.height > 50
     assert set(consumers["kind_up"]) == {"producer"}
     assert (consumers["start_ns"] >= consumers["start_ns_up"] + consumers["dur_ns_up"]).all()
@@ -127,7 +142,9 @@ def test_a_plant_changes_exactly_the_requests_it_touches(family: str) -> None:
     assert not slower[~touched].any()
     assert not failed[~touched].any()
     assert (failed if family == "error" else slower)[touched].sum() > 0
-    assert ill.requests.drop_columns(["dur_ns", "failed", "plant:0"]).equals(well.requests.drop_columns(["dur_ns", "failed"]))
+    assert ill.requests.drop_columns(["dur_ns", "failed", "plant:0"]).equals(
+        well.requests.drop_columns(["dur_ns", "failed"])
+    )
 
 
 def test_a_planted_delay_lands_where_it_was_planted() -> None:
@@ -149,7 +166,9 @@ def test_flags_agree_within_a_user_and_split_as_told() -> None:
     frame = pl.from_arrow(record(shop(users=2000), 20_000).requests)
     assert isinstance(frame, pl.DataFrame)
     seen = frame.drop_nulls("flag:new-pricing")
-    per_user = seen.group_by("user").agg(pl.col("flag:new-pricing").n_unique().alias("levels"), pl.first("flag:new-pricing"))
+    per_user = seen.group_by("user").agg(
+        pl.col("flag:new-pricing").n_unique().alias("levels"), pl.first("flag:new-pricing")
+    )
     assert per_user["levels"].max() == 1
     assert (per_user["flag:new-pricing"] == "on").mean() == pytest.approx(0.5, abs=0.05)
     agrees = seen.filter(pl.col("flag:new-pricing") == pl.col("flag:price-badge")).height / seen.height
@@ -167,7 +186,9 @@ def test_a_ramp_moves_users_over_once() -> None:
     checkouts = frame.filter(pl.col("entry_operation") == "POST /checkout")
     half = checkouts.height // 2
     assert checkouts["on"][:half].mean() + 0.1 < checkouts["on"][half:].mean()
-    back = checkouts.group_by("user", maintain_order=True).agg((pl.col("on").cast(pl.Int8).diff() < 0).any().alias("back"))
+    back = checkouts.group_by("user", maintain_order=True).agg(
+        (pl.col("on").cast(pl.Int8).diff() < 0).any().alias("back")
+    )
     assert not back["back"].any()
 
 
@@ -175,12 +196,25 @@ def test_flag_records_equal_the_events_and_log_records() -> None:
     """Every evaluation is either an event of its span or a log record, with its user as context."""
     recording = record(shop(), 400)
     from_events = [
-        (trace, span, event["attributes"]["feature_flag.key"], event["attributes"]["feature_flag.result.variant"], event["time_ns"])
-        for trace, span, events in zip(*(recording.spans[c].to_pylist() for c in ("trace_id", "span_id", "events")), strict=True)
+        (
+            trace,
+            span,
+            event["attributes"]["feature_flag.key"],
+            event["attributes"]["feature_flag.result.variant"],
+            event["time_ns"],
+        )
+        for trace, span, events in zip(
+            *(recording.spans[c].to_pylist() for c in ("trace_id", "span_id", "events")), strict=True
+        )
         for event in json.loads(events or "[]")
     ]
     from_logs = [
-        (row["trace_id"], row["span_id"], *(json.loads(row["attributes"])[f"feature_flag.{k}"] for k in ("key", "result.variant")), row["time_ns"])
+        (
+            row["trace_id"],
+            row["span_id"],
+            *(json.loads(row["attributes"])[f"feature_flag.{k}"] for k in ("key", "result.variant")),
+            row["time_ns"],
+        )
         for row in recording.logs.to_pylist()
     ]
     assert from_logs

@@ -3,17 +3,22 @@
 import gzip
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from traceguard.simulate import Recording, generate, shop
 from traceguard.simulate.files import json_lines, write
 from traceguard.simulate.wire import log_bodies
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
 KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
 
@@ -24,7 +29,7 @@ def recording() -> Recording:
     return generate(shop(), requests=300, seed=3, start_ns=1_780_000_000_000_000_000, duration_ns=600_000_000_000)
 
 
-def plain(pairs: "list[KeyValue]") -> dict[str, object]:
+def plain(pairs: "Iterable[KeyValue]") -> dict[str, object]:
     """Attributes as a dictionary."""
     return {pair.key: getattr(pair.value, str(pair.value.WhichOneof("value"))) for pair in pairs}
 
@@ -32,13 +37,19 @@ def plain(pairs: "list[KeyValue]") -> dict[str, object]:
 def row_of(span: Span, resource: dict[str, object]) -> dict[str, object]:
     """A protobuf span as the columns of the span table that it decides."""
     return {
-        "trace_id": span.trace_id.hex(), "span_id": span.span_id.hex(), "parent_span_id": span.parent_span_id.hex() or None,
-        "service": resource["service.name"], "operation": span.name, "kind": KINDS[span.kind], "start_ns": span.start_time_unix_nano,
-        "dur_ns": span.end_time_unix_nano - span.start_time_unix_nano, "status": ("unset", "ok", "error")[span.status.code],
+        "trace_id": span.trace_id.hex(), "span_id": span.span_id.hex(),
+        "parent_span_id": span.parent_span_id.hex() or None,
+        "service": resource["service.name"], "operation": span.name, "kind": KINDS[span.kind],
+        "start_ns": span.start_time_unix_nano,
+        "dur_ns": span.end_time_unix_nano - span.start_time_unix_nano,
+        "status": ("unset", "ok", "error")[span.status.code],
         "status_message": span.status.message or None, "version": resource["service.version"],
         "environment": resource["deployment.environment.name"], "instance": resource["service.instance.id"],
         "attributes": plain(span.attributes),
-        "events": [{"name": e.name, "time_ns": e.time_unix_nano, "attributes": plain(e.attributes)} for e in span.events],
+        "events": [
+            {"name": event.name, "time_ns": event.time_unix_nano, "attributes": plain(event.attributes)}
+            for event in span.events
+        ],
         "resource": {"attributes": resource}, "flags": span.flags,
     }  # fmt: skip
 
@@ -72,7 +83,8 @@ def test_log_bodies_carry_the_log_table(recording: Recording) -> None:
     found = [
         {
             "trace_id": record.trace_id.hex(), "span_id": record.span_id.hex(), "time_ns": record.time_unix_nano,
-            "observed_ns": record.observed_time_unix_nano, "severity": record.severity_number, "severity_text": record.severity_text,
+            "observed_ns": record.observed_time_unix_nano, "severity": record.severity_number,
+            "severity_text": record.severity_text,
             "event_name": record.event_name, "attributes": plain(record.attributes), "flags": record.flags,
         }
         for body in log_bodies(recording)
@@ -94,7 +106,9 @@ def test_json_lines_have_hex_ids_and_equal_the_bodies(recording: Recording) -> N
         theirs = MessageToDict(ExportTraceServiceRequest.FromString(body), use_integers_for_enums=True)
         for span, other in zip(mine, theirs["resourceSpans"][0]["scopeSpans"][0]["spans"], strict=True):
             assert int(span["traceId"], 16)
-            assert {k: v for k, v in span.items() if not k.endswith("Id")} == {k: v for k, v in other.items() if not k.endswith("Id")}
+            assert {k: v for k, v in span.items() if not k.endswith("Id")} == {
+                k: v for k, v in other.items() if not k.endswith("Id")
+            }
 
 
 def test_written_files_are_the_same_every_time(recording: Recording, tmp_path: Path) -> None:
