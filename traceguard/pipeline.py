@@ -95,7 +95,7 @@ def _url_of(store: Any) -> str | None:
 
 def _ask(url: str, route: str, **params: Any) -> Any:
     given = {name.replace("_", "-"): value for name, value in params.items()}
-    return json.loads(remote.ask(url, route, {**given, "format": "json"}).body)
+    return json.loads(remote.ask(url, route, {**given, "format": "json"}))
 
 
 @dataclass(frozen=True, slots=True)

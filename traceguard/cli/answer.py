@@ -1,4 +1,4 @@
-"""From a question to its answer: ask the pipeline or the server, render, write, and tell how it ended."""
+"""From a question to its answer: ask the pipeline, render, write, and tell how it ended."""
 
 import shutil
 import sys
@@ -10,16 +10,14 @@ from traceguard.cli import exits, output, progress
 from traceguard.errors import UsageError
 from traceguard.store import remote
 
-Ask = Callable[[Any, dict[str, Any]], Any]
-
 _FAILING = {"regression": exits.REGRESSION, "inconclusive": exits.INCONCLUSIVE}
 
 
 def answer(
     kind: str,
+    ask: Callable[..., Any],
     db: str,
     question: dict[str, Any],
-    ask: Ask,
     *,
     format: str | None,
     out: Path | None,
@@ -27,36 +25,31 @@ def answer(
 ) -> int:
     """Answer a question about the store `db`, write the result, and return the command's exit code.
 
-    `kind` names the result (a key of `report.FORMATS`, also the server's route); `ask(store, question)` is the
-    pipeline's function for it. Options that were not given are left out. With `strict`, a regression and an
-    inconclusive verdict have codes of their own.
+    `kind` names the result (a key of `report.FORMATS`), `ask` is the pipeline's function for it; options that were not
+    given are left to its defaults. With `strict`, a regression and an inconclusive verdict have codes of their own.
     """
     from traceguard.report import FORMATS
 
     chosen = output.choose(format, out, FORMATS[kind])
     output.check(out)
     given = {name: value for name, value in question.items() if value is not None}
-    if remote.is_url(db):
-        reply = remote.ask(
-            db, kind, {name.replace("_", "-"): value for name, value in given.items()} | {"format": chosen}
-        )
-        output.deliver(reply.body, out)
-        return code(reply.verdict, strict=strict)
     with progress.shown() as show, opened(db) as store:
-        result = ask(store, given | {"progress": show})
+        result = ask(store, **given, progress=show)
     output.deliver(rendered(result, chosen, out), out)
     return code(verdict(result), strict=strict)
 
 
 def opened(db: str) -> Any:
-    """The store behind `--db`, open to read."""
+    """The store behind `--db`, a file or a running server, open to read."""
     from traceguard import pipeline
 
-    return pipeline.open(local(db))
+    return pipeline.open(db if remote.is_url(db) else local(db))
 
 
 def local(db: str) -> str:
     """The path of a store's file; UsageError for what is not one (yet)."""
+    if remote.is_url(db):
+        raise UsageError(f"{db} is a running server, which owns its store; name a store's file here.")
     if "://" in db or Path(db).is_dir():
         raise UsageError(
             f"{db} is a folder or a lake, which traceguard does not read yet; name a store's file or a server's URL."

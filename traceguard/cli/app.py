@@ -1,7 +1,7 @@
 """Every command with its options: the table of the interface, one function a row."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -143,15 +143,18 @@ def report(
     """Rank what explains regressions.
 
     Which service and operation, under which flag or version, explains how much of a latency or error regression, and
-    how sure that is.     Formats: text, json, md, html, junit.
+    how sure that is.
+
+    Formats: text, json, md, html, junit.
     """
+    from traceguard import pipeline
     from traceguard.cli.answer import answer
 
     question = {
         "since": since, "until": until, "baseline": baseline, "candidate": candidate, "flag": flag, "service": service,
         "entry": entry, "unit": unit, "alpha": alpha, "env": environment,
     }  # fmt: skip
-    return answer("report", db, question, _pipeline("report"), format=format, out=output, strict=fail_on_regression)
+    return answer("report", pipeline.report, db, question, format=format, out=output, strict=fail_on_regression)
 
 
 @app.command(
@@ -167,12 +170,15 @@ def graph(
 ) -> int:
     """Show the service dependency graph.
 
-    Who calls whom, how often, how slowly, with how many errors.     Formats: text, json, mermaid, dot, html.
+    Who calls whom, how often, how slowly, with how many errors.
+
+    Formats: text, json, mermaid, dot, html.
     """
+    from traceguard import pipeline
     from traceguard.cli.answer import answer
 
     question = {"since": since, "until": until, "env": environment}
-    return answer("graph", db, question, _pipeline("graph"), format=format, out=output)
+    return answer("graph", pipeline.graph, db, question, format=format, out=output)
 
 
 @app.command("blast-radius", epilog=_examples(
@@ -196,8 +202,11 @@ def blast_radius(
 ) -> int:
     """Show who is reached if this goes wrong.
 
-    Takes a service, one of its operations, or a flag. Formats: text, json, md, html.
+    Takes a service, one of its operations, or a flag.
+
+    Formats: text, json, md, html.
     """
+    from traceguard import pipeline
     from traceguard.cli.answer import answer
     from traceguard.errors import UsageError
 
@@ -208,7 +217,7 @@ def blast_radius(
     question = {
         "service": service, "operation": operation, "flag": flag, "since": since, "until": until, "env": environment,
     }  # fmt: skip
-    return answer("blast-radius", db, question, _pipeline("blast_radius"), format=format, out=output)
+    return answer("blast-radius", pipeline.blast_radius, db, question, format=format, out=output)
 
 
 @app.command("what-if", epilog=_examples(
@@ -239,15 +248,17 @@ def what_if(
     """Predict latency and errors after a change.
 
     Supposes that a service gets slower or fails more, and predicts each entry point from the recorded requests.
+
     Formats: text, json, md, html.
     """
+    from traceguard import pipeline
     from traceguard.cli.answer import answer
 
     question = {
         "service": service, "operation": operation, "delay": delay, "error_rate": error_rate, "exposure": exposure,
         "since": since, "until": until, "env": environment,
     }  # fmt: skip
-    return answer("what-if", db, question, _pipeline("what_if"), format=format, out=output)
+    return answer("what-if", pipeline.what_if, db, question, format=format, out=output)
 
 
 @app.command(epilog=_examples(
@@ -288,27 +299,11 @@ def snapshot(
     db: Db = DEFAULT_DB,
 ) -> int:
     """Copy a store consistently, also a server's."""
+    from traceguard import pipeline
     from traceguard.cli.answer import opened
     from traceguard.cli.exits import say
-    from traceguard.store import remote
 
-    if remote.is_url(db):
-        remote.download(db, "snapshot", out)
-    else:
-        from traceguard import pipeline
-
-        with opened(db) as store:
-            pipeline.snapshot(store, out)
+    with opened(db) as store:
+        pipeline.snapshot(store, out)
     say(f"Wrote {out}")
     return 0
-
-
-def _pipeline(name: str) -> Any:
-    """The pipeline's function `name`, fetched when the question is asked."""
-
-    def ask(store: Any, question: dict[str, Any]) -> Any:
-        from traceguard import pipeline
-
-        return getattr(pipeline, name)(store, **question)
-
-    return ask

@@ -8,9 +8,9 @@ from typing import Any
 from traceguard.cli import exits, output
 from traceguard.cli.answer import opened, rendered
 from traceguard.errors import UsageError
-from traceguard.store import queries, remote
+from traceguard.store import queries
 
-# The server answers with these; Parquet is written here from its JSON.
+# Parquet is bytes, so it is written here and not by a renderer.
 FORMATS = ("text", "json", "csv", "parquet")
 
 
@@ -48,11 +48,6 @@ def run(
         raise UsageError("Parquet is not text; name a file for it with -o FILE.")
     output.check(out)
     given = _parameters(params) | {key: value for key, value in window.items() if value is not None}
-    if remote.is_url(db):
-        asked = "json" if chosen == "parquet" else chosen
-        body = remote.ask(db, f"query/{name}", given | {"format": asked}).body
-        output.deliver(_parquet(_frame(body)) if chosen == "parquet" else body, out)
-        return exits.SUCCESS
     with opened(db) as store:
         from traceguard import pipeline
 
@@ -67,12 +62,6 @@ def _parameters(params: list[str]) -> dict[str, str]:
     if bad is not None:
         raise UsageError(f"--param {bad!r} is not KEY=VALUE; write it like --param service=pricing.")
     return {key: value for key, _, value in pairs}
-
-
-def _frame(body: bytes) -> Any:
-    import polars as pl
-
-    return pl.DataFrame(json.loads(body), infer_schema_length=None)
 
 
 def _parquet(frame: Any) -> bytes:

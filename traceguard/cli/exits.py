@@ -33,8 +33,7 @@ def exit_code(command: Callable[[], int]) -> int:
     try:
         return command()
     except TraceguardError as error:
-        if _debug():
-            raise
+        _trace()
         say(f"Error: {error}")
         return error.exit_code
     except KeyboardInterrupt:
@@ -44,8 +43,7 @@ def exit_code(command: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except Exception as error:
-        if _debug():
-            raise
+        _trace()
         first = (str(error).splitlines() or ["no message"])[0]
         say(f"Error: traceguard failed inside ({type(error).__name__}: {first}); {DEBUG}=1 shows where.")
         return INTERNAL_ERROR
@@ -56,8 +54,12 @@ def say(sentence: str) -> None:
     print(sentence, file=sys.stderr, flush=True)  # noqa: T201  (the one door to standard error)
 
 
-def _debug() -> bool:
-    return os.environ.get(DEBUG, "") not in {"", "0"}
+def _trace() -> None:
+    """Show where an error came from, to who asked for it."""
+    if os.environ.get(DEBUG, "") not in {"", "0"}:
+        from traceback import print_exc
+
+        print_exc()
 
 
 def _run(arguments: list[str]) -> int:

@@ -8,7 +8,6 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.error import HTTPError, URLError
@@ -20,9 +19,6 @@ from traceguard.errors import StoreError, TraceguardError, UnknownNameError, Usa
 # A report over a large window takes a while; a server that is gone refuses the connection at once.
 TIMEOUT_SECONDS = 600.0
 
-# Tells `no_data` and the report's verdicts from a plain success, whatever format the body has.
-VERDICT_HEADER = "Traceguard-Verdict"
-
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -31,21 +27,13 @@ def is_url(store: object) -> bool:
     return isinstance(store, str) and store.startswith(("http://", "https://"))
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a server answered: the rendered result, and the verdict that decides a command's exit code (or None)."""
-
-    body: bytes
-    verdict: str | None
-
-
-def ask(url: str, route: str, params: Mapping[str, object]) -> Answer:
-    """GET `{url}/api/{route}` with `params` (None values left out; sequences repeat their name).
+def ask(url: str, route: str, params: Mapping[str, object]) -> bytes:
+    """GET `{url}/api/{route}` with `params` (None values left out; sequences repeat their name); the answer's body.
 
     StoreError where no server answers; the error that the server names where it refuses (400 usage, 404 unknown name).
     """
     with _get(url, route, params) as response:
-        return Answer(response.read(), response.headers.get(VERDICT_HEADER))
+        return response.read()
 
 
 def download(url: str, route: str, out: Path) -> None:
