@@ -75,14 +75,15 @@ def quantity(value: float, unit: str, *, signed: bool = False) -> str:
     elif unit == "fraction":
         text = percent(size).removesuffix("%") + (" pp" if signed else "%")
     else:
-        text = f"{size:.3g}{' calls' if size != 1 else ' call'}"
+        text = f"{size:.3g} {'call' if size == 1 else 'calls'}"
     sign = MINUS if value < 0 else "+" if signed and value > 0 else ""
     return sign + text
 
 
 def interval(low: float, high: float, unit: str) -> str:
-    """An interval as `78.0 ms to 90.4 ms`, with signs."""
-    return f"{quantity(low, unit, signed=True)} to {quantity(high, unit, signed=True)}"
+    """An interval as `+78 to +90.4 ms`: signed, the unit once where both ends share it."""
+    (first, _, unit_low), last = quantity(low, unit, signed=True).partition(" "), quantity(high, unit, signed=True)
+    return f"{first} to {last}" if unit_low == last.partition(" ")[2] else f"{first} {unit_low} to {last}"
 
 
 def probability(value: float) -> str:
@@ -151,8 +152,13 @@ def what(cause: Cause) -> str:
 
 def window_text(window: Window) -> str:
     """How many requests and spans a result rests on, and when they began."""
-    size = f"{count(window.traces)} requests, {count(window.spans)} spans"
-    return f"{size}, {between(window.start, window.end)}" if window.start and window.end else size
+    parts = [f"{count(window.traces)} requests, {count(window.spans)} spans", period_text(window)]
+    return ", ".join(filter(None, parts))
+
+
+def period_text(window: Window) -> str:
+    """When a window's requests began; empty where it has no bounds."""
+    return between(window.start, window.end) if window.start and window.end else ""
 
 
 def between(start: str, end: str) -> str:

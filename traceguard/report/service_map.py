@@ -1,0 +1,153 @@
+"""The service map as SVG, laid out here: a page carries a picture, never a layout engine.
+
+Layers from left to right (Sugiyama's method): edges that close a cycle are turned for the layout only, each node stands one layer
+right of its furthest caller, long edges pass through empty places, and rows are ordered by barycentres with few crossings. Equal
+graphs give equal pictures. Names from spans are escaped; colours come from the page's style sheet, so a map is dark where the page is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from xml.sax.saxutils import escape, quoteattr
+
+import networkx as nx
+
+from traceguard.report.diagrams import edge_label
+from traceguard.report.edges import edges_of
+from traceguard.report.layers import Placed, place_nodes
+from traceguard.report.wording import clean, count, percent, quantity, shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+BOX_WIDTH, BOX_HEIGHT = 164, 46
+_GAP_X, _GAP_Y, _MARGIN = 84, 22, 14
+_LIMIT = 80
+_NAME_WIDTH = 19
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """What a map points out: services that causes blame with a few words each, and the pairs of services on the way to them."""
+
+    notes: Mapping[str, str] = field(default_factory=dict)
+    path: frozenset[tuple[str, str]] = frozenset()
+
+
+def damage(graph: nx.DiGraph[Any], blamed: Mapping[str, str], entries: Mapping[str, list[str]]) -> Damage:
+    """The shortest way from the entry services of a cause to its service, for every blamed service that the graph knows.
+
+    `blamed` gives each blamed service its words, `entries` the services where the requests came in that it hurt.
+    """
+    steps: set[tuple[str, str]] = set()
+    for service in blamed:
+        for start in entries.get(service, []):
+            if start in graph and service in graph and nx.has_path(graph, start, service):
+                steps.update(nx.utils.pairwise(nx.shortest_path(graph, start, service)))
+    return Damage({name: words for name, words in blamed.items() if name in graph}, frozenset(steps))
+
+
+def draw(graph: nx.DiGraph[Any], pointed_out: Damage | None = None) -> str:
+    """An `<svg>` of the graph; at most the 80 busiest nodes, and all that `pointed_out` names. Empty text for an empty graph."""
+    if not graph.number_of_nodes():
+        return ""
+    marks = pointed_out or Damage()
+    shown = graph.subgraph(_chosen(graph, marks))
+    placed = place_nodes(shown)
+    edges = edges_of(shown)
+    busiest = max((e.get("calls", 0) for e in edges), default=1) or 1
+    lines = [_edge(e, placed, marks, busiest) for e in sorted(edges, key=lambda e: (e["source"], e["target"]) in marks.path)]
+    nodes = [_node(str(name), attributes, placed, marks) for name, attributes in shown.nodes(data=True)]
+    width = placed.layers * (BOX_WIDTH + _GAP_X) - _GAP_X + 2 * _MARGIN
+    height = placed.rows * (BOX_HEIGHT + _GAP_Y) - _GAP_Y + 2 * _MARGIN
+    label = f"Service map: {shown.number_of_nodes()} of {graph.number_of_nodes()} services and {len(edges)} dependencies"
+    return (
+        f'<svg class="map" role="img" aria-label={quoteattr(label)} viewBox="0 0 {width:.0f} {height:.0f}" '
+        f'width="{width:.0f}" height="{height:.0f}">'
+        f"<title>{escape(label)}</title>{_MARKERS}{''.join(lines)}{''.join(nodes)}</svg>"
+    )
+
+
+_MARKERS = "<defs>" + "".join(
+    f'<marker id="tg-{name}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" markerUnits="userSpaceOnUse" '
+    f'orient="auto"><path class="{name}" d="M0 0.5L8 4L0 7.5z"/></marker>'
+    for name in ("tip", "tip-hurt")
+) + "</defs>"  # fmt: skip
+
+
+def _chosen(graph: nx.DiGraph[Any], marks: Damage) -> list[str]:
+    needed = set(marks.notes) | {name for step in marks.path for name in step}
+    weight = {name: attributes.get("spans", 0) for name, attributes in graph.nodes(data=True)}
+    for edge in edges_of(graph):
+        weight[edge["target"]] = max(weight[edge["target"]], edge.get("calls", 0))
+    ordered = sorted(graph.nodes, key=lambda name: (name not in needed, -weight[name], str(name)))
+    return ordered[: max(_LIMIT, len(needed))]
+
+
+def _x(layer: float) -> float:
+    return _MARGIN + layer * (BOX_WIDTH + _GAP_X)
+
+
+def _y(row: float) -> float:
+    return _MARGIN + row * (BOX_HEIGHT + _GAP_Y) + BOX_HEIGHT / 2
+
+
+def _node(name: str, attributes: Mapping[str, Any], placed: Placed, marks: Damage) -> str:
+    layer, row = placed.at[name]
+    x, y = _x(layer), _y(row) - BOX_HEIGHT / 2
+    kind = str(attributes.get("type", "service"))
+    note = marks.notes.get(name)
+    hurt = " hurt" if note else " on-path" if any(name in step for step in marks.path) else ""
+    spans, errors = attributes.get("spans", 0), attributes.get("errors", 0)
+    size = f"{count(spans)} spans" if spans else kind
+    failed = f", {percent(errors / spans)} errors" if spans and errors else ""
+    latency = f", p95 {quantity(attributes['p95_ms'], 'ms')}" if attributes.get("p95_ms") is not None else ""
+    under = note or f"{_short_count(spans)} spans{failed}" if spans or note else kind
+    round_corner = 8 if kind == "service" else 23
+    return (
+        f'<g class="node{hurt}"><title>{escape(clean(name))}: {escape(size + failed + latency)}</title>'
+        f'<rect x="{x:.1f}" y="{y:.1f}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="{round_corner}"/>'
+        f'<text class="name" x="{x + 14:.1f}" y="{y + 20:.1f}">{escape(shorten(clean(name), _NAME_WIDTH))}</text>'
+        f'<text class="size" x="{x + 14:.1f}" y="{y + 35:.1f}">{escape(shorten(clean(under), 26))}</text></g>'
+    )
+
+
+def _edge(edge: dict[str, Any], placed: Placed, marks: Damage, busiest: int) -> str:
+    source, target = edge["source"], edge["target"]
+    hurt = (source, target) in marks.path
+    points = [(_x(layer), _y(row)) for layer, row in placed.ways[source, target]]
+    forward = points[-1][0] > points[0][0]
+    start = (points[0][0] + (BOX_WIDTH if forward else 0), points[0][1])
+    end = (points[-1][0] + (0 if forward else BOX_WIDTH), points[-1][1])
+    stops = [start]
+    for x, y in points[1:-1]:  # an empty place is crossed straight, as wide as a box
+        stops += [(x, y), (x + BOX_WIDTH, y)] if forward else [(x + BOX_WIDTH, y), (x, y)]
+    path = _curve([*stops, end]) if source != target else _loop(points[0])
+    width = 1 + 2.5 * (edge.get("calls", 0) / busiest) ** 0.5
+    kind = f"edge {edge['kind']}{' hurt' if hurt else ''}"
+    title = escape(f"{clean(str(source))} to {clean(str(target))}, {edge['kind']}: {edge_label(edge)}")
+    return (
+        f'<path class="{kind}" d="{path}" stroke-width="{width:.2f}" marker-end="url(#tg-{"tip-hurt" if hurt else "tip"})">'
+        f"<title>{title}</title></path>"
+    )
+
+
+def _curve(stops: list[tuple[float, float]]) -> str:
+    parts = [f"M{stops[0][0]:.1f} {stops[0][1]:.1f}"]
+    for (x0, y0), (x1, y1) in zip(stops, stops[1:], strict=False):
+        middle = (x0 + x1) / 2
+        parts.append(f"L{x1:.1f} {y1:.1f}" if y0 == y1 else f"C{middle:.1f} {y0:.1f} {middle:.1f} {y1:.1f} {x1:.1f} {y1:.1f}")
+    return "".join(parts)
+
+
+def _loop(at: tuple[float, float]) -> str:
+    x, y = at[0] + BOX_WIDTH / 2, at[1] - BOX_HEIGHT / 2
+    return f"M{x - 16:.1f} {y:.1f}C{x - 16:.1f} {y - 16:.1f} {x + 16:.1f} {y - 16:.1f} {x + 16:.1f} {y:.1f}"
+
+
+def _short_count(value: float) -> str:
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g}{unit}"
+    return count(value)
