@@ -5,13 +5,17 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import polars as pl
 import pytest
 from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from polars.testing import assert_frame_equal
 
-from traceguard.simulate import Recording, generate, shop
+from traceguard.otlp.decode import decode
+from traceguard.settings import Settings
+from traceguard.simulate import Fleet, Recording, generate, random_fleet, shop
 from traceguard.simulate.files import json_lines, write
 from traceguard.simulate.wire import log_bodies
 
@@ -126,3 +130,22 @@ def test_written_files_are_the_same_every_time(recording: Recording, tmp_path: P
     assert count == recording.span_count
     lines = gzip.decompress(logs.read_bytes()).decode().splitlines()
     assert all("resourceLogs" in json.loads(line) for line in lines)
+
+
+@pytest.mark.parametrize("fleet", [shop(), random_fleet(5, services=8)], ids=["shop", "random"])
+def test_decoded_bodies_equal_the_tables(fleet: Fleet) -> None:
+    """What the tables claim to be is what the decoder makes of the bytes, in every column."""
+    recording = generate(fleet, requests=200, seed=5, start_ns=1_780_000_000_000_000_000, duration_ns=600_000_000_000)
+    parts = [decode(body, encoding="protobuf", signal="traces", settings=Settings()) for body in recording.bodies()]
+    parts += [decode(body, encoding="protobuf", signal="logs", settings=Settings()) for body in log_bodies(recording)]
+    orders = {
+        "spans": ["span_id"],
+        "flag_records": ["span_id", "flag_key"],
+        "correlations": ["span_id", "key"],
+        "logs": ["span_id", "attributes"],
+    }
+    for name, order in orders.items():
+        plain_text = pl.col(pl.Categorical).cast(pl.String)
+        found = pl.concat([pl.DataFrame(getattr(part, name)).with_columns(plain_text) for part in parts])
+        wanted = pl.DataFrame(getattr(recording.decoded(), name)).with_columns(plain_text)
+        assert_frame_equal(found.sort(order), wanted.sort(order))
