@@ -1,5 +1,6 @@
 """From a question to its answer: ask the pipeline, render, write, and tell how it ended."""
 
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -57,13 +58,17 @@ def local(db: str) -> str:
     return db
 
 
-def rendered(result: Any, format: str, out: Path | None) -> str:
-    """A result as text; in colour and as wide as the terminal where a person will read it there."""
+def rendered(result: Any, format: str, out: Path | None, *, piped_width: int = 80) -> str:
+    """A result as text: in colour and as wide as the terminal where a person reads it, else `piped_width` columns."""
     from traceguard.report import render
 
-    terminal = out is None and sys.stdout.isatty()
-    width = shutil.get_terminal_size().columns if terminal else 80
-    return render(result, format, width=width, color=terminal)
+    terminal = out in {None, Path("-")} and sys.stdout.isatty()
+    return render(
+        result,
+        format,
+        width=shutil.get_terminal_size().columns if terminal else piped_width,
+        color=terminal and "NO_COLOR" not in os.environ,
+    )
 
 
 def verdict(result: Any) -> str | None:

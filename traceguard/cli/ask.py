@@ -11,6 +11,9 @@ from traceguard.errors import UsageError
 from traceguard.store import queries
 
 # Parquet is bytes, so it is written here and not by a renderer.
+# Rows that a program reads stay on one line each.
+_PIPED = 10_000
+
 FORMATS = ("text", "json", "csv", "parquet")
 
 
@@ -52,7 +55,7 @@ def run(
         from traceguard import pipeline
 
         frame = pipeline.query(store, name, **given)
-    output.deliver(_parquet(frame) if chosen == "parquet" else rendered(frame, chosen, out), out)
+    output.deliver(_parquet(frame) if chosen == "parquet" else rendered(frame, chosen, out, piped_width=_PIPED), out)
     return exits.SUCCESS
 
 

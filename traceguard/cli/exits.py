@@ -42,7 +42,7 @@ def exit_code(command: Callable[[], int]) -> int:
         # Python flushes standard output once more when it ends; it must find something that takes the bytes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (the last resort: whatever it was, one sentence and code 1)
         _trace()
         first = (str(error).splitlines() or ["no message"])[0]
         say(f"Error: traceguard failed inside ({type(error).__name__}: {first}); {DEBUG}=1 shows where.")
