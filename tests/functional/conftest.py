@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import sysconfig
+import venv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,3 +46,18 @@ def shop(run: Run, sample_data: Path, tmp_path_factory: pytest.TempPathFactory) 
     done = run("ingest", sample_data, "--db", db)
     assert done.returncode == 0, done.stderr
     return db
+
+
+@pytest.fixture(scope="session")
+def borrow() -> Callable[[Path], Path]:
+    """Make an environment with this one's packages, except traceguard, and its own scripts; gives its folder `bin`."""
+
+    def _borrow(folder: Path) -> Path:
+        venv.create(folder, with_pip=False)
+        here = Path(sysconfig.get_path("purelib"))
+        there = next(folder.glob("lib/python*/site-packages"))
+        # A plain path line: files that add to the path, such as an editable traceguard, are not followed from there.
+        (there / "borrowed.pth").write_text(f"{here}\n", encoding="utf-8")
+        return folder / "bin"
+
+    return _borrow

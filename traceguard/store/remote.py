@@ -19,6 +19,9 @@ from traceguard.errors import StoreError, TraceguardError, UnknownNameError, Usa
 # A report over a large window takes a while; a server that is gone refuses the connection at once.
 TIMEOUT_SECONDS = 600.0
 
+# The header of a server's answer that tells scripts what decides a command's exit code, whatever format the body has.
+VERDICT_HEADER = "Traceguard-Verdict"
+
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
