@@ -96,14 +96,20 @@ class Store:
         with self.cursor() as cursor:
             write_snapshot(cursor, out)
 
-    def reopen(self) -> None:
-        """Open the file anew, as after an error that made DuckDB give up the database (a full disk at COMMIT).
+    def revive(self) -> None:
+        """Open the file anew if DuckDB gave up the database, as it may after an error amid COMMIT; else do nothing.
 
-        Cursors taken before no longer work. StoreError if the file still cannot be opened.
+        Cursors taken before then no longer work. StoreError if the file cannot be opened.
         """
-        with self._writer, self._guard:
-            self._connection.close()
-            self._connection = self._connected()
+        import duckdb
+
+        try:
+            with self.cursor() as cursor:
+                cursor.execute("SELECT count(*) FROM schema_version").fetchone()
+        except duckdb.Error:
+            with self._writer, self._guard:
+                self._connection.close()
+                self._connection = self._connected()
 
     def close(self) -> None:
         """Let go of the file; DuckDB writes its log into it."""

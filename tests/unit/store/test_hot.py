@@ -96,10 +96,11 @@ def test_full_disk_refuses_whole_transactions_and_passes(
         assert _count(reopened) == _count(store) == 4000
 
 
-def test_reopening_keeps_everything(store: Store, make_batch: Make, make_span: Make) -> None:
-    """A store that was given up by DuckDB is opened anew with all that was committed."""
+def test_reviving_a_lost_connection_keeps_everything(store: Store, make_batch: Make, make_span: Make) -> None:
+    """A store whose connection is gone is opened anew with all that was committed."""
     store.append([make_batch([make_span(1, 1)])])
-    store.reopen()
+    store._connection.close()
+    store.revive()
     store.append([make_batch([make_span(1, 2)])])
     assert _count(store) == 2
 

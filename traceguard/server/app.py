@@ -1,0 +1,136 @@
+"""The HTTP port as one application: exports, questions, health, metrics and the page, behind the same headers."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from traceguard.server import otlp_http
+from traceguard.server.api import Api, error
+from traceguard.server.refusal import INTERNAL, NOT_FOUND, UNIMPLEMENTED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from traceguard.server.counters import Counters
+    from traceguard.server.receiver import Receiver
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+_LOCAL_NAMES = {"localhost", "127.0.0.1", "[::1]"}
+
+
+def build(
+    receiver: "Receiver",
+    api: Api,
+    counters: "Counters",
+    *,
+    ready: "Callable[[], bool]",
+    pool: ThreadPoolExecutor,
+    local_only: bool,
+) -> Starlette:
+    """The application. With `local_only`, questions are answered only to this machine's own names (see `_OwnName`)."""
+
+    async def healthz(_: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(_: Request) -> Response:
+        if ready():
+            return PlainTextResponse("ready\n")
+        return PlainTextResponse("not ready: the store could not be written a moment ago, or the server stops\n", 503)
+
+    async def metrics(_: Request) -> Response:
+        return Response(counters.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    routes = [
+        *otlp_http.routes(receiver, pool),
+        *api.routes(),
+        Route("/healthz", healthz, methods=["GET"]),
+        Route("/readyz", readyz, methods=["GET"]),
+        Route("/metrics", metrics, methods=["GET"]),
+    ]
+    middleware = [Middleware(_Headers)]
+    if local_only:
+        middleware.append(Middleware(_OwnName))
+    return Starlette(
+        routes=routes,
+        middleware=middleware,
+        exception_handlers={HTTPException: _http_error, Exception: _unexpected},  # type: ignore[dict-item]
+    )
+
+
+async def _http_error(request: Request, exception: HTTPException) -> Response:
+    """An unknown path or method: in OTLP's words for who exports, in the API's for who asks."""
+    sentences = {
+        404: f"There is nothing at {request.url.path}; OTLP goes to /v1/traces or /v1/logs, questions to /api/.",
+        405: f"{request.url.path} does not take {request.method}; see the Allow header.",
+    }
+    sentence = sentences.get(exception.status_code, exception.detail)
+    if request.url.path.startswith("/v1/") or request.method == "POST":
+        code = {404: NOT_FOUND, 405: UNIMPLEMENTED}.get(exception.status_code, INTERNAL)
+        answer = otlp_http.refuse(request, exception.status_code, code, sentence)
+    else:
+        answer = error(sentence, exception.status_code)
+    answer.headers.update(exception.headers or {})
+    return answer
+
+
+async def _unexpected(request: Request, exception: Exception) -> Response:
+    """A fault of ours; the trace goes to the log, and a client does not send again what broke us."""
+    sentence = f"traceguard failed inside ({type(exception).__name__}); its log shows where."
+    if request.url.path.startswith("/v1/"):
+        return otlp_http.refuse(request, 500, INTERNAL, sentence)
+    return error(sentence, 500)
+
+
+class _Headers:
+    """Adds the security headers that an answer does not set itself."""
+
+    def __init__(self, app: "ASGIApp") -> None:
+        self._app = app
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        async def with_headers(message: "Message") -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+class _OwnName:
+    """Refuses questions that name this server by another machine's name.
+
+    A web page elsewhere may point its own host name at 127.0.0.1 and would then read the store through the visitor's
+    browser as if it were its own site. Exports are not concerned: a browser cannot send them across sites.
+    """
+
+    def __init__(self, app: "ASGIApp") -> None:
+        self._app = app
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        app: Any = self._app
+        if scope["type"] == "http" and not scope["path"].startswith("/v1/"):
+            host = Request(scope).headers.get("host", "")
+            name = host if host.endswith("]") else host.rpartition(":")[0] or host
+            if name.lower() not in _LOCAL_NAMES:
+                app = error("This server listens on this machine only; ask it as 127.0.0.1 or localhost.", 403)
+        await app(scope, receive, send)

@@ -1,0 +1,134 @@
+"""Group commit: requests that arrive together share one transaction, and each is answered after COMMIT.
+
+One thread writes. While a transaction runs, what arrives waits, and the next one takes all of it: the busier the
+server, the larger its transactions. What always holds: a future resolves without an error only after its rows are on
+disk.
+"""
+
+import queue
+import threading
+import time
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+from traceguard.errors import StoreError
+from traceguard.server.refusal import Busy, NotCommitted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from traceguard.otlp import Decoded
+    from traceguard.server.counters import Counters
+    from traceguard.store import Store
+
+# Larger transactions win nothing more and keep the first of their requests waiting.
+ROWS_PER_COMMIT = 200_000
+
+# After a failure the server says for so long that it is not ready; then traffic may try again and tell.
+PENALTY_SECONDS = 5.0
+
+
+class Committer:
+    """The one writer of a store, with its queue."""
+
+    def __init__(self, store: "Store", counters: "Counters", clock: "Callable[[], float]" = time.monotonic) -> None:
+        self._store = store
+        self._counters = counters
+        self._clock = clock
+        self._queue: queue.SimpleQueue[tuple[Decoded, Future[None]] | None] = queue.SimpleQueue()
+        self._gate = threading.Lock()
+        self._closed = False
+        self._failed_at: float | None = None
+        self._thread = threading.Thread(target=self._run, name="traceguard-commit", daemon=True)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def submit(self, batch: "Decoded") -> "Future[None]":
+        """Queue a batch. The future ends after COMMIT, or with NotCommitted; Busy once the server is stopping."""
+        future: Future[None] = Future()
+        if not _rows(batch):
+            future.set_result(None)
+            return future
+        with self._gate:
+            if self._closed:
+                raise Busy("The receiver is stopping; send this request again when it is back.")
+            self._queue.put((batch, future))
+        return future
+
+    @property
+    def ready(self) -> bool:
+        """False for a while after a failed commit, and once closed."""
+        if self._closed:
+            return False
+        return self._failed_at is None or self._clock() - self._failed_at > PENALTY_SECONDS
+
+    def close(self) -> None:
+        """Write what is queued, then stop; returns when it is done."""
+        with self._gate:
+            if self._closed:
+                return
+            self._closed = True
+            self._queue.put(None)
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            group, last = self._next_group()
+            if group:
+                self._commit(group)
+            if last:
+                return
+
+    def _next_group(self) -> "tuple[list[tuple[Decoded, Future[None]]], bool]":
+        """Wait for the first request, then take with it whatever else is there; True when nothing follows."""
+        group: list[tuple[Decoded, Future[None]]] = []
+        rows = 0
+        item = self._queue.get()
+        while item is not None:
+            group.append(item)
+            rows += _rows(item[0])
+            if rows >= ROWS_PER_COMMIT:
+                return group, False
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                return group, False
+        return group, True
+
+    def _commit(self, group: "list[tuple[Decoded, Future[None]]]") -> None:
+        began = time.perf_counter()
+        try:
+            self._store.append([batch for batch, _ in group])
+        except Exception as error:  # noqa: BLE001  (whatever it was, the requests behind it must be answered)
+            self._counters.add("commit_failures")
+            if len(group) > 1:
+                # One batch may have spoiled it for all: each gets its own try.
+                for item in group:
+                    self._commit([item])
+                return
+            self._fail(group[0][1], error)
+            return
+        self._failed_at = None
+        self._counters.add("commits")
+        self._counters.add("commit_seconds", time.perf_counter() - began)
+        for batch, future in group:
+            self._counters.add("spans_committed", batch.spans.num_rows)
+            self._counters.add("log_records_committed", batch.logs.num_rows)
+            future.set_result(None)
+
+    def _fail(self, future: "Future[None]", error: Exception) -> None:
+        self._failed_at = self._clock()
+        try:
+            self._store.revive()
+        except StoreError as lasting:
+            error = lasting
+        refused = NotCommitted(f"The request was not stored and nothing of it is kept: {error}")
+        refused.__cause__ = error
+        future.set_exception(refused)
+
+
+def _rows(batch: "Decoded") -> int:
+    return int(batch.spans.num_rows + batch.logs.num_rows + batch.flag_records.num_rows + batch.correlations.num_rows)

@@ -1,0 +1,82 @@
+"""OTLP over gRPC: the Export methods as raw bytes, so that a request is never turned into Python objects."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from traceguard.errors import UsageError
+from traceguard.server.answers import status, success
+from traceguard.server.receiver import BODY_BYTES
+from traceguard.server.refusal import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from traceguard.server.address import Address
+    from traceguard.server.answers import Signal
+    from traceguard.server.receiver import Receiver
+
+_SERVICES: "dict[Signal, str]" = {
+    "traces": "opentelemetry.proto.collector.trace.v1.TraceService",
+    "logs": "opentelemetry.proto.collector.logs.v1.LogsService",
+    "metrics": "opentelemetry.proto.collector.metrics.v1.MetricsService",
+}
+
+# A thread waits for the commit with each request; more requests queue in gRPC itself.
+_THREADS = 32
+
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+class GrpcEndpoint:
+    """A listening gRPC server; `address` is where it really listens."""
+
+    def __init__(self, receiver: "Receiver", address: "Address") -> None:
+        self._server = grpc.server(
+            ThreadPoolExecutor(_THREADS, thread_name_prefix="traceguard-grpc"),
+            options=[
+                ("grpc.max_receive_message_length", BODY_BYTES),
+                # Two servers must not share a port unnoticed.
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+        handlers = [
+            grpc.method_handlers_generic_handler(
+                service, {"Export": grpc.unary_unary_rpc_method_handler(_export(receiver, signal))}
+            )
+            for signal, service in _SERVICES.items()
+        ]
+        self._server.add_generic_rpc_handlers(handlers)
+        try:
+            port = self._server.add_insecure_port(str(address))
+        except RuntimeError:
+            raise UsageError(
+                f"OTLP/gRPC cannot listen on {address}, in use or not this machine's; name another address with --grpc."
+            ) from None
+        self.address = type(address)(address.host, port)
+
+    def start(self) -> None:
+        """Take requests."""
+        self._server.start()
+
+    def stop(self, grace_seconds: float) -> None:
+        """Refuse new requests, wait for those that are running, and let go of the port."""
+        self._server.stop(grace_seconds).wait()
+
+
+def _export(receiver: "Receiver", signal: "Signal") -> "Callable[[bytes, Any], bytes]":
+    def export(body: bytes, context: Any) -> bytes:
+        try:
+            with receiver.budget.reservation() as reservation:
+                reservation.add(len(body))
+                accepted = receiver.accept(body, "protobuf", signal)
+                accepted.committed.result()
+        except Refusal as refusal:
+            receiver.refused(refusal)
+            told = status(refusal.code, str(refusal), "protobuf", refusal.retry_seconds)
+            context.set_trailing_metadata((("grpc-status-details-bin", told),))
+            context.abort(_CODES[refusal.code], str(refusal))
+        return success(signal, "protobuf", accepted.rejected, accepted.message)
+
+    return export

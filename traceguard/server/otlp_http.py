@@ -1,0 +1,104 @@
+"""OTLP over HTTP: protobuf and JSON on one path, plain or gzip, whole or in chunks.
+
+The answer has the request's content type, errors included. Bodies are decoded in worker threads, which release Python's
+lock, so that the loop goes on reading other requests.
+"""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from traceguard.server.answers import CONTENT_TYPES, status, success
+from traceguard.server.receiver import BODY_BYTES, Accepted, gunzip, oversize
+from traceguard.server.refusal import Refusal, Slow, Unsupported
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from traceguard.server.answers import Encoding, Signal
+    from traceguard.server.budget import Reservation
+    from traceguard.server.receiver import Receiver
+
+BODY_SECONDS = 60.0
+
+_PATHS: "dict[Signal, str]" = {"traces": "/v1/traces", "logs": "/v1/logs", "metrics": "/v1/metrics"}
+
+
+def routes(receiver: "Receiver", pool: ThreadPoolExecutor) -> list[Route]:
+    """The routes that take exports; bodies are decoded in `pool`."""
+    return [Route(path, _export(receiver, signal, pool), methods=["POST"]) for signal, path in _PATHS.items()]
+
+
+def encoding_of(request: Request) -> "Encoding | None":
+    """What the request's content type says of its body; None for anything that OTLP does not know."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return next((encoding for encoding, known in CONTENT_TYPES.items() if kind == known), None)
+
+
+def refuse(request: Request, http_status: int, code: int, message: str, retry_seconds: int | None = None) -> Response:
+    """An error as the protocol wants it: a google.rpc.Status in the request's encoding (JSON where that is unknown)."""
+    encoding = encoding_of(request) or "json"
+    headers = {} if retry_seconds is None else {"Retry-After": str(retry_seconds)}
+    body = status(code, message, encoding, retry_seconds)
+    return Response(body, http_status, headers, media_type=CONTENT_TYPES[encoding])
+
+
+def _export(
+    receiver: "Receiver", signal: "Signal", pool: ThreadPoolExecutor
+) -> "Callable[[Request], Awaitable[Response]]":
+    async def export(request: Request) -> Response:
+        try:
+            with receiver.budget.reservation() as reservation:
+                encoding = encoding_of(request)
+                if encoding is None:
+                    kinds = " or ".join(CONTENT_TYPES.values())
+                    raise Unsupported(f"The content type is not OTLP's; send {kinds}.")
+                accepted = await _accept(request, encoding, reservation)
+                await asyncio.wrap_future(accepted.committed)
+        except Refusal as refusal:
+            receiver.refused(refusal)
+            answer = refuse(request, refusal.http_status, refusal.code, str(refusal), refusal.retry_seconds)
+            if refusal.http_status in {408, 413}:
+                # The rest of the body is still on its way; the connection cannot be used again.
+                answer.headers["Connection"] = "close"
+            return answer
+        except ClientDisconnect:
+            return Response(status_code=400)
+        body = success(signal, encoding, accepted.rejected, accepted.message)
+        return Response(body, media_type=CONTENT_TYPES[encoding])
+
+    async def _accept(request: Request, encoding: "Encoding", reservation: "Reservation") -> Accepted:
+        coding = request.headers.get("content-encoding", "").strip().lower()
+        if coding not in {"", "identity", "none", "gzip", "x-gzip"}:
+            raise Unsupported(f"The content encoding {coding!r} is not supported; send gzip or none.")
+        body = await _read(request, reservation)
+
+        def work() -> Accepted:
+            plain = gunzip(body, reservation) if coding.endswith("gzip") else body
+            return receiver.accept(plain, encoding, signal)
+
+        return await asyncio.get_running_loop().run_in_executor(pool, work)
+
+    return export
+
+
+async def _read(request: Request, reservation: "Reservation") -> bytes:
+    """The body as sent, at most `BODY_BYTES`, in at most `BODY_SECONDS`."""
+    announced = request.headers.get("content-length", "")
+    if announced.isascii() and announced.isdigit() and int(announced) > BODY_BYTES:
+        raise oversize()
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                if len(body) + len(chunk) > BODY_BYTES:
+                    raise oversize()
+                reservation.add(len(chunk))
+                body += chunk
+    except TimeoutError:
+        raise Slow(f"The body did not arrive within {BODY_SECONDS:.0f} seconds; send it again.") from None
+    return bytes(body)

@@ -1,0 +1,111 @@
+"""Exports in, whichever way they came: bytes are decoded in the caller's thread and queued for the next commit.
+
+What always holds: an export is answered with success only after its spans are on disk; a refused one leaves nothing.
+"""
+
+import zlib
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from traceguard.errors import InputError
+from traceguard.server import dropped
+from traceguard.server.budget import MIB, Budget, Reservation
+from traceguard.server.refusal import Malformed, Oversize, Refusal
+
+if TYPE_CHECKING:
+    from traceguard.server.answers import Encoding, Signal
+    from traceguard.server.commit import Committer
+    from traceguard.server.counters import Counters
+    from traceguard.settings import Settings
+
+# The protocol wants a limit and recommends this one, as sent and decompressed.
+BODY_BYTES = 64 * MIB
+
+_PREFIX = {"traces": "spans", "logs": "log_records"}
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An export that was understood. It may be acknowledged once `committed` is done, with what could not be kept."""
+
+    committed: "Future[None]"
+    rejected: int = 0
+    message: str = ""
+
+
+class Receiver:
+    """Decodes exports and hands them to the committer."""
+
+    def __init__(
+        self, committer: "Committer", settings: "Settings", counters: "Counters", budget: Budget | None = None
+    ) -> None:
+        self.budget = budget or Budget()
+        self._committer = committer
+        self._settings = settings
+        self._counters = counters
+
+    def accept(self, body: bytes, encoding: "Encoding", signal: "Signal") -> Accepted:
+        """Decode one body. Malformed if it does not parse whole; Busy if the server is stopping."""
+        if signal == "metrics":
+            points = dropped.data_points(body, encoding)
+            self._counters.add("metric_points_dropped", points)
+            done: Future[None] = Future()
+            done.set_result(None)
+            return Accepted(
+                done, points, "traceguard keeps traces and logs only; metrics are dropped." if points else ""
+            )
+        from traceguard.otlp.decode import decode
+
+        try:
+            batch = decode(body, encoding=encoding, signal=signal, settings=self._settings)
+        except InputError as error:
+            raise Malformed(str(error)) from error
+        kind = _PREFIX[signal]
+        self._counters.add(f"{kind}_received", batch.received)
+        for reason, count in batch.refused.items():
+            self._counters.add(f"{kind}_refused", count, reason)
+        try:
+            committed = self._committer.submit(batch)
+        except Refusal as refusal:
+            self._counters.add(f"{kind}_refused", batch.received, refusal.reason)
+            raise
+        kept = batch.received - sum(batch.refused.values())
+        committed.add_done_callback(lambda done: self._count_failure(done, kind, kept))
+        told = ", ".join(f"{count} {kind.replace('_', ' ')}: {reason}" for reason, count in batch.refused.items())
+        return Accepted(committed, sum(batch.refused.values()), f"Not kept: {told}." if told else "")
+
+    def refused(self, refusal: Refusal) -> None:
+        """Count a request that was refused whole."""
+        self._counters.add("requests_refused", label=refusal.reason)
+
+    def _count_failure(self, done: "Future[None]", kind: str, spans: int) -> None:
+        if done.exception() is not None:
+            self._counters.add(f"{kind}_refused", spans, "commit_failed")
+
+
+def gunzip(body: bytes, reservation: Reservation) -> bytes:
+    """A gzip body of one or several members, decompressed to at most `BODY_BYTES`; Malformed, Oversize or Busy."""
+    parts: list[bytes] = []
+    size = 0
+    rest = body
+    while rest:
+        member = zlib.decompressobj(wbits=31)
+        try:
+            part = member.decompress(rest, BODY_BYTES - size + 1)
+        except zlib.error as error:
+            raise Malformed(f"The body is not gzip, as its Content-Encoding says: {error}.") from None
+        size += len(part)
+        if size > BODY_BYTES:
+            raise oversize()
+        reservation.add(len(part))
+        if not member.eof:
+            raise Malformed("The gzip body ends early; send it whole.")
+        parts.append(part)
+        rest = member.unused_data
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def oversize() -> Oversize:
+    """The refusal of a body that is too large."""
+    return Oversize(f"The body is larger than {BODY_BYTES // MIB} MiB; send smaller batches.")

@@ -1,0 +1,239 @@
+"""One process that owns a live store: both receivers, the API and the page, from start to a clean stop.
+
+The order matters. Start: own the store, load the compiled loops, write, listen; so `/readyz` never lies. Stop: listen
+no more, finish what was taken, commit it, close the store.
+"""
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from traceguard.errors import TraceguardError, UsageError
+from traceguard.server.address import Address
+from traceguard.settings import Settings
+from traceguard.store import open_store
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    import uvicorn
+
+    from traceguard.store import Store
+
+GRACE_SECONDS = 10.0
+
+# Exporters send every few seconds; their connections stay open in between.
+_KEEP_ALIVE_SECONDS = 75
+
+_ANALYSES_AT_ONCE = 2
+
+
+def _tell(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)  # noqa: T201  (a server's one voice)
+
+
+class Server:
+    """A server over the store at `db`, usable inside a process: `start`, then `stop`, or a `with` block.
+
+    `grpc` and `http` are `HOST:PORT`, port 0 lets the system choose; `grpc_address` and `http_address` say where it
+    really listens. Other addresses than loopback need `insecure`.
+    """
+
+    def __init__(
+        self,
+        db: str | Path,
+        grpc: str = "127.0.0.1:4317",
+        http: str = "127.0.0.1:4318",
+        settings: Settings | None = None,
+        *,
+        insecure: bool = False,
+        tell: Callable[[str], None] = _tell,
+    ) -> None:
+        self._db = db
+        self._grpc = Address.parse(grpc)
+        self._http = Address.parse(http)
+        self._insecure = insecure
+        self._settings = settings or Settings()
+        self._tell = tell
+        self._running: ExitStack | None = None
+        if not insecure:
+            self._grpc.refuse_unless_loopback()
+            self._http.refuse_unless_loopback()
+
+    @property
+    def grpc_address(self) -> str:
+        """Where OTLP/gRPC is taken, as HOST:PORT."""
+        return str(self._grpc)
+
+    @property
+    def http_address(self) -> str:
+        """Where OTLP/HTTP, the API and the page are, as HOST:PORT."""
+        return str(self._http)
+
+    def start(self) -> None:
+        """Own the store and listen; returns once both ports answer. StoreError or UsageError if that cannot be."""
+        with ExitStack() as stack:
+            store = stack.enter_context(open_store(self._db, mode="write"))
+            _load_loops(self._settings, self._tell)
+            self._listen(stack, store)
+            self._running = stack.pop_all()
+
+    def stop(self) -> None:
+        """Finish what was taken, commit it and close the store; does nothing if the server does not run."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _listen(self, stack: ExitStack, store: "Store") -> None:
+        from traceguard.server.api import Api
+        from traceguard.server.app import build
+        from traceguard.server.commit import Committer
+        from traceguard.server.counters import Counters
+        from traceguard.server.otlp_grpc import GrpcEndpoint
+        from traceguard.server.receiver import Receiver
+
+        counters = Counters()
+        committer = Committer(store, counters)
+        receiver = Receiver(committer, self._settings, counters)
+        counters.watch("pending_bytes", lambda: receiver.budget.held)
+        counters.watch("ready", lambda: float(committer.ready))
+        committer.start()
+        stack.callback(committer.close)
+        decoders = stack.enter_context(_pool(os.cpu_count() or 1, "traceguard-decode"))
+        analysts = stack.enter_context(_pool(_ANALYSES_AT_ONCE, "traceguard-api"))
+        endpoint = GrpcEndpoint(receiver, self._grpc)
+        stack.callback(endpoint.stop, GRACE_SECONDS)
+        self._grpc = endpoint.address
+        listening = _bind(self._http)
+        stack.callback(listening.close)
+        self._http = Address(self._http.host, listening.getsockname()[1])
+        app = build(
+            receiver,
+            Api(store, self._settings, analysts),
+            counters,
+            ready=lambda: committer.ready,
+            pool=decoders,
+            local_only=not self._insecure,
+        )
+        endpoint.start()
+        stack.enter_context(_serving(app, listening))
+
+
+def serve(
+    db: str | Path,
+    *,
+    grpc: str = "127.0.0.1:4317",
+    http: str = "127.0.0.1:4318",
+    insecure: bool = False,
+    settings: Settings | None = None,
+) -> None:
+    """Run a server until SIGTERM or SIGINT, then drain and return."""
+    stopping = threading.Event()
+
+    def stop(_number: int, _frame: "FrameType | None") -> None:
+        stopping.set()
+
+    server = Server(db, grpc, http, settings, insecure=insecure)
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with server:
+            _tell(f"Receiving into {db}: OTLP/gRPC on {server.grpc_address}, OTLP/HTTP on {server.http_address}.")
+            _tell(f"The page and the API are at http://{server.http_address}/ .")
+            while not stopping.wait(1.0):
+                # Waiting without an end would keep signals from Python on some systems.
+                continue
+            _tell("Stopping: finishing what was taken.")
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    _tell(f"Stopped; everything that was acknowledged is in {db}.")
+
+
+def _load_loops(settings: Settings, tell: Callable[[str], None]) -> None:
+    """Load the compiled loops of the decoder; the first time on a machine they are compiled, which takes a while."""
+    slow = threading.Timer(
+        1.0, tell, ["Loading compiled loops; the first time on a machine this takes up to a minute."]
+    )
+    slow.daemon = True
+    slow.start()
+    try:
+        from traceguard.otlp.decode import decode
+
+        decode(b"", encoding="protobuf", signal="traces", settings=settings)
+        decode(b"", encoding="protobuf", signal="logs", settings=settings)
+    finally:
+        slow.cancel()
+
+
+@contextmanager
+def _pool(threads: int, name: str) -> Iterator[ThreadPoolExecutor]:
+    pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _bind(address: Address) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((address.host, address.port))
+        listening.listen(1024)
+    except OSError as error:
+        listening.close()
+        raise UsageError(
+            f"OTLP/HTTP cannot listen on {address} ({error.strerror or error}); name another address with --http."
+        ) from None
+    return listening
+
+
+@contextmanager
+def _serving(app: Any, listening: socket.socket) -> Iterator[None]:
+    """Uvicorn in a thread of its own."""
+    import uvicorn
+
+    config = uvicorn.Config(
+        app,
+        access_log=False,
+        lifespan="off",
+        log_config=None,
+        log_level="warning",
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(GRACE_SECONDS),
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        ws="none",
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listening],), name="traceguard-http", daemon=True)
+    thread.start()
+    _wait_started(server, thread)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def _wait_started(server: "uvicorn.Server", thread: threading.Thread) -> None:
+    while not server.started:
+        if not thread.is_alive():
+            raise TraceguardError("The HTTP server ended while it started; its log shows why.")
+        time.sleep(0.01)
