@@ -16,27 +16,33 @@ class Cells:
 
     text: tuple[NDArray[np.uint8], ...]
     ends: tuple[NDArray[np.int32], ...]
+    buffers: tuple[tuple[pa.Buffer, pa.Buffer], ...]  # the same memory as Arrow sees it: ends and text of each column
 
     @classmethod
     def empty(cls, columns: int, rows: int, size: int) -> "Cells":
-        """Room for `rows` cells in each column, of `size` bytes together; pages that are never written cost no memory."""
+        """Room for `rows` cells in each column, of `size` bytes together; pages that are never written cost no memory.
+
+        Arrow's allocator keeps pages that it has touched before: for small bodies, fresh ones take a third of the time of decoding.
+        """
         size = min(size, LARGEST_TEXT)
-        text = tuple(np.empty(size, np.uint8) for _ in range(columns))
-        ends = tuple(np.empty(rows + 2, np.int32) for _ in range(columns))
+        buffers = tuple((pa.allocate_buffer(4 * rows + 8), pa.allocate_buffer(size)) for _ in range(columns))
+        ends = tuple(np.frombuffer(offsets, np.int32) for offsets, _ in buffers)
         for offsets in ends:
             offsets[0] = 0
-        return cls(text, ends)
+        return cls(tuple(np.frombuffer(data, np.uint8) for _, data in buffers), ends, buffers)
 
     def strings(self, column: int, rows: int, *, empty_is_null: bool = False) -> pa.Array:
         """The first `rows` cells of a column."""
-        ends = self.ends[column][: rows + 1]
+        if rows == 0:
+            return pa.array([], pa.string())
+        ends = self.ends[column]
         mask, nulls = None, 0
         if empty_is_null:
-            present = np.diff(ends) > 0
+            present = ends[1 : rows + 1] > ends[:rows]
             nulls = rows - int(np.count_nonzero(present))
             mask = pa.py_buffer(np.packbits(present, bitorder="little")) if nulls else None
-        data = self.text[column][: int(ends[-1])]
-        return pa.StringArray.from_buffers(rows, pa.py_buffer(ends), pa.py_buffer(data), mask, nulls)
+        offsets, data = self.buffers[column]
+        return pa.StringArray.from_buffers(rows, offsets.slice(0, 4 * rows + 4), data.slice(0, int(ends[rows])), mask, nulls)
 
 
 def numbers(column: NDArray[np.int64], rows: int, *, zero_is_null: bool = False) -> pa.Array:

@@ -11,7 +11,7 @@ Source: opentelemetry-proto common.proto.
 
 import numpy as np
 
-from traceguard.kernels import inline
+from traceguard.kernels import leaf
 from traceguard.otlp.doubles import LONGEST, put_double
 from traceguard.otlp.text import WORST_JSON, put_base64, put_integer, put_json, put_literal, put_plain, same
 from traceguard.otlp.wire import FULL, MALFORMED, field, fixed64
@@ -30,7 +30,7 @@ _FALSE = np.frombuffer(b"false", np.uint8)
 _INDEX = np.frombuffer(b"strindex:", np.uint8)
 
 
-@inline
+@leaf
 def parse_any(buf, a, b):
     """`(type, x, y)` of the AnyValue between `a` and `b`; type MALFORMED when its fields are not well-formed. The last one set wins."""
     kind, x, y = np.int64(NOTHING), np.int64(0), np.int64(0)
@@ -58,12 +58,24 @@ def parse_any(buf, a, b):
     return kind, x, y
 
 
-@inline
+@leaf
 def _parse_pair(buf, a, b, work, row):
     """Fill a row of `work` from the KeyValue between `a` and `b`; False when malformed. A key by index is (index, -1)."""
-    work[row, KEY_A], work[row, KEY_B] = 0, 0
     kind, x, y = np.int64(NOTHING), np.int64(0), np.int64(0)
     pos = np.int64(a)
+    # As everyone writes it: a key of up to 127 bytes, then a value of up to 127 bytes, and nothing else.
+    if a + 1 < b and buf[a] == 10 and buf[a + 1] < 128:
+        middle = a + 2 + np.int64(buf[a + 1])
+        if middle + 1 < b and buf[middle] == 18 and middle + 2 + np.int64(buf[middle + 1]) == b and buf[middle + 1] < 128:
+            work[row, KEY_A], work[row, KEY_B] = a + 2, middle
+            inner = middle + 2
+            if inner + 1 < b and buf[inner] == 10 and inner + 2 + np.int64(buf[inner + 1]) == b and buf[inner + 1] < 128:
+                kind, x, y = np.int64(TEXT), np.int64(inner + 2), np.int64(b)
+            else:
+                kind, x, y = parse_any(buf, inner, b)
+            work[row, TYPE], work[row, X], work[row, Y] = kind, x, y
+            return kind >= 0
+    work[row, KEY_A], work[row, KEY_B] = 0, 0
     while pos < b:
         tag, value, start, pos = field(buf, pos, b)
         if pos < 0:
@@ -80,7 +92,7 @@ def _parse_pair(buf, a, b, work, row):
     return True
 
 
-@inline
+@leaf
 def _glance(buf, a, b):
     """A cheap number that equal keys share and most different keys do not."""
     size = b - a
@@ -89,13 +101,16 @@ def _glance(buf, a, b):
     return (size << 32) | np.int64(buf[a]) | np.int64(buf[b - 1]) << 8 | np.int64(buf[a + size // 2]) << 16 | np.int64(buf[b - (size + 3) // 4]) << 24
 
 
-@inline
+@leaf
 def _supersede_in_table(buf, work, low, high):
-    """Mark all but the last of equal keys in a long list: linear in its length, whatever the keys are."""
+    """The same for a long list, in time linear in its length whatever the keys are. The hash table lies in the rows after the list."""
     size = 64
     while size < 2 * (high - low):
         size *= 2
-    table = np.full(size, -1, np.int64)
+    if high + size // 4 > work.shape[0]:
+        return False
+    for slot in range(size):
+        work[high + (slot >> 2), slot & 3] = -1
     for row in range(high - 1, low - 1, -1):
         a, b = work[row, KEY_A], work[row, KEY_B]
         code = np.uint64(14695981039346656037) ^ np.uint64(a if b < 0 else 0)
@@ -103,22 +118,23 @@ def _supersede_in_table(buf, work, low, high):
         for i in range(a, b):
             code = (code ^ np.uint64(buf[i])) * np.uint64(1099511628211)
         slot = np.int64((code ^ (code >> np.uint64(29))) & np.uint64(size - 1))
-        while table[slot] >= 0:
-            other = table[slot]
+        other = work[high + (slot >> 2), slot & 3]
+        while other >= 0:
             if work[other, KEY_B] - work[other, KEY_A] == b - a and same(buf, a, b, buf, work[other, KEY_A], work[other, KEY_B]):
                 work[row, SUPERSEDED] = 1
                 break
             slot = (slot + 1) & (size - 1)
-        if table[slot] < 0:
-            table[slot] = row
+            other = work[high + (slot >> 2), slot & 3]
+        if other < 0:
+            work[high + (slot >> 2), slot & 3] = row
+    return True
 
 
-@inline
+@leaf
 def _supersede(buf, work, low, high):
-    """Mark all but the last of equal keys among the rows `low` to `high`."""
+    """Mark all but the last of equal keys among the rows `low` to `high`; False when `work` has no room for that."""
     if high - low > _PAIRWISE:
-        _supersede_in_table(buf, work, low, high)
-        return
+        return _supersede_in_table(buf, work, low, high)
     for row in range(low + 1, high):
         a, b, glance = work[row, KEY_A], work[row, KEY_B], work[row, SUPERSEDED]
         for other in range(low, row):
@@ -126,9 +142,10 @@ def _supersede(buf, work, low, high):
                 work[other, SUPERSEDED] = -1
     for row in range(low, high):
         work[row, SUPERSEDED] = 1 if work[row, SUPERSEDED] == -1 else 0
+    return True
 
 
-@inline
+@leaf
 def open_list(buf, a, b, entry, keyed, work, low):
     """Parse the entries with tag `entry` between `a` and `b` into `work` from row `low`: the row after the last, or a negative code."""
     high = np.int64(low)
@@ -151,12 +168,12 @@ def open_list(buf, a, b, entry, keyed, work, low):
                 return np.int64(MALFORMED)
             work[high, TYPE], work[high, X], work[high, Y], work[high, SUPERSEDED] = kind, x, y, 0
         high += 1
-    if keyed:
-        _supersede(buf, work, low, high)
+    if keyed and not _supersede(buf, work, low, high):
+        return np.int64(FULL)
     return high
 
 
-@inline
+@leaf
 def _put_scalar(buf, kind, x, y, out, o, quoted):
     """A value that is no container: as JSON when `quoted`, else text and bytes without quotes. Room has been checked."""
     if kind == TEXT:
@@ -182,7 +199,7 @@ def _put_scalar(buf, kind, x, y, out, o, quoted):
     return o
 
 
-@inline
+@leaf
 def _room(work, row):
     """The most bytes that the entry in this row can need, its key, punctuation and closing brackets of the containers included."""
     size = WORST_JSON * max(0, work[row, KEY_B] - work[row, KEY_A])
@@ -191,7 +208,7 @@ def _room(work, row):
     return size + 2 * LONGEST + DEEPEST
 
 
-@inline
+@leaf
 def _put_key(buf, a, b, out, o):
     """A key with its colon."""
     if b < 0:
@@ -205,7 +222,7 @@ def _put_key(buf, a, b, out, o):
     return o + 1
 
 
-@inline
+@leaf
 def put_list(buf, work, low, high, keyed, out, o, frames):
     """The opened rows `low` to `high` as a JSON object (or array): the position after it, or a negative code.
 
@@ -254,7 +271,7 @@ def put_list(buf, work, low, high, keyed, out, o, frames):
     return o
 
 
-@inline
+@leaf
 def put_value(buf, kind, x, y, work, top, out, o, frames, quoted, first):
     """One value: as JSON when `quoted`, else as plain text (containers as JSON). With `first`, an array stands for its first element.
 

@@ -85,7 +85,7 @@ class _Scratch:
         self.size = room * buf.size + 4096
         self.rows = room * 64 + room * buf.size // 256
         self.work = np.empty((_FIRST_WORK * room // 2, COLUMNS), np.int64)
-        self.frames = np.empty((DEEPEST, 4), np.int64)
+        self.frames = np.empty((DEEPEST + flags.ROLES, 4), np.int64)
 
 
 def _origins(buf: NDArray[np.uint8], layers: envelope.Envelope, scratch: _Scratch) -> tuple[dict[str, pa.Array], pa.Array]:

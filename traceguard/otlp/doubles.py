@@ -6,7 +6,7 @@ A table of 617 powers of ten with 128 bits each is computed when the module is i
 
 import numpy as np
 
-from traceguard.kernels import inline
+from traceguard.kernels import leaf
 from traceguard.otlp.text import put_literal, put_unsigned
 
 LONGEST = 32  # no double needs more bytes of text than this
@@ -34,7 +34,7 @@ _NAN = np.frombuffer(b"NaN", np.uint8)
 _INFINITY = np.frombuffer(b"Infinity", np.uint8)
 
 
-@inline
+@leaf
 def _multiply(x, y):
     """The 128-bit product of two 64-bit numbers as (high, low)."""
     mask, half = np.uint64(0xFFFFFFFF), np.uint64(32)
@@ -45,7 +45,7 @@ def _multiply(x, y):
     return x1 * y1 + (middle >> half) + (cross >> half), x * y
 
 
-@inline
+@leaf
 def _round_to_odd(high, low, value):
     """The upper 64 bits of (high, low) times value, with the last bit set when anything was cut off."""
     carry, _ = _multiply(low, value)
@@ -56,7 +56,7 @@ def _round_to_odd(high, low, value):
     return top | np.uint64(total > np.uint64(1))
 
 
-@inline
+@leaf
 def shortest(bits):
     """`(digits, exponent)` of a finite, positive double given by its bits: digits times ten to the exponent."""
     one = np.uint64(1)
@@ -99,7 +99,7 @@ def shortest(bits):
     return s + np.uint64(middle > half or (middle == half and s & one != 0)), k
 
 
-@inline
+@leaf
 def put_double(bits, out, o, quoted):
     """The double with these bits; NaN and the infinities as words, in quotes when `quoted`. At most LONGEST bytes."""
     bits = np.uint64(bits)
@@ -149,7 +149,7 @@ def put_double(bits, out, o, quoted):
     return put_unsigned(np.uint64(size_of_exponent), out, o)
 
 
-@inline
+@leaf
 def _put_fixed(out, o, first, count, point):
     """The digits at `first` with a decimal point after `point` of them, filled up with zeros on either side."""
     if point <= 0:

@@ -28,7 +28,7 @@ class Envelope:
     items: NDArray[np.int64]
 
 
-@kernel(f"int64({BUFFER}, int64[::1])")
+@kernel(f"int64({BUFFER}, int64[::1])", allocates=False)
 def _count(buf, counts):
     """Add up resources, scopes and items; 0, or -1 when a level is malformed."""
     pos = 0
@@ -56,7 +56,7 @@ def _count(buf, counts):
     return 0
 
 
-@kernel(f"void({BUFFER}, int64[:, ::1], int64[:, ::1], int64[:, ::1])")
+@kernel(f"void({BUFFER}, int64[:, ::1], int64[:, ::1], int64[:, ::1])", allocates=False)
 def _index(buf, resources, scopes, items):
     """Fill the arrays of an Envelope, whose sizes and the body's framing `_count` has checked."""
     r, s, n = -1, -1, -1

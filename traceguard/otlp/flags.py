@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from traceguard.kernels import inline
-from traceguard.otlp.attributes import KEY_A, KEY_B, NOTHING, SUPERSEDED, TEXT, TYPE, X, Y, put_value
-from traceguard.otlp.text import WORST_PLAIN, put_hex, put_plain, same
+from traceguard.kernels import leaf
+from traceguard.otlp.attributes import DEEPEST, KEY_A, KEY_B, NOTHING, SUPERSEDED, TEXT, TYPE, X, Y, put_value
+from traceguard.otlp.text import SLACK, WORST_PLAIN, put_hex, put_plain, same
 from traceguard.otlp.wire import FULL
 
 EVALUATION = "feature_flag.evaluation"  # the event's name, and the name of the extra spans
@@ -41,7 +41,7 @@ _ROLES = (  # in order of preference; for each: role, reading, key
     (REASON, 0, "feature_flag.result.reason"), (REASON, 0, "feature_flag.reason"), (REASON, 0, "feature_flag.evaluation.reason"),
     (REASON, 0, "flipt.result.reason"), (REASON, 0, "flipt.reason"), (REASON, 0, "VariantAssignmentReason"),
 )  # fmt: skip
-_ROLE_COUNT = 5
+ROLES = 5
 # Keys under `feature_flag.` that belong to the convention, present or past: exact ones end in nothing, families in a dot.
 _CONVENTION = (
     *(key for _, _, key in _ROLES if key.startswith("feature_flag.")), "feature_flag.version", "feature_flag.value",
@@ -104,7 +104,7 @@ def vocabulary(promoted_keys: tuple[str, ...], flag_prefixes: tuple[str, ...]) -
     return Vocabulary(words=np.frombuffer(bytes(text) + b"\0", np.uint8), interest=interest, **tables)
 
 
-@inline
+@leaf
 def find_word(buf, a, b, words, table):
     """The row of `table` whose word equals the bytes from `a` to `b`, or -1."""
     for row in range(table.shape[0]):
@@ -113,7 +113,7 @@ def find_word(buf, a, b, words, table):
     return -1
 
 
-@inline
+@leaf
 def find_prefix(buf, a, b, words, table):
     """The length of the first prefix in `table` that the bytes begin with and do not end with, or 0."""
     for row in range(table.shape[0]):
@@ -123,7 +123,7 @@ def find_prefix(buf, a, b, words, table):
     return 0
 
 
-@inline
+@leaf
 def conventional(buf, a, b, words, convention):
     """Whether a key is one of the semantic convention's own, and so names no flag."""
     for row in range(convention.shape[0]):
@@ -135,7 +135,7 @@ def conventional(buf, a, b, words, convention):
     return False
 
 
-@inline
+@leaf
 def begin_record(buf, trace_a, trace_b, span_a, span_b, text, ends, flag):
     """Write the ids of record `flag` and leave its other cells empty; False when there is no room."""
     if flag + 1 >= ends[0].size:
@@ -150,14 +150,15 @@ def begin_record(buf, trace_a, trace_b, span_a, span_b, text, ends, flag):
     return True
 
 
-@inline
+@leaf
 def put_evaluation(buf, work, high, frames, words, roles, ids, time, text, ends, numbers, flag):
     """Write record `flag` from the attributes opened in the first `high` rows: 1 written, 0 no flag is named, or a negative code.
 
     `ids` is (trace start, trace end, span start, span end).
     """
-    best = np.full(_ROLE_COUNT, -1, np.int64)
-    rank = np.full(_ROLE_COUNT, roles.shape[0], np.int64)
+    best, rank = frames[DEEPEST:, 0], frames[DEEPEST:, 1]  # per role: the row that holds it, and its place in `roles`
+    for role in range(ROLES):
+        best[role], rank[role] = -1, roles.shape[0]
     for row in range(high):
         if work[row, SUPERSEDED] or work[row, TYPE] == NOTHING:
             continue
@@ -175,7 +176,7 @@ def put_evaluation(buf, work, high, frames, words, roles, ids, time, text, ends,
         return np.int64(FULL)
     numbers[TIME, flag] = time
     numbers[READING, flag] = READ_NONE
-    for role in range(_ROLE_COUNT):
+    for role in range(ROLES):
         if best[role] < 0:
             continue
         row = best[role]
@@ -191,13 +192,13 @@ def put_evaluation(buf, work, high, frames, words, roles, ids, time, text, ends,
     return np.int64(1)
 
 
-@inline
+@leaf
 def put_tag(buf, key_a, key_b, work, row, high, frames, ids, time, text, ends, numbers, flag):
     """Write record `flag` from a plain attribute `PREFIX<flag> = <level>`, the flag's name between `key_a` and `key_b`: 1 or a negative code."""
     if not begin_record(buf, ids[0], ids[1], ids[2], ids[3], text, ends, flag):
         return np.int64(FULL)
     start = np.int64(ends[KEY_CELL][flag])
-    if start + WORST_PLAIN * (key_b - key_a) > text[KEY_CELL].size:
+    if start + WORST_PLAIN * (key_b - key_a) + SLACK > text[KEY_CELL].size:
         return np.int64(FULL)
     ends[KEY_CELL][flag + 1] = put_plain(buf, key_a, key_b, text[KEY_CELL], start)
     end = put_value(

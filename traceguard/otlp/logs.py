@@ -6,10 +6,10 @@ and counted, when a time does not fit into int64 nanoseconds.
 
 import numpy as np
 
-from traceguard.kernels import inline, kernel
+from traceguard.kernels import kernel, leaf
 from traceguard.otlp.attributes import KEY_A, KEY_B, SUPERSEDED, TEXT, TYPE, X, Y, open_list, parse_any, put_list, put_value
 from traceguard.otlp.flags import CELLS, find_word, put_evaluation
-from traceguard.otlp.text import WORST_PLAIN, put_hex, put_plain
+from traceguard.otlp.text import SLACK, WORST_PLAIN, put_hex, put_plain
 from traceguard.otlp.wire import BUFFER, FULL, MALFORMED, field, fixed32, fixed64
 
 TRACE_ID, SPAN_ID, SEVERITY_TEXT, EVENT_NAME, BODY, ATTRIBUTES = 0, 1, 2, 3, 4, 5
@@ -22,7 +22,7 @@ REFUSALS = {BAD_TIME: "time_out_of_range"}
 COUNTS = 3
 
 
-@inline
+@leaf
 def _known_id(buf, a, b, size):
     """Whether the bytes are an id of `size` bytes that is not all zero."""
     if b - a != size:
@@ -33,7 +33,7 @@ def _known_id(buf, a, b, size):
     return False
 
 
-@inline
+@leaf
 def _is_evaluation(buf, name_a, name_b, kind, body_a, body_b, work, rows, words, names, name_keys):
     """Whether the record is a flag evaluation by its event name, an attribute that holds it, or its body where there is neither."""
     if name_b > name_a:
@@ -50,7 +50,8 @@ def _is_evaluation(buf, name_a, name_b, kind, body_a, body_b, work, rows, words,
     f"int64({BUFFER}, int64[:, ::1], int64[:, ::1], int64[:, ::1],"
     f" {BUFFER}, int64[:, ::1], int64[:, ::1], int64[:, ::1],"
     f" UniTuple(uint8[::1], {TEXTS}), UniTuple(int32[::1], {TEXTS}), int64[:, ::1],"
-    f" UniTuple(uint8[::1], {CELLS}), UniTuple(int32[::1], {CELLS}), int64[:, ::1], int64[::1])"
+    f" UniTuple(uint8[::1], {CELLS}), UniTuple(int32[::1], {CELLS}), int64[:, ::1], int64[::1])",
+    allocates=False,
 )
 def fill(
     buf, items, work, frames, words, names, name_keys, roles,
@@ -136,8 +137,8 @@ def fill(
         if (
             trace + 32 > text[TRACE_ID].size
             or span + 16 > text[SPAN_ID].size
-            or level + WORST_PLAIN * (severity_b - severity_a) > text[SEVERITY_TEXT].size
-            or name + WORST_PLAIN * (name_b - name_a) > text[EVENT_NAME].size
+            or level + WORST_PLAIN * (severity_b - severity_a) + SLACK > text[SEVERITY_TEXT].size
+            or name + WORST_PLAIN * (name_b - name_a) + SLACK > text[EVENT_NAME].size
         ):
             return FULL
         ends[TRACE_ID][row + 1] = put_hex(buf, trace_a, trace_b, text[TRACE_ID], trace)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from traceguard.kernels import inline, kernel
+from traceguard.kernels import kernel, leaf
 from traceguard.otlp.attributes import KEY_A, KEY_B, SUPERSEDED, TYPE, X, Y, open_list, put_list, put_value
 from traceguard.otlp.text import WORST_JSON, put_json, put_literal, put_unsigned, same
 from traceguard.otlp.wire import BUFFER, FULL, MALFORMED, field
@@ -26,7 +26,7 @@ _IDS = np.frombuffer(b'"id_keys":[', np.uint8)
 _DESCRIPTIONS = np.frombuffer(b'"description_keys":[', np.uint8)
 
 
-@inline
+@leaf
 def _member(literal, out, o):
     """A member's name, with a comma unless it is the first."""
     if out[o - 1] != 123:
@@ -35,7 +35,7 @@ def _member(literal, out, o):
     return put_literal(literal, out, o)
 
 
-@inline
+@leaf
 def _put_keys(buf, a, b, tag_of_keys, literal, out, o):
     """A repeated text field as a JSON array under the name in `literal`; nothing when it is empty."""
     opening = o
@@ -60,7 +60,7 @@ def _put_keys(buf, a, b, tag_of_keys, literal, out, o):
     return np.int64(o)
 
 
-@inline
+@leaf
 def _put_entity(buf, a, b, out, o):
     """An EntityRef as JSON: the position after it, or a negative code."""
     if o + _MEMBERS > out.size:
@@ -89,7 +89,7 @@ def _put_entity(buf, a, b, out, o):
     return o + 1
 
 
-@inline
+@leaf
 def _put_tail(buf, work, rows, frames, dropped, schema_a, schema_b, out, o):
     """The members that resources and scopes share: attributes, dropped count, schema URL."""
     if rows > 0:
@@ -109,7 +109,8 @@ def _put_tail(buf, work, rows, frames, dropped, schema_a, schema_b, out, o):
 
 @kernel(
     f"int64({BUFFER}, int64[:, ::1], int64[:, ::1], int64[:, ::1],"
-    f" UniTuple(uint8[::1], {TEXTS}), UniTuple(int32[::1], {TEXTS}))"
+    f" UniTuple(uint8[::1], {TEXTS}), UniTuple(int32[::1], {TEXTS}))",
+    allocates=False,
 )
 def fill_resources(buf, resources, work, frames, text, ends):
     """One row per resource of an Envelope: its JSON (empty when it says nothing) and the promised attributes: 0 or a negative code."""
@@ -175,7 +176,7 @@ def fill_resources(buf, resources, work, frames, text, ends):
     return 0
 
 
-@kernel(f"int64({BUFFER}, int64[:, ::1], int64[:, ::1], int64[:, ::1], uint8[::1], int32[::1])")
+@kernel(f"int64({BUFFER}, int64[:, ::1], int64[:, ::1], int64[:, ::1], uint8[::1], int32[::1])", allocates=False)
 def fill_scopes(buf, scopes, work, frames, out, ends):
     """One row per scope of an Envelope: its JSON, empty when it says nothing: 0 or a negative code."""
     for row in range(scopes.shape[0]):

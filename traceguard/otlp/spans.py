@@ -6,7 +6,7 @@ into int64 nanoseconds; nothing of it is kept. Everything else is kept as it cam
 
 import numpy as np
 
-from traceguard.kernels import inline, kernel
+from traceguard.kernels import kernel, leaf
 from traceguard.otlp.attributes import KEY_A, KEY_B, SUPERSEDED, TYPE, X, Y, open_list, put_list, put_value
 from traceguard.otlp.flags import (
     CELLS,
@@ -19,6 +19,7 @@ from traceguard.otlp.flags import (
     put_tag,
 )
 from traceguard.otlp.text import (
+    SLACK,
     WORST_JSON,
     WORST_PLAIN,
     put_hex,
@@ -55,7 +56,7 @@ _FLAGS = np.frombuffer(b'"flags":', np.uint8)
 _FLAG_KEY = np.frombuffer(b"feature_flag.key", np.uint8)
 
 
-@inline
+@leaf
 def _member(literal, out, o):
     """A member's name, with a comma unless it is the first."""
     if out[o - 1] != 123:
@@ -64,7 +65,7 @@ def _member(literal, out, o):
     return put_literal(literal, out, o)
 
 
-@inline
+@leaf
 def nonzero(buf, a, b):
     """Whether any byte between `a` and `b` is set."""
     for i in range(a, b):
@@ -73,7 +74,7 @@ def nonzero(buf, a, b):
     return False
 
 
-@inline
+@leaf
 def _put_event(buf, a, b, work, frames, out, o):
     """The event between `a` and `b` as JSON: `(position or negative code, time, name start, name end, rows opened in work)`."""
     time, dropped = np.uint64(0), np.uint64(0)
@@ -116,7 +117,7 @@ def _put_event(buf, a, b, work, frames, out, o):
     return np.int64(o + 1), time, name_a, name_b, rows
 
 
-@inline
+@leaf
 def _put_link(buf, a, b, work, frames, out, o):
     """The link between `a` and `b` as JSON: the position after it, or a negative code."""
     dropped, flags = np.uint64(0), np.int64(0)
@@ -172,7 +173,7 @@ def _put_link(buf, a, b, work, frames, out, o):
     return np.int64(o + 1)
 
 
-@inline
+@leaf
 def _put_correlation(buf, work, row, high, frames, ids, text, ends, count):
     """Write the attribute in `row` as a correlation: 1 written, 0 it has no text, or a negative code."""
     if count + 1 >= ends[0].size:
@@ -181,7 +182,7 @@ def _put_correlation(buf, work, row, high, frames, ids, text, ends, count):
     key_a, key_b = work[row, KEY_A], work[row, KEY_B]
     if trace + 2 * (ids[1] - ids[0]) > text[0].size or span + 2 * (ids[3] - ids[2]) > text[1].size:
         return np.int64(FULL)
-    if key + WORST_PLAIN * (key_b - key_a) > text[2].size:
+    if key + WORST_PLAIN * (key_b - key_a) + SLACK > text[2].size:
         return np.int64(FULL)
     start = np.int64(ends[3][count])
     end = put_value(buf, work[row, TYPE], work[row, X], work[row, Y], work, high, text[3], start, frames, False, True)
@@ -196,17 +197,17 @@ def _put_correlation(buf, work, row, high, frames, ids, text, ends, count):
     return np.int64(1)
 
 
-@inline
+@leaf
 def _put_text(buf, a, b, text, ends, row):
     """Plain text into one cell; False when there is no room."""
     start = np.int64(ends[row])
-    if start + WORST_PLAIN * (b - a) > text.size:
+    if start + WORST_PLAIN * (b - a) + SLACK > text.size:
         return False
     ends[row + 1] = put_plain(buf, a, b, text, start)
     return True
 
 
-@inline
+@leaf
 def _put_id(buf, a, b, text, ends, row):
     """Hex into one cell; False when there is no room."""
     start = np.int64(ends[row])
@@ -221,7 +222,8 @@ def _put_id(buf, a, b, text, ends, row):
     f" {BUFFER}, int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], uint8[::1],"
     f" UniTuple(uint8[::1], {TEXTS}), UniTuple(int32[::1], {TEXTS}), int64[:, ::1],"
     f" UniTuple(uint8[::1], {CORRELATION_CELLS}), UniTuple(int32[::1], {CORRELATION_CELLS}),"
-    f" UniTuple(uint8[::1], {CELLS}), UniTuple(int32[::1], {CELLS}), int64[:, ::1], int64[::1])"
+    f" UniTuple(uint8[::1], {CELLS}), UniTuple(int32[::1], {CELLS}), int64[:, ::1], int64[::1])",
+    allocates=False,
 )
 def fill(
     buf, items, work, frames,

@@ -1,13 +1,16 @@
 """Bytes to text in an output buffer: UTF-8 repaired, JSON escaped, hexadecimal, base64, whole numbers.
 
-Each `put_*` writes at `o` and returns the position after it; the caller has made sure of room for the stated worst case. Invalid UTF-8
-becomes U+FFFD exactly as Python's `decode("utf-8", "replace")` does it: spans are evidence, a broken name is no reason to lose one.
+Each `put_*` writes at `o` and returns the position after it; the caller has made sure of room for the stated worst case and SLACK bytes
+more, since text is copied eight bytes at a time and the last eight may reach past its end. Invalid UTF-8 becomes U+FFFD exactly as
+Python's `decode("utf-8", "replace")` does it: spans are evidence, a broken name is no reason to lose one.
 """
 
 import numpy as np
 
-from traceguard.kernels import inline
+from traceguard.kernels import leaf
+from traceguard.otlp.wire import load, store
 
+SLACK = 8
 WORST_JSON = 6  # bytes of output for one byte of text: a control character becomes \\u0001
 WORST_PLAIN = 3  # an invalid byte becomes the three bytes of U+FFFD
 
@@ -18,10 +21,16 @@ _ESCAPE = np.zeros(256, np.uint8)
 _ESCAPE[:32] = 1
 for _character, _letter in (('"', '"'), ("\\", "\\"), ("\n", "n"), ("\r", "r"), ("\t", "t"), ("\b", "b"), ("\f", "f")):
     _ESCAPE[ord(_character)] = ord(_letter)
+_EACH_01 = np.uint64(0x0101010101010101)
+_EACH_20 = np.uint64(0x2020202020202020)
+_EACH_80 = np.uint64(0x8080808080808080)
+_EACH_QUOTE = np.uint64(0x2222222222222222)
+_EACH_BACKSLASH = np.uint64(0x5C5C5C5C5C5C5C5C)
+_EACH_A = np.uint64(0x6161616161616161)
 _PLAIN = (_ESCAPE == 0) & (np.arange(256) < 128)
 
 
-@inline
+@leaf
 def sequence(buf, i, end):
     """Length of the UTF-8 sequence at `i`, or minus the number of bytes that one U+FFFD replaces."""
     lead = buf[i]
@@ -51,7 +60,7 @@ def sequence(buf, i, end):
     return length
 
 
-@inline
+@leaf
 def _put_wide(buf, i, end, out, o):
     """Copy or replace the sequence at `i`, which is not ASCII: `(next i, next o)`."""
     length = sequence(buf, i, end)
@@ -65,11 +74,44 @@ def _put_wide(buf, i, end, out, o):
     return i + length, o + length
 
 
-@inline
+@leaf
+def _wide(chunk):
+    """Whether any of eight bytes is not ASCII."""
+    return chunk & _EACH_80 != 0
+
+
+@leaf
+def _special(chunk):
+    """Whether any of eight bytes is not ASCII, a control character, a quote or a backslash."""
+    quote, backslash = chunk ^ _EACH_QUOTE, chunk ^ _EACH_BACKSLASH
+    below = (chunk - _EACH_20) & ~chunk
+    return (chunk | below | ((quote - _EACH_01) & ~quote) | ((backslash - _EACH_01) & ~backslash)) & _EACH_80 != 0
+
+
+@leaf
+def _tail(buf, i, b):
+    """The last one to seven bytes before `b` as eight, filled up with an `a` that needs no escape."""
+    shift = np.uint64(8 * (b - i))
+    return (load(buf, i) & ((np.uint64(1) << shift) - np.uint64(1))) | (_EACH_A << shift)
+
+
+@leaf
 def put_plain(buf, a, b, out, o):
     """Text as it is; at most 3 bytes for each."""
     i = a
     while i < b:
+        if i + 8 <= b:
+            chunk = load(buf, i)
+            if not _wide(chunk):
+                store(out, o, chunk)
+                i += 8
+                o += 8
+                continue
+        elif i + 8 <= buf.size:
+            chunk = _tail(buf, i, b)
+            if not _wide(chunk):
+                store(out, o, chunk)
+                return o + b - i
         c = buf[i]
         if c < 0x80:
             out[o] = c
@@ -80,13 +122,26 @@ def put_plain(buf, a, b, out, o):
     return o
 
 
-@inline
+@leaf
 def put_json(buf, a, b, out, o):
     """Text as a JSON string with its quotes; at most 6 bytes for each and 2."""
     out[o] = 34
     o += 1
     i = a
     while i < b:
+        if i + 8 <= b:
+            chunk = load(buf, i)
+            if not _special(chunk):
+                store(out, o, chunk)
+                i += 8
+                o += 8
+                continue
+        elif i + 8 <= buf.size:
+            chunk = _tail(buf, i, b)
+            if not _special(chunk):
+                store(out, o, chunk)
+                o += b - i
+                break
         c = buf[i]
         if _PLAIN[c]:
             out[o] = c
@@ -112,7 +167,7 @@ def put_json(buf, a, b, out, o):
     return o + 1
 
 
-@inline
+@leaf
 def put_literal(literal, out, o):
     """Bytes of a constant, as they are."""
     for k in range(literal.size):
@@ -120,18 +175,36 @@ def put_literal(literal, out, o):
     return o + literal.size
 
 
-@inline
+@leaf
+def _hex_of_four(chunk):
+    """Eight hexadecimal digits, in the order of the bytes, of the lower four bytes; the upper four are zero."""
+    spread = (chunk | (chunk << np.uint64(16))) & np.uint64(0x0000FFFF0000FFFF)
+    spread = (spread | (spread << np.uint64(8))) & np.uint64(0x00FF00FF00FF00FF)
+    nibbles = ((spread >> np.uint64(4)) | (spread << np.uint64(8))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    letters = ((nibbles + np.uint64(0x0606060606060606)) >> np.uint64(4)) & _EACH_01
+    return nibbles + np.uint64(0x3030303030303030) + letters * np.uint64(39)
+
+
+@leaf
 def put_hex(buf, a, b, out, o):
     """Lowercase hexadecimal; 2 bytes for each."""
-    for i in range(a, b):
+    i = a
+    while i + 8 <= b:
+        chunk = load(buf, i)
+        store(out, o, _hex_of_four(chunk & np.uint64(0xFFFFFFFF)))
+        store(out, o + 8, _hex_of_four(chunk >> np.uint64(32)))
+        i += 8
+        o += 16
+    while i < b:
         c = buf[i]
         out[o] = _HEX[c >> 4]
         out[o + 1] = _HEX[c & 15]
+        i += 1
         o += 2
     return o
 
 
-@inline
+@leaf
 def put_base64(buf, a, b, out, o):
     """Base64 with padding; 4 bytes for each 3 begun."""
     i = a
@@ -149,7 +222,7 @@ def put_base64(buf, a, b, out, o):
     return o
 
 
-@inline
+@leaf
 def put_unsigned(value, out, o):
     """A whole number of up to 20 digits."""
     value = np.uint64(value)
@@ -166,7 +239,7 @@ def put_unsigned(value, out, o):
     return o + digits
 
 
-@inline
+@leaf
 def put_integer(value, out, o):
     """A signed whole number; at most 20 bytes."""
     if value < 0:
@@ -175,12 +248,19 @@ def put_integer(value, out, o):
     return put_unsigned(np.uint64(value), out, o)
 
 
-@inline
+@leaf
 def same(buf, a, b, literal, start, stop):
     """Whether the bytes from `a` to `b` equal those of `literal[start:stop]`."""
-    if b - a != stop - start:
+    size = b - a
+    if size != stop - start:
         return False
-    for k in range(b - a):
+    k = 0
+    while k + 8 <= size:
+        if load(buf, a + k) != load(literal, start + k):
+            return False
+        k += 8
+    while k < size:
         if buf[a + k] != literal[start + k]:
             return False
+        k += 1
     return True

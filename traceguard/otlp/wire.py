@@ -6,8 +6,12 @@ known number with a wrong wire type is an unknown field, as in protobuf. Source:
 """
 
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core.extending import intrinsic
+from numba.np.arrayobj import make_array
 
-from traceguard.kernels import inline
+from traceguard.kernels import leaf
 
 MALFORMED = -1
 FULL = -2  # an output buffer is too small: the caller doubles it and starts again
@@ -19,7 +23,33 @@ _LARGEST_TAG = 0xFFFFFFFF
 BUFFER = "Array(uint8, 1, 'C', True)"  # numba's name for the read-only bytes that all kernels read
 
 
-@inline
+@intrinsic
+def load(typing_context, array, index):  # type: ignore[no-untyped-def]
+    """Eight bytes of `array` from `index` on as one little-endian number, wherever they lie. Nothing is checked."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        data = make_array(signature.args[0])(context, builder, arguments[0]).data
+        number = builder.load(builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(64).as_pointer()))
+        number.align = 1
+        return number
+
+    return types.uint64(array, types.int64), generate
+
+
+@intrinsic
+def store(typing_context, array, index, number):  # type: ignore[no-untyped-def]
+    """Put `number` into the eight bytes of `array` from `index` on, little end first. Nothing is checked."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        data = make_array(signature.args[0])(context, builder, arguments[0]).data
+        target = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(64).as_pointer())
+        builder.store(arguments[2], target).align = 1
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, types.uint64), generate
+
+
+@leaf
 def varint(buf, pos, end):
     """`(value, next position)` of the varint at `pos`; the position is negative when it does not end before `end`."""
     if pos < end:
@@ -39,16 +69,13 @@ def varint(buf, pos, end):
     return value, -1
 
 
-@inline
+@leaf
 def fixed64(buf, pos):
     """The eight little-endian bytes at `pos` as an unsigned number; the caller has checked that they are there."""
-    value = np.uint64(0)
-    for i in range(8):
-        value |= np.uint64(buf[pos + i]) << np.uint64(8 * i)
-    return value
+    return load(buf, pos)
 
 
-@inline
+@leaf
 def fixed32(buf, pos):
     """The four little-endian bytes at `pos` as a number; the caller has checked that they are there."""
     value = np.int64(0)
@@ -57,11 +84,12 @@ def fixed32(buf, pos):
     return value
 
 
-@inline
+@leaf
 def skip_group(buf, pos, end, number):
-    """The position after the end of the group `number` that was just opened, or negative. Nobody sends groups, but they are legal."""
-    open_numbers = np.empty(_DEEPEST_GROUP, np.int64)
-    open_numbers[0] = number
+    """The position after the end of the group `number` that was just opened, or negative.
+
+    Nobody sends groups, but they are legal; of groups within it only the nesting is checked.
+    """
     depth = 1
     while depth > 0:
         tag, pos = varint(buf, pos, end)
@@ -80,9 +108,8 @@ def skip_group(buf, pos, end, number):
                 return np.int64(-1)
             pos += np.int64(size)
         elif wire == GROUP_START and depth < _DEEPEST_GROUP:
-            open_numbers[depth] = np.int64(tag) >> 3
             depth += 1
-        elif wire == GROUP_END and open_numbers[depth - 1] == np.int64(tag) >> 3:
+        elif wire == GROUP_END and (depth > 1 or np.int64(tag) >> 3 == number):
             depth -= 1
         else:
             return np.int64(-1)
@@ -91,7 +118,7 @@ def skip_group(buf, pos, end, number):
     return np.int64(pos)
 
 
-@inline
+@leaf
 def field(buf, pos, end):
     """`(tag, value, start, next)` of the field at `pos < end`.
 
