@@ -5,7 +5,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -142,4 +141,3 @@ def test_the_readme_shows_the_demo_as_it_is(repository: Path) -> None:
     )
     assert "new-pricing=on" in shown
     assert "Found at rank 1" in shown
-    assert sys.version_info >= (3, 11)
