@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from traceguard.report.edges import edges_of
+from traceguard.graph import edges_of
 from traceguard.report.wording import clean, count, percent, quantity
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-from traceguard.report.edges import edges_of
+from traceguard.graph import edges_of, nodes_of
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -28,7 +28,7 @@ def as_json(document: Document) -> str:
 def graph_document(graph: nx.DiGraph[Any]) -> dict[str, Any]:
     """networkx's node-link form; one edge per pair of nodes and kind, every attribute of nodes kept."""
     edges = edges_of(graph)
-    nodes = [{"id": name, **attributes} for name, attributes in graph.nodes(data=True)]
+    nodes = nodes_of(graph)
     parallel = len(edges) > graph.number_of_edges()
     document: dict[str, Any] = _finite({"directed": True, "multigraph": parallel, "graph": {}, "nodes": nodes, "edges": edges})
     return document

@@ -1,18 +1,35 @@
-"""A graph's edges as rows, one per pair of nodes and kind: a DiGraph holds one edge a pair, which may carry both kinds."""
+"""A graph out of its JSON document: what a server answered, as the networkx graph it was made from."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from traceguard.errors import InputError
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import networkx as nx
 
 
-def edges_of(graph: nx.DiGraph[Any]) -> list[dict[str, Any]]:
-    """Rows with source, target, kind, calls, errors, p50_ms and p95_ms, in the graph's order."""
-    rows = []
-    for source, target, attributes in graph.edges(data=True):
-        numbers = {key: value for key, value in attributes.items() if key != "kinds"}
-        kinds = attributes.get("kinds") or {attributes.get("kind", "sync"): numbers}
-        rows.extend({"source": source, "target": target, **values, "kind": kind} for kind, values in kinds.items())
-    return rows
+def from_document(document: Mapping[str, Any]) -> nx.DiGraph[str]:
+    """The inverse of `documents.graph_document`: nodes and edges with their numbers, both kinds of a pair on one edge.
+
+    InputError where the document is not a graph in node-link form.
+    """
+    import networkx as nx
+
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    try:
+        for node in document["nodes"]:
+            graph.add_node(node["id"], **{key: value for key, value in node.items() if key != "id"})
+        for edge in document["edges"]:
+            numbers = {key: value for key, value in edge.items() if key not in {"source", "target"}}
+            if graph.has_edge(edge["source"], edge["target"]):
+                graph.edges[edge["source"], edge["target"]]["kinds"][edge["kind"]] = numbers
+            else:
+                graph.add_edge(edge["source"], edge["target"], **numbers, kinds={edge["kind"]: numbers})
+    except (KeyError, TypeError) as error:
+        message = f"The answer is not a service graph ({error!r} is missing or malformed); ask a traceguard server for /api/graph."
+        raise InputError(message) from None
+    return graph

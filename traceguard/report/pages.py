@@ -67,6 +67,11 @@ def page(template: str, *, code: Sequence[str] = (), blocks: Sequence[tuple[str,
     )  # fmt: skip
 
 
+def fragment(template: str, **values: object) -> str:
+    """Fill a template that is a piece of a page, without scripts."""
+    return _environment().get_template(template).render(**values)
+
+
 def embedded(data: object) -> Markup:
     """JSON that is safe inside a script element: no `<`, so neither an end tag nor a comment can begin."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -185,7 +190,7 @@ def _report_facts(report: Report) -> list[Fact]:
                 ("Explained", percent(cause.share), f"by {place(cause)}"),
                 ("Requests under it", count(cause.requests.affected), f"{percent(cause.requests.fraction)} of requests"),
             ]
-        facts.append(("Adjusted p", probability(lead.p_adjusted), "over all tests that were made"))
+        facts.append(("Adjusted p", probability(lead.p_adjusted), "over all tests"))
     elif report.causes:
         best = report.causes[0]
         facts.append(("Best explanation", effect_text(best.effect), effect_interval(best.effect)))

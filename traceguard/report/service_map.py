@@ -14,17 +14,17 @@ from xml.sax.saxutils import escape, quoteattr
 import networkx as nx
 
 from traceguard.report.diagrams import edge_label
-from traceguard.report.edges import edges_of
+from traceguard.graph import edges_of
 from traceguard.report.layers import Placed, place_nodes
 from traceguard.report.wording import clean, count, percent, quantity, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-BOX_WIDTH, BOX_HEIGHT = 164, 46
-_GAP_X, _GAP_Y, _MARGIN = 84, 22, 14
+BOX_WIDTH, BOX_HEIGHT = 188, 46
+_GAP_X, _GAP_Y, _MARGIN = 72, 22, 14
 _LIMIT = 80
-_NAME_WIDTH = 19
+_NAME_WIDTH, _SIZE_WIDTH = 20, 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def _node(name: str, attributes: Mapping[str, Any], placed: Placed, marks: Damag
     hurt = " hurt" if note else " on-path" if any(name in step for step in marks.path) else ""
     spans, errors = attributes.get("spans", 0), attributes.get("errors", 0)
     size = f"{count(spans)} spans" if spans else kind
-    failed = f", {percent(errors / spans)} errors" if spans and errors else ""
+    failed = f", {percent(errors / spans)} err" if spans and errors else ""
     latency = f", p95 {quantity(attributes['p95_ms'], 'ms')}" if attributes.get("p95_ms") is not None else ""
     under = note or f"{_short_count(spans)} spans{failed}" if spans or note else kind
     round_corner = 8 if kind == "service" else 23
@@ -109,7 +109,7 @@ def _node(name: str, attributes: Mapping[str, Any], placed: Placed, marks: Damag
         f'<g class="node{hurt}"><title>{escape(clean(name))}: {escape(size + failed + latency)}</title>'
         f'<rect x="{x:.1f}" y="{y:.1f}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="{round_corner}"/>'
         f'<text class="name" x="{x + 14:.1f}" y="{y + 20:.1f}">{escape(shorten(clean(name), _NAME_WIDTH))}</text>'
-        f'<text class="size" x="{x + 14:.1f}" y="{y + 35:.1f}">{escape(shorten(clean(under), 26))}</text></g>'
+        f'<text class="size" x="{x + 14:.1f}" y="{y + 35:.1f}">{escape(shorten(clean(under), _SIZE_WIDTH))}</text></g>'
     )
 
 

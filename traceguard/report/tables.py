@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from traceguard.report.edges import edges_of
+from traceguard.graph import edges_of
 from traceguard.report.wording import (
     METRICS,
     clean,

@@ -234,5 +234,5 @@ def graph() -> nx.DiGraph:
         ("catalog", "redis", 15_000, 0, "sync"), ("shipping", "frontend", 120, 0, "sync"),
     ]:  # fmt: skip
         numbers = {"calls": calls, "errors": errors, "p50_ms": 3.1, "p95_ms": 14.0}
-        shop.add_edge(source, target, kind=kind, kinds={kind: numbers}, **numbers)
+        shop.add_edge(source, target, kind=kind, kinds={kind: {"kind": kind, **numbers}}, **numbers)
     return shop
