@@ -193,6 +193,16 @@ class Fleet:
             names = ", ".join(sorted(missing))
             raise UsageError(f"The fleet {self.name!r} refers to what it does not have: {names}; correct the names.")
 
+    def shows_at(self, plant: Plant) -> tuple[str, str]:
+        """The service and operation whose time a plant changes: its own, but the callee's where it calls more often."""
+        if plant.family != "calls":
+            return plant.service, plant.operation
+        if plant.extra_call is not None:
+            return plant.extra_call
+        planted = next(o for o in self.operations if (o.service, o.name) == (plant.service, plant.operation))
+        first = planted.stages[0][0]
+        return first.service, first.operation
+
     def without_plants(self) -> "Fleet":
         """The same fleet in good health: with the same seed, the same requests without the faults."""
         return replace(self, plants=())

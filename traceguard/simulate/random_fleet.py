@@ -1,12 +1,16 @@
 """Fleets drawn at random, each with one planted cause: many of them measure how often an analysis is right."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from traceguard.errors import UsageError
 from traceguard.simulate.fleet import Call, EntryPoint, Flag, Fleet, Operation, Plant, Service, Variant, Version
 from traceguard.simulate.generate import generate
+from traceguard.simulate.recording import Recording
 
 Family = Literal["self", "inbound", "error", "tail", "calls"]
 Cause = Literal["flag", "version", "pair"]
@@ -18,6 +22,9 @@ REACH = {
     "version": 0.25,
     "pair": 0.4,
 }  # requests that run the planted operation: enough meet its conditions
+DRAFT_MS = 10.0  # plants are drafted at this size and then scaled to what shows at the entry point
+VISIBLE = 0.5  # of which at least this part must show
+MOST_EXTRA_CALLS = 8
 LEVELS = 3  # levels of services below the entry points
 LANGUAGES = ("go", "rust", "java", "python", "nodejs")
 
@@ -28,10 +35,10 @@ def random_fleet(
 ) -> Fleet:  # fmt: skip
     """A fleet whose calls form a random graph without cycles, at most four services deep, with one plant or none.
 
-    `strength` is the plant's mean effect in standard deviations of the latency of the entry point it reaches most; an
-    error plant fails `strength` / 10 of the calls. `family=None` plants nothing; `cause` is one flag, one version, or a
-    flag and a version together. The planted operation runs in at least the part of the requests that `REACH` says,
-    where the fleet has such an operation.
+    `strength` is the plant's mean effect on the requests it touches, in standard deviations of the latency of the entry
+    point it touches most; an error plant fails `strength` / 10 of the calls. `family=None` plants nothing; `cause` is
+    one flag, one version, or a flag and a version together. The planted operation runs in at least the part of the
+    requests that `REACH` says, where the fleet has such an operation.
     """
     draw = np.random.default_rng([seed, services, flags, entries])
     members = tuple(_service(draw, number) for number in range(services))
@@ -42,7 +49,7 @@ def random_fleet(
     )
     fleet = Fleet(
         name=f"random-{seed}", services=members, operations=operations, entries=doors, users=users,
-        flags=tuple(_flag(draw, number, doors) for number in range(flags)),
+        activity=0.6, flags=tuple(_flag(draw, number, doors) for number in range(flags)),
     )  # fmt: skip
     if family is None:
         return fleet
@@ -120,47 +127,83 @@ def _flag(draw: np.random.Generator, number: int, doors: tuple[EntryPoint, ...])
 
 
 def _plant(draw: np.random.Generator, fleet: Fleet, seed: int, family: Family, cause: Cause, strength: float) -> Plant:
-    """A plant at a random operation that is reached often enough, sized by a pilot run of the healthy fleet."""
-    pilot = generate(fleet, requests=PILOT_REQUESTS, seed=seed + 1, start_ns=0, duration_ns=3_600_000_000_000)
-    rows, sites = pilot.skeleton.rows, pilot.skeleton.sites
-    callers = {(o.service, o.name): o for o in fleet.operations if o.stages}
-    candidates = []
-    for number, site in enumerate(sites):
-        served = np.unique(rows.request[rows.site == number])
-        name = (fleet.services[site.service].name, site.name)
-        suits = (
-            site.kind == "server"
-            and (family != "calls" or name in callers)
-            and (family != "inbound" or site.service > 0)
-        )
-        if suits:
-            candidates.append((name, served))
-    if cause != "flag":
-        several = {service.name for service in fleet.services if len(service.versions) > 1}
-        candidates = [candidate for candidate in candidates if candidate[0][0] in several] or candidates
-    busy = [candidate for candidate in candidates if candidate[1].size >= PILOT_REQUESTS * REACH[cause]]
-    candidates = busy or [max(candidates, key=lambda candidate: candidate[1].size)]
-    (service, operation), served = candidates[int(draw.integers(len(candidates)))]
-    latency = pilot.requests["dur_ns"].to_numpy() / 1e6
-    entry = np.asarray(pilot.requests["entry_operation"].combine_chunks().indices)
-    usual = np.bincount(entry[served]).argmax()
-    effect_ms = strength * float(latency[entry == usual].std())
-    free = [flag for flag in fleet.flags if flag.entry is None]
-    flag = free[int(draw.integers(len(free)))]
-    versions = next(s.versions for s in fleet.services if s.name == service)
-    by_version = cause != "flag" and len(versions) > 1
-    plant = Plant(
-        service, operation, flags=() if cause == "version" and by_version else ((flag.key, "on"),),
-        versions=((service, versions[-1].name),) if by_version else (),
-    )  # fmt: skip
-    match family:
-        case "self":
-            return replace(plant, self_ms=effect_ms, self_sigma=0.2)
-        case "tail":
-            return replace(plant, self_ms=effect_ms / TAIL_SHARE, self_sigma=0.2, share=TAIL_SHARE)
-        case "inbound":
-            return replace(plant, inbound_ms=effect_ms)
-        case "error":
+    """A plant at a random operation that is reached often enough, sized by pilot runs with and without it.
+
+    The size counts at the entry point: a delay that parallel calls mostly hide is planted elsewhere.
+    """
+    healthy = _pilot(fleet, seed)
+    latency = _latency_ms(healthy)
+    entry = np.asarray(healthy.requests["entry_operation"].combine_chunks().indices)
+    best: tuple[float, Plant] | None = None
+    for plant in _drafts(draw, fleet, healthy, family, cause):
+        if family == "error":
             return replace(plant, error_rate=strength / 10)
+        ill = _pilot(replace(fleet, plants=(plant,)), seed)
+        (touched,) = ill.truth.touched
+        if not touched.any():
+            continue
+        visible = float((_latency_ms(ill) - latency)[touched].mean())
+        usual = np.bincount(entry[touched]).argmax()
+        factor = strength * float(latency[entry == usual].std()) / max(visible, 1e-6)
+        sized = _sized(plant, family, factor)
+        if visible > DRAFT_MS * VISIBLE:
+            return sized
+        best = min((best or (factor, sized)), (factor, sized), key=lambda pair: pair[0])
+    if best is None:
+        raise UsageError("No request reaches an operation that could be planted; ask for fewer services or more users.")
+    return best[1]
+
+
+def _sized(plant: Plant, family: Family, factor: float) -> Plant:
+    """The draft made `factor` times as large; a tail hits fewer requests, each harder."""
+    match family:
+        case "tail":
+            return replace(plant, self_ms=plant.self_ms * factor / TAIL_SHARE, share=TAIL_SHARE)
         case "calls":
-            return replace(plant, extra_calls=3)
+            return replace(plant, extra_calls=int(np.clip(round(plant.extra_calls * factor), 1, MOST_EXTRA_CALLS)))
+        case _:
+            return replace(plant, self_ms=plant.self_ms * factor, inbound_ms=plant.inbound_ms * factor)
+
+
+def _drafts(
+    draw: np.random.Generator, fleet: Fleet, healthy: Recording, family: Family, cause: Cause
+) -> Iterator[Plant]:
+    """Plants of one size at every operation that suits the family and is reached often enough, in random order."""
+    rows = healthy.skeleton.rows
+    callers = {(o.service, o.name): o.stages for o in fleet.operations if o.stages}
+    several = {service.name for service in fleet.services if len(service.versions) > 1}
+    found = []
+    for number, site in enumerate(healthy.skeleton.sites):
+        name = (fleet.services[site.service].name, site.name)
+        suits = site.kind == "server" and (family != "calls" or name in callers)
+        suits &= (family != "inbound" or site.service > 0) and (cause == "flag" or name[0] in several)
+        if suits:
+            found.append((name, np.unique(rows.request[rows.site == number]).size / PILOT_REQUESTS))
+    busy = [pair for pair in found if pair[1] >= REACH[cause]] or sorted(found, key=lambda pair: -pair[1])[:1]
+    free = [flag for flag in fleet.flags if flag.entry is None]
+    for chosen in draw.permutation(len(busy)):
+        service, operation = busy[int(chosen)][0]
+        versions = next(s.versions for s in fleet.services if s.name == service)
+        plant = Plant(
+            service, operation,
+            flags=() if cause == "version" else ((free[int(draw.integers(len(free)))].key, "on"),),
+            versions=() if cause == "flag" else ((service, versions[-1].name),),
+        )  # fmt: skip
+        match family:
+            case "self" | "tail":
+                yield replace(plant, self_ms=DRAFT_MS, self_sigma=0.2)
+            case "inbound":
+                yield replace(plant, inbound_ms=DRAFT_MS)
+            case "calls":
+                first = callers[service, operation][0][0]
+                yield replace(plant, extra_calls=2, extra_call=(first.service, first.operation))
+            case "error":
+                yield plant
+
+
+def _pilot(fleet: Fleet, seed: int) -> Recording:
+    return generate(fleet, requests=PILOT_REQUESTS, seed=seed + 1, start_ns=0, duration_ns=3_600_000_000_000)
+
+
+def _latency_ms(recording: Recording) -> NDArray[np.float64]:
+    return np.asarray(recording.requests["dur_ns"].to_numpy() / 1e6, dtype=np.float64)
