@@ -248,13 +248,14 @@ def blast_radius(
         window = open_window(cursor, period, env)
         read = read_circumstances(cursor, window, None, settings.unit_keys)
         partitions = _shown(linked_partitions(cursor, window), window, progress, "Following requests")
-        return Radius(reach(partitions, target, period, read.circumstances, read_evaluators(cursor, target)))
+        evaluators, left_out = read_evaluators(cursor, target), _left_out(window, settings)
+        return Radius(reach(partitions, target, period, read.circumstances, evaluators, left_out))
 
 
 def what_if(  # noqa: PLR0913
     store: Any, *, service: str, operation: str | None = None, delay: str | float | None = None,
     error_rate: str | float | None = None, exposure: str | float | None = None, since: Time = None, until: Time = None,
-    env: str | None = None, progress: Show = _silent,
+    env: str | None = None, settings: Settings | None = None, progress: Show = _silent,
 ) -> Forecast:  # fmt: skip
     """Each entry point's latency and errors if a service got slower (`delay`, text or milliseconds) or failed more."""
     from traceguard.report import Forecast
@@ -286,7 +287,12 @@ def what_if(  # noqa: PLR0913
         _check_names(cursor, env=env)
         find_target(cursor, service=service, operation=operation)
         window = open_window(cursor, _period(since, until), env)
-        return Forecast(predict(_shown(linked_partitions(cursor, window), window, progress, "Retiming requests"), scenario))
+        left_out = _left_out(window, settings or load())
+
+        def partitions() -> Iterator[Any]:
+            return _shown(linked_partitions(cursor, window), window, progress, "Retiming requests")
+
+        return Forecast(predict(partitions, scenario, left_out))
 
 
 def query(store: Any, name: str, **params: Any) -> pl.DataFrame:

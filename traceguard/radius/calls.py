@@ -51,7 +51,7 @@ def _callers_first(parent):  # type: ignore[no-untyped-def]
 
 @kernel(f"Tuple(({_I32}, {_I32}, {_I32}))({_I32}, {_I32}, {_I32}, {_I8}, {_B}, {_B})")
 def _visits(order, parent, service, kind, detached, evaluation):  # type: ignore[no-untyped-def]
-    """Per span: the top span of its visit, and from the request tree's top the service changes and asynchronous steps."""
+    """Per span: the top span of its visit, and the service changes and asynchronous steps from the tree's top."""
     n = parent.size
     head = np.empty(n, dtype=np.int32)
     hops = np.zeros(n, dtype=np.int32)
@@ -118,13 +118,10 @@ def calls_of(linked: Linked, visits: Visits, member: NDArray[np.bool_]) -> tuple
 
 
 def members(linked: Linked, service: str, operation: str | None) -> NDArray[np.bool_]:
-    """Mark the spans of a service, or of one of its operations; shape n. Names that the window does not hold mark nothing."""
+    """Mark the spans of a service, or of one of its operations; shape n. Names that the window lacks mark nothing."""
     names = linked.names
-    if service not in names.services:
-        return np.zeros(linked.service.size, dtype=np.bool_)
-    at = names.services.index(service)
-    if operation is None:
-        return linked.service == at
-    if (at, operation) not in names.operations:
-        return np.zeros(linked.service.size, dtype=np.bool_)
-    return linked.operation == names.operations.index((at, operation))
+    wanted = [o for o, (s, _) in enumerate(names.operations) if names.services[s] == service]
+    if operation is not None:
+        wanted = [o for o in wanted if names.operations[o][1] == operation]
+    marked: NDArray[np.bool_] = np.isin(linked.operation, wanted)
+    return marked

@@ -11,22 +11,28 @@ from traceguard.traces.link import Linked
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
+
+    from traceguard.radius.names import Target
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluators:
-    """Who evaluated a flag where, ordered by trace; service is an index into `services`, -1 where the span is missing."""
+    """Who evaluated a flag where, ordered by trace; service indexes `services`, -1 where the span is missing."""
 
     trace_hash: NDArray[np.uint64]  # e
     service: NDArray[np.int32]  # e
     services: tuple[str, ...]
 
 
-def read_evaluators(cursor: "duckdb.DuckDBPyConnection", flag: str, variant: str | None) -> Evaluators:
-    """Who evaluated `flag` (to `variant`, or to anything) in the whole store."""
+def read_evaluators(cursor: "duckdb.DuckDBPyConnection", target: "Target") -> Evaluators | None:
+    """Who evaluated the target's flag (to its variant, or to anything) in the whole store; None if it is no flag."""
+    if target.flag is None:
+        return None
     sql = (queries.folder() / "radius" / "evaluators.sql").read_text(encoding="utf-8")
-    found = cursor.execute(sql, {"key": flag, "variant": variant}).to_arrow_table().combine_chunks().sort_by("trace")
-    words = found["service"].combine_chunks().dictionary_encode()
+    rows: pa.Table = cursor.execute(sql, {"key": target.flag, "variant": target.variant}).to_arrow_table()
+    found = rows.combine_chunks().sort_by("trace")
+    words = found.column("service").combine_chunks().dictionary_encode()
     return Evaluators(
         found["trace"].to_numpy().astype(np.uint64, copy=False),
         words.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32),

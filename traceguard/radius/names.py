@@ -33,8 +33,8 @@ def find_target(
 ) -> Target:
     """The target of these options; names are looked up in the whole store, whatever the window.
 
-    UsageError unless exactly one of service and flag is given (an operation needs its service); UnknownNameError with the
-    nearest names for one that the store does not know.
+    UsageError unless exactly one of service and flag is given (an operation needs its service); UnknownNameError with
+    the nearest names for one that the store does not know.
     """
     if (service is None) == (flag is None):
         raise UsageError("Name either a service (with --service) or a flag (with --flag).")

@@ -80,7 +80,7 @@ def _beside(order, parent, head, hops, leaps, depth, sync):  # type: ignore[no-u
 
 @dataclass(slots=True)
 class Side:
-    """One side of the target, by service id: how many units reach it of how many, the fewest hops, any synchronous way."""
+    """One side of the target, by service id: units that have a path there, the fewest hops, any synchronous path."""
 
     units: NDArray[np.int64]
     depth: NDArray[np.int32]
@@ -120,8 +120,9 @@ class Neighbours:
     def add(self, linked: Linked, visits: Visits, call: NDArray[np.bool_], *, whole_traces: bool) -> None:
         """Add one partition, whose target's calls are marked.
 
-        With `whole_traces` (a flag) the target's requests are the traces with a call; the calls' own services lie one hop
-        below the flag, and whatever else those traces touch lies below it, too: its state belongs to the whole trace.
+        With `whole_traces` (a flag) the target's requests are the traces with a call; the calls' own services lie one
+        hop below the flag, and whatever else those traces touch lies below it, too: its state belongs to the whole
+        trace.
         """
         head = np.flatnonzero((visits.head == np.arange(visits.head.size)) & ~linked.evaluation).astype(np.int32)
         service = linked.service[head]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from traceguard import model
 from traceguard.kernels import kernel
 from traceguard.radius.calls import calls_of, members, visits_of
-from traceguard.radius.evaluators import Evaluators, evaluating
+from traceguard.radius.evaluators import Evaluators, evaluating, read_evaluators
 from traceguard.radius.neighbours import FAR, Neighbours, Side
 from traceguard.traces.critical_path import own_time
 from traceguard.traces.link import Linked, Names
@@ -26,6 +26,8 @@ from traceguard.units import Period, format_time
 if TYPE_CHECKING:
     from traceguard.radius.names import Target
     from traceguard.traces.factors import Circumstances
+
+__all__ = ["reach", "read_evaluators"]
 
 _I32, _I64, _B = "int32[::1]", "int64[::1]", "boolean[::1]"
 
@@ -59,8 +61,7 @@ class _Entries:
         size = len(names.environments) * len(names.operations)
         return cls(names, *(np.zeros(size, np.int64) for _ in range(5)))
 
-    def add(self, linked: Linked, calls: NDArray[np.int64], spent: NDArray[np.int64]) -> None:
-        whole = ~linked.fragment
+    def add(self, linked: Linked, whole: NDArray[np.bool_], calls: NDArray[np.int64], spent: NDArray[np.int64]) -> None:
         root = linked.root[whole]
         entry = linked.environment[whole].astype(np.int64) * len(self.names.operations) + linked.operation[root]
         np.add.at(self.requests, entry, 1)
@@ -80,7 +81,7 @@ class _Entries:
                 model.ReachedEntry(
                     service=self.names.services[service],
                     operation=text,
-                    environment=self.names.environments[environment] if several else None,
+                    environment=(self.names.environments[environment] or "unknown") if several else None,
                     requests=requests,
                     fraction=float(self.reached[entry] / requests),
                     calls_per_request=float(self.calls[entry] / requests),
@@ -107,10 +108,13 @@ class _Sums:
     latest: int | None = None
     units: list[NDArray[np.uint64]] = field(default_factory=list)
 
-    def add(
-        self, linked: Linked, target: "Target", evaluators: Evaluators | None, units: "Circumstances | None"
-    ) -> None:
+    @classmethod
+    def of(cls, names: Names) -> "_Sums":
+        return cls(names, _Entries.of(names), Neighbours(len(names.services)))
+
+    def add(self, linked: Linked, question: "_Question") -> None:
         visits = visits_of(linked)
+        target, evaluators = question.target, question.evaluators
         if evaluators is not None:
             member = evaluating(linked, evaluators)
         else:
@@ -120,60 +124,78 @@ class _Sums:
         inside = within if target.operation is not None else member & ~linked.evaluation
         spent = np.zeros(linked.root.size, np.int64)
         np.add.at(spent, linked.request[inside], own_time(linked)[inside])
-        self.entries.add(linked, calls, spent)
+        whole = ~linked.fragment
+        if question.leave_out is not None:
+            whole &= ~question.leave_out[linked.operation[linked.root]]
+        self.entries.add(linked, whole, calls, spent)
         self.neighbours.add(linked, visits, call, whole_traces=evaluators is not None)
-        self._count(linked, calls, np.unique(linked.trace[call]), units)
-
-    def _count(
-        self, linked: Linked, calls: NDArray[np.int64], hit: NDArray[np.int32], units: "Circumstances | None"
-    ) -> None:
         self.traces += len(linked.trace_ids)
         self.spans += linked.start.size
-        self.requests += int((~linked.fragment).sum())
-        self.requests_reached += int((~linked.fragment & (calls > 0)).sum())
+        self.requests += int(whole.sum())
+        self.requests_reached += int((whole & (calls > 0)).sum())
         self.torn += int((linked.fragment & (calls > 0)).sum())
+        hit = np.unique(linked.trace[call])
         self.traces_reached += hit.size
-        hashes = linked.trace_hash[hit]
+        hashes, units = linked.trace_hash[hit], question.circumstances
         self.units.append(np.unique(hashes if units is None else units.unit[units.rows_of(hashes)]))
-        if linked.root.size:
-            begun = linked.start[linked.root]
-            self.earliest = int(min(begun.min(), self.earliest if self.earliest is not None else begun.min()))
-            self.latest = int(max(begun.max(), self.latest if self.latest is not None else begun.max()))
+        begun = _begun(linked)
+        if begun.size:
+            self.earliest = int(begun.min()) if self.earliest is None else min(self.earliest, int(begun.min()))
+            self.latest = int(begun.max()) if self.latest is None else max(self.latest, int(begun.max()))
+
+
+def _begun(linked: Linked) -> NDArray[np.int64]:
+    """When each trace began: its root's start, its earliest span's where the root is missing."""
+    begun = np.full(len(linked.trace_ids), np.iinfo(np.int64).max)
+    for roots in (linked.root[~linked.detached[linked.root] & ~linked.missing_parent[linked.root]], linked.root):
+        late = begun == np.iinfo(np.int64).max
+        chosen = roots[late[linked.trace[roots]] & ~linked.evaluation[roots]]
+        np.minimum.at(begun, linked.trace[chosen], linked.start[chosen])
+    return begun[begun < np.iinfo(np.int64).max]
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    target: "Target"
+    circumstances: "Circumstances | None"
+    evaluators: Evaluators | None
+    leave_out: NDArray[np.bool_] | None
 
 
 def reach(
     partitions: Iterable[Linked],
     target: "Target",
-    *,
     period: Period,
-    evaluators: Evaluators | None = None,
     circumstances: "Circumstances | None" = None,
+    evaluators: Evaluators | None = None,
+    leave_out: NDArray[np.bool_] | None = None,
 ) -> model.BlastRadius:
-    """Answer whom `target` reaches over all partitions of a window; a flag needs its `evaluators`.
+    """Answer whom `target` reaches over all partitions of the window `period`; a flag needs its `evaluators`.
 
     `fraction` of an entry is the part of its requests that reach the target, of a service above the part of its visits
     that do, of a service below the part of the target's outermost calls (of a flag: of its traces) that reach it.
     `critical_fraction` is the time on the critical path inside the target's own spans over the time of all the entry's
     requests. `units` counts distinct randomisation units of the reached traces (the traces where `circumstances` is
-    None). `kind` is async where every path has an asynchronous step. Without usable requests the document has no entries
-    and the warning `no_requests`.
+    None). `kind` is async where every path has an asynchronous step. `leave_out` marks, per operation of the names, the
+    entry points that do not count. Without usable requests there are no entries but the warning `no_requests`.
     """
-    sums: _Sums | None = None
-    for linked in partitions:
-        if sums is None:
-            names = linked.names
-            sums = _Sums(names, _Entries.of(names), Neighbours(len(names.services)))
-        sums.add(linked, target, evaluators, circumstances)
-    if sums is None:
-        sums = _Sums(Names((), (), ()), _Entries.of(Names((), (), ())), Neighbours(0))
+    question = _Question(target, circumstances, evaluators, leave_out)
+    sums = _Sums.of(Names((), (), ()))
+    for number, linked in enumerate(partitions):
+        if number == 0:
+            sums = _Sums.of(linked.names)
+        sums.add(linked, question)
+    return _document(question, period, sums)
+
+
+def _document(question: _Question, period: Period, sums: _Sums) -> model.BlastRadius:
+    target, names, sides = question.target, sums.names, sums.neighbours
     entries = sums.entries.rows()
-    names = sums.names
-    itself = {target.service} if evaluators is None else set(evaluators.services)
-    sides = sums.neighbours
-    upstream = [] if not entries else _side(sides.above, sides.visits, names, itself)
+    itself: set[str] = set(question.evaluators.services) if question.evaluators else {target.service or ""}
+    upstream = _side(sides.above, sides.visits, names, itself)
     requests = np.full(len(names.services), sides.requests)
-    downstream = [] if not entries else _side(sides.below, requests, names, itself if evaluators is None else set())
-    services = {n.service for n in (*upstream, *downstream)} | (itself if entries else set())
+    downstream = _side(sides.below, requests, names, set() if question.evaluators else itself)
+    services = {n.service for n in (*upstream, *downstream)} | (itself if sums.traces_reached else set())
     return model.BlastRadius(
         target=model.Target(service=target.service, operation=target.operation, flag=target.flag_text),
         window=_window(period, sums),
@@ -181,7 +203,7 @@ def reach(
             requests_fraction=sums.requests_reached / max(sums.requests, 1),
             traces=sums.traces_reached,
             units=int(np.unique(np.concatenate(sums.units)).size) if sums.units else 0,
-            services=len(services),
+            services=len(services & set(names.services)),
         ),
         entries=entries,
         upstream=upstream,
@@ -190,22 +212,22 @@ def reach(
     )
 
 
-def _side(side: Side, of: NDArray[np.int64], names: Names, leave_out: set[str | None]) -> list[model.Neighbour]:
+def _side(side: Side, of: NDArray[np.int64], names: Names, itself: set[str]) -> list[model.Neighbour]:
     found = []
     for at in np.flatnonzero(side.depth < FAR):
         kind: Literal["sync", "async"] = "sync" if side.sync[at] else "async"
         service = names.services[at]
-        if service not in leave_out:
+        if service not in itself:
             fraction = float(side.units[at] / of[at])
             found.append(model.Neighbour(service=service, depth=int(side.depth[at]), fraction=fraction, kind=kind))
     return sorted(found, key=lambda n: (n.depth, -n.fraction, n.service))
 
 
 def _window(period: Period, sums: _Sums) -> model.Window:
-    start = period.start_ns if period.start_ns is not None else sums.earliest
-    end = period.end_ns
-    if end is None and sums.latest is not None:
-        end = sums.latest + 1  # half-open: the last request belongs to it
+    # As in a report: the requests that are there say where the window begins and ends, half-open.
+    found = sums.earliest is not None and sums.latest is not None
+    start = sums.earliest if found else period.start_ns
+    end = (sums.latest or 0) + 1 if found else period.end_ns
     return model.Window(start=format_time(start), end=format_time(end), traces=sums.traces, spans=sums.spans)
 
 
@@ -217,8 +239,8 @@ def _warnings(target: "Target", sums: _Sums, entries: list[model.ReachedEntry]) 
         warnings.append(model.Warning(code="no_requests", message=message))
     if sums.torn:
         message = (
-            f"{sums.torn} fragments of requests reach {name}, but the spans above them are missing, so their entry points"
-            " are unknown and not listed."
+            f"{sums.torn} fragments of requests reach {name}, but the spans above them are missing, so their entry"
+            " points are unknown and not listed."
         )
         warnings.append(model.Warning(code="incomplete_traces", message=message))
     return warnings

@@ -20,8 +20,9 @@ def make_row(span_id: str, parent: str | None, service: str, **given: object) ->
     """Give a row of the table `spans`; names not given have quiet defaults."""
     quiet: Row = {
         "trace_id": TRACE, "span_id": span_id, "parent_span_id": parent, "service": service, "operation": "op",
-        "kind": "server", "start_ns": 1_000, "dur_ns": 2_000_000, "status": "unset", "flags": 1, "evaluation_only": False,
-        "dropped_attributes": 0, "dropped_events": 0, "dropped_links": 0, "end_before_start_ns": 0,
+        "kind": "server", "start_ns": 1_000, "dur_ns": 2_000_000, "status": "unset", "flags": 1,
+        "evaluation_only": False, "dropped_attributes": 0, "dropped_events": 0, "dropped_links": 0,
+        "end_before_start_ns": 0,
     }  # fmt: skip
     return {**dict.fromkeys(SPANS.names), **quiet, **given}
 

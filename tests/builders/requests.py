@@ -1,4 +1,4 @@
-"""Requests written as rows, linked by the product's own linker: what the tests of this room are told in."""
+"""Requests written as rows, linked by the product's own linker: what tests of reach and retiming are told in."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
