@@ -24,7 +24,7 @@ def spans_of(path: Path) -> dict[str, tuple[str, int, int]]:
 
 
 def test_the_sample_is_up_to_date(sample_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Whoever changes the shop remakes the sample; another processor's exponential function may move a time by a hair."""
+    """Whoever changes the shop remakes the sample; another processor may round a time otherwise."""
     assert main(["sample", str(tmp_path)]) == 0
     assert "700 requests" in capsys.readouterr().err
     kept, made = spans_of(sample_data / "traces.pb.gz"), spans_of(tmp_path / "traces.pb.gz")
