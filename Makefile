@@ -8,7 +8,7 @@ MAKEFLAGS += --no-builtin-rules
 
 VENV    := .venv
 BIN     := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt
 OUT     ?= out/demo
 TESTS   ?= tests
 # A second DuckDB for the store's tests; it borrows every other package from $(VENV).
@@ -20,7 +20,7 @@ FIND_PYTHON = for p in "$$PYTHON" python3 python3.13 python3.12 python3.11; do \
 	&& { echo "$$p"; exit 0; }; done; \
 	echo "No Python 3.11, 3.12 or 3.13 with its venv module was found; install one (on Debian: apt-get install python3-venv) or name it: make PYTHON=/path/to/python3" >&2; exit 1
 
-.PHONY: help demo test check format format-check lint types imports test-duckdb15 bench sample-data clean
+.PHONY: help demo test check format format-check lint types imports test-duckdb15 bench sample-data notebooks clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## /\1|/' | while IFS='|' read -r name text; do printf '  make %-14s %s\n' "$$name" "$$text"; done
@@ -72,7 +72,7 @@ $(DUCKDB15)/.stands: $(VENV)/.develops
 		here = sysconfig.get_path("purelib"); \
 		there = next(pathlib.Path("$(DUCKDB15)").glob("lib/python*/site-packages")); \
 		(there / "borrowed.pth").write_text(f"import site; site.addsitedir({here!r})\n")'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --only-binary :all: \
 		--target "$$(echo $(DUCKDB15)/lib/python*/site-packages)" 'duckdb==1.5.6'
 	@touch $@
 
@@ -87,6 +87,9 @@ bench-%: $(VENV)/.develops
 
 sample-data: $(VENV)/.runs ## remake sample_data/ (the same bytes every time)
 	@$(BIN)/python -m traceguard.simulate sample sample_data
+
+notebooks: $(VENV)/.develops ## run the notebooks and keep what they show
+	@$(BIN)/python tools/notebooks.py --write
 
 clean: ## remove everything that these targets made
 	rm -rf $(VENV) .cache out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
