@@ -6,6 +6,7 @@ whoever read the output stopped reading.
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
@@ -30,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def exit_code(command: Callable[[], int]) -> int:
     """The exit code of `command`, which returns one; errors are told on standard error in one sentence."""
+    if not (sys.warnoptions or _debugging()):
+        # What libraries warn their callers about is no use to a person at a terminal; tests show it to us.
+        warnings.simplefilter("ignore")
     try:
         return command()
     except TraceguardError as error:
@@ -54,9 +58,13 @@ def say(sentence: str) -> None:
     print(sentence, file=sys.stderr, flush=True)  # noqa: T201  (the one door to standard error)
 
 
+def _debugging() -> bool:
+    return os.environ.get(DEBUG, "") not in {"", "0"}
+
+
 def _trace() -> None:
     """Show where an error came from, to who asked for it."""
-    if os.environ.get(DEBUG, "") not in {"", "0"}:
+    if _debugging():
         from traceback import print_exc
 
         print_exc()
