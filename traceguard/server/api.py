@@ -7,8 +7,8 @@ tree.
 
 import asyncio
 import shutil
-import sys
 import tempfile
+import traceback
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -128,9 +128,7 @@ def _guarded(work: "Callable[[Request], Response]", request: Request) -> Respons
     except TraceguardError as refused:
         return error(str(refused), refused.http_status)
     except Exception as failure:  # noqa: BLE001  (the server goes on; the person gets a sentence, the log the rest)
-        import traceback
-
-        traceback.print_exc(file=sys.stderr)
+        traceback.print_exc()
         first = (str(failure).splitlines() or ["no message"])[0]
         return error(f"traceguard failed inside ({type(failure).__name__}: {first}); its log shows where.", 500)
 

@@ -71,7 +71,7 @@ def build(
     return Starlette(
         routes=routes,
         middleware=middleware,
-        exception_handlers={HTTPException: _http_error, Exception: _unexpected},  # type: ignore[dict-item]
+        exception_handlers={HTTPException: _http_error},  # type: ignore[dict-item]
     )
 
 
@@ -89,14 +89,6 @@ async def _http_error(request: Request, exception: HTTPException) -> Response:
         answer = error(sentence, exception.status_code)
     answer.headers.update(exception.headers or {})
     return answer
-
-
-async def _unexpected(request: Request, exception: Exception) -> Response:
-    """A fault of ours; the trace goes to the log, and a client does not send again what broke us."""
-    sentence = f"traceguard failed inside ({type(exception).__name__}); its log shows where."
-    if request.url.path.startswith("/v1/"):
-        return otlp_http.refuse(request, 500, INTERNAL, sentence)
-    return error(sentence, 500)
 
 
 class _Headers:

@@ -3,6 +3,7 @@
 What always holds: an export is answered with success only after its spans are on disk; a refused one leaves nothing.
 """
 
+import traceback
 import zlib
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from traceguard.errors import InputError
 from traceguard.server import dropped
-from traceguard.server.budget import MIB, Budget, Reservation
+from traceguard.server.budget import MIB
 from traceguard.server.refusal import Malformed, Oversize, Refusal
 
 if TYPE_CHECKING:
     from traceguard.server.answers import Encoding, Signal
+    from traceguard.server.budget import Budget, Reservation
     from traceguard.server.commit import Committer
     from traceguard.server.counters import Counters
     from traceguard.settings import Settings
@@ -37,10 +39,8 @@ class Accepted:
 class Receiver:
     """Decodes exports and hands them to the committer."""
 
-    def __init__(
-        self, committer: "Committer", settings: "Settings", counters: "Counters", budget: Budget | None = None
-    ) -> None:
-        self.budget = budget or Budget()
+    def __init__(self, committer: "Committer", settings: "Settings", counters: "Counters", budget: "Budget") -> None:
+        self.budget = budget
         self._committer = committer
         self._settings = settings
         self._counters = counters
@@ -61,6 +61,10 @@ class Receiver:
             batch = decode(body, encoding=encoding, signal=signal, settings=self._settings)
         except InputError as error:
             raise Malformed(str(error)) from error
+        except Exception as error:
+            # A fault of ours: the trace goes to the log, and the client does not send again what broke us.
+            traceback.print_exc()
+            raise Refusal(f"traceguard failed inside ({type(error).__name__}); its log shows where.") from error
         kind = _PREFIX[signal]
         self._counters.add(f"{kind}_received", batch.received)
         for reason, count in batch.refused.items():
@@ -84,7 +88,7 @@ class Receiver:
             self._counters.add(f"{kind}_refused", spans, "commit_failed")
 
 
-def gunzip(body: bytes, reservation: Reservation) -> bytes:
+def gunzip(body: bytes, reservation: "Reservation") -> bytes:
     """A gzip body of one or several members, decompressed to at most `BODY_BYTES`; Malformed, Oversize or Busy."""
     parts: list[bytes] = []
     size = 0

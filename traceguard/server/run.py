@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from traceguard.errors import TraceguardError, UsageError
 from traceguard.server.address import Address
+from traceguard.server.budget import LIMIT_BYTES, Budget
 from traceguard.settings import Settings
 from traceguard.store import open_store
 
@@ -44,7 +45,8 @@ class Server:
     """A server over the store at `db`, usable inside a process: `start`, then `stop`, or a `with` block.
 
     `grpc` and `http` are `HOST:PORT`, port 0 lets the system choose; `grpc_address` and `http_address` say where it
-    really listens. Other addresses than loopback need `insecure`.
+    really listens. Other addresses than loopback need `insecure`. `pending_bytes` bounds the requests in memory:
+    beyond it, exporters are told to come again.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Server:
         settings: Settings | None = None,
         *,
         insecure: bool = False,
+        pending_bytes: int = LIMIT_BYTES,
         tell: Callable[[str], None] = _tell,
     ) -> None:
         self._db = db
@@ -62,6 +65,7 @@ class Server:
         self._http = Address.parse(http)
         self._insecure = insecure
         self._settings = settings or Settings()
+        self._pending_bytes = pending_bytes
         self._tell = tell
         self._running: ExitStack | None = None
         if not insecure:
@@ -109,7 +113,7 @@ class Server:
 
         counters = Counters()
         committer = Committer(store, counters)
-        receiver = Receiver(committer, self._settings, counters)
+        receiver = Receiver(committer, self._settings, counters, Budget(self._pending_bytes))
         counters.watch("pending_bytes", lambda: receiver.budget.held)
         counters.watch("ready", lambda: float(committer.ready))
         committer.start()

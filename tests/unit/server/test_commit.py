@@ -1,0 +1,119 @@
+"""Group commit: one transaction for what arrives together, no acknowledgement without one."""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from traceguard.otlp.columns import FLAG_RECORDS, LOGS, Decoded
+from traceguard.server.commit import PENALTY_SECONDS, Committer
+from traceguard.server.counters import Counters
+from traceguard.server.refusal import Busy, NotCommitted
+from traceguard.store import Store, open_store
+
+_RECORD = {"service": "shop", "severity": 9, "flags": 0, "dropped_attributes": 0}
+
+
+def _batch(text: str) -> Decoded:
+    return Decoded(logs=pa.Table.from_pylist([_RECORD | {"body": text}], schema=LOGS), received=1)
+
+
+# A flag record without its key: the store refuses the transaction that holds it.
+_BAD = Decoded(flag_records=pa.Table.from_pylist([{"trace_id": "t"}], schema=FLAG_RECORDS), received=1)
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    """A store in memory."""
+    with open_store(":memory:", mode="write") as opened:
+        yield opened
+
+
+def _bodies(store: Store) -> list[str]:
+    with store.cursor() as cursor:
+        return [row[0] for row in cursor.execute("SELECT body FROM logs ORDER BY body").fetchall()]
+
+
+def test_what_waits_shares_one_transaction(store: Store) -> None:
+    """Requests queued before the writer looks are committed together, and each is answered."""
+    counters = Counters()
+    committer = Committer(store, counters)
+    futures = [committer.submit(_batch(str(n))) for n in range(9)]
+    assert not any(future.done() for future in futures)
+    committer.start()
+    assert [future.result(10) for future in futures] == [None] * 9
+    committer.close()
+    assert counters.value("commits") == 1
+    assert counters.value("log_records_committed") == 9
+    assert _bodies(store) == [str(n) for n in range(9)]
+
+
+def test_a_bad_request_does_not_spoil_its_companions(store: Store) -> None:
+    """Where a shared transaction fails, each request gets its own try and its own answer."""
+    committer = Committer(store, Counters())
+    good, bad, also = committer.submit(_batch("a")), committer.submit(_BAD), committer.submit(_batch("b"))
+    committer.start()
+    assert (good.result(10), also.result(10)) == (None, None)
+    with pytest.raises(NotCommitted, match="nothing of it is kept"):
+        bad.result(10)
+    committer.close()
+    assert _bodies(store) == ["a", "b"]
+
+
+def test_a_failure_makes_the_server_unready_for_a_while(store: Store) -> None:
+    """Readiness goes with a failed commit, and returns with a good one or when the penalty has passed."""
+    now = [0.0]
+    committer = Committer(store, Counters(), clock=lambda: now[0])
+    committer.start()
+    assert committer.ready
+    assert committer.submit(_BAD).exception(10) is not None
+    assert not committer.ready
+    now[0] = PENALTY_SECONDS + 0.1
+    assert committer.ready
+    assert committer.submit(_BAD).exception(10) is not None
+    assert not committer.ready
+    committer.submit(_batch("a")).result(10)
+    assert committer.ready
+    committer.close()
+    assert not committer.ready
+
+
+def test_closing_writes_what_is_queued_and_takes_no_more(store: Store) -> None:
+    """A stop loses nothing that was taken; what comes later is told to come again."""
+    committer = Committer(store, Counters())
+    futures = [committer.submit(_batch(str(n))) for n in range(5)]
+    committer.start()
+    committer.close()
+    committer.close()
+    assert all(future.done() for future in futures)
+    assert len(_bodies(store)) == 5
+    with pytest.raises(Busy, match="stopping"):
+        committer.submit(_batch("late"))
+
+
+def test_an_empty_request_needs_no_transaction(store: Store) -> None:
+    """Nothing to write is done at once."""
+    assert Committer(store, Counters()).submit(Decoded()).done()
+
+
+def test_many_threads_lose_nothing(store: Store) -> None:
+    """Every future that ended well stands for exactly one row."""
+    committer = Committer(store, Counters())
+    committer.start()
+    done: list[Any] = []
+
+    def send(thread: int) -> None:
+        for n in range(50):
+            committer.submit(_batch(f"{thread}-{n}")).result(30)
+            done.append(f"{thread}-{n}")
+
+    threads = [threading.Thread(target=send, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    committer.close()
+    assert sorted(done) == _bodies(store)
+    assert len(done) == 400
