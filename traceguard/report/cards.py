@@ -120,7 +120,9 @@ def cause_cards(causes: Sequence[Cause], report: Report, settings: Settings) -> 
     """A card a cause; intervals of causes with one unit share one scale, so that their lengths compare."""
     level = confidence(report.alpha)
     reach = {
-        unit: _scale([e for c in causes if c.effect.unit == unit for e in (c.effect.low, c.effect.high, c.effect.estimate)])
+        unit: _scale(
+            [e for c in causes if c.effect.unit == unit for e in (c.effect.low, c.effect.high, c.effect.estimate)]
+        )
         for unit in {c.effect.unit for c in causes}
     }
     return [
@@ -166,13 +168,22 @@ def _regression_card(entry: str, members: list[Regression], level: str) -> Regre
 def _parts(parts: Sequence[Part]) -> tuple[PartBar, ...]:
     """The largest parts, and the rest as one, so that what is shown adds up."""
     ordered = sorted(parts, key=lambda p: -abs(p.delta_ms))
-    rows = [(clean(f"{p.service} {p.operation}"), "self" if p.locus == "self" else "inbound", p.delta_ms) for p in ordered[:_SHOWN_PARTS]]
+    rows = [
+        (clean(f"{p.service} {p.operation}"), "self" if p.locus == "self" else "inbound", p.delta_ms)
+        for p in ordered[:_SHOWN_PARTS]
+    ]
     rest = ordered[_SHOWN_PARTS:]
     if rest:
         rows.append((f"{len(rest)} smaller parts", "", sum(p.delta_ms for p in rest)))
     scale = _scale([delta for _, _, delta in rows])
     return tuple(
-        PartBar(name, locus, quantity(delta, "ms", signed=True), _bar(min(delta, 0.0), max(delta, 0.0), delta, scale), delta < 0)
+        PartBar(
+            name,
+            locus,
+            quantity(delta, "ms", signed=True),
+            _bar(min(delta, 0.0), max(delta, 0.0), delta, scale),
+            delta < 0,
+        )
         for name, locus, delta in rows
     )
 
@@ -184,7 +195,9 @@ def _chips(of: Cause | Regression) -> tuple[Chip, ...]:
 def _links(trace_ids: Sequence[str], settings: Settings) -> tuple[TraceLink, ...]:
     template = web_address(settings.trace_url)
     return tuple(
-        TraceLink(clean(t), template.replace("{trace_id}", quote(t, safe="")).replace("{span_id}", "") if template else None)
+        TraceLink(
+            clean(t), template.replace("{trace_id}", quote(t, safe="")).replace("{span_id}", "") if template else None
+        )
         for t in trace_ids[:5]
     )
 

@@ -31,10 +31,21 @@ def distribution(histogram: Histogram, means: tuple[float, float] | None = None)
     rows = [
         {"side": name, "from": low, "to": high, "share": share}
         for name, shares in zip(_SIDES, sides, strict=True)
-        for low, high, share in zip(edges, [*edges[1:], edges[-1]], [*shares, shares[-1] if shares else 0.0], strict=False)
+        for low, high, share in zip(
+            edges, [*edges[1:], edges[-1]], [*shares, shares[-1] if shares else 0.0], strict=False
+        )
     ]
-    scale = alt.Scale(type="log", domain=[edges[0], edges[-1]], nice=False) if logarithmic else alt.Scale(domain=[edges[0], edges[-1]], nice=False, zero=False)
-    x = alt.X("from:Q", title="latency, ms" + (" (logarithmic)" if logarithmic else ""), scale=scale, axis=_latency_axis(edges, logarithmic=logarithmic))
+    scale = (
+        alt.Scale(type="log", domain=[edges[0], edges[-1]], nice=False)
+        if logarithmic
+        else alt.Scale(domain=[edges[0], edges[-1]], nice=False, zero=False)
+    )
+    x = alt.X(
+        "from:Q",
+        title="latency, ms" + (" (logarithmic)" if logarithmic else ""),
+        scale=scale,
+        axis=_latency_axis(edges, logarithmic=logarithmic),
+    )
     color = alt.Scale(domain=list(_SIDES), range=["var(--expected)", "var(--seen)"])
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=x,
@@ -45,9 +56,15 @@ def distribution(histogram: Histogram, means: tuple[float, float] | None = None)
             alt.Tooltip("to:Q", title="to ms", format=".4~g"), alt.Tooltip("share:Q", title="share", format=".2%"),
         ],
     )  # fmt: skip
-    layers: list[alt.Chart] = [base.mark_area(interpolate="step-after", opacity=0.28, line={"strokeWidth": 1.8}, clip=True)]
+    layers: list[alt.Chart] = [
+        base.mark_area(interpolate="step-after", opacity=0.28, line={"strokeWidth": 1.8}, clip=True)
+    ]
     if means is not None and all(map(math.isfinite, means)):
-        marks = [{"side": name, "from": value} for name, value in zip(_SIDES, means, strict=True) if edges[0] < value < edges[-1]]
+        marks = [
+            {"side": name, "from": value}
+            for name, value in zip(_SIDES, means, strict=True)
+            if edges[0] < value < edges[-1]
+        ]
         rules = alt.Chart(alt.Data(values=marks)).mark_rule(strokeDash=[4, 3], strokeWidth=1.5)
         layers.append(
             rules.encode(
@@ -55,7 +72,12 @@ def distribution(histogram: Histogram, means: tuple[float, float] | None = None)
                 tooltip=[alt.Tooltip("side:N", title="mean of"), alt.Tooltip("from:Q", title="ms", format=".4~g")],
             )
         )  # fmt: skip
-    chart = alt.layer(*layers).properties(width="container", height=190, background="transparent", autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
+    chart = alt.layer(*layers).properties(
+        width="container",
+        height=190,
+        background="transparent",
+        autosize=alt.AutoSizeParams(type="fit-x", contains="padding"),
+    )
     spec: dict[str, Any] = _styled(chart).to_dict()
     return spec
 
@@ -78,12 +100,15 @@ def _latency_axis(edges: list[float], *, logarithmic: bool) -> alt.Axis:
         return alt.Axis(format="~g", tickCount=6)
     steps = [m * 10**e for e in range(-4, 8) for m in (1, 2, 5)]
     values = [step for step in steps if edges[0] <= step <= edges[-1]]
-    return alt.Axis(values=values if len(values) <= 9 else [v for v in values if math.log10(v) % 1 == 0], format="~s" if edges[-1] >= 1e5 else "~g")  # noqa: PLR2004
+    return alt.Axis(
+        values=values if len(values) <= 9 else [v for v in values if math.log10(v) % 1 == 0],
+        format="~s" if edges[-1] >= 1e5 else "~g",
+    )
 
 
 def _readable(histogram: Histogram) -> tuple[list[float], tuple[list[float], list[float]]]:
     edges, reference, observed = list(histogram.edges_ms), list(histogram.reference), list(histogram.observed)
-    filled = [i for i, pair in enumerate(zip(reference, observed, strict=True)) if max(pair) > 0.0005]  # noqa: PLR2004
+    filled = [i for i, pair in enumerate(zip(reference, observed, strict=True)) if max(pair) > 0.0005]
     if filled:
         first, last = max(filled[0] - 1, 0), min(filled[-1] + 2, len(reference))
         edges, reference, observed = edges[first : last + 1], reference[first:last], observed[first:last]

@@ -30,7 +30,9 @@ def graph_document(graph: nx.DiGraph[Any]) -> dict[str, Any]:
     edges = edges_of(graph)
     nodes = nodes_of(graph)
     parallel = len(edges) > graph.number_of_edges()
-    document: dict[str, Any] = _finite({"directed": True, "multigraph": parallel, "graph": {}, "nodes": nodes, "edges": edges})
+    document: dict[str, Any] = _finite(
+        {"directed": True, "multigraph": parallel, "graph": {}, "nodes": nodes, "edges": edges}
+    )
     return document
 
 
@@ -44,7 +46,7 @@ def dump(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _finite(value: Any) -> Any:  # noqa: ANN401  (walks any JSON value)
+def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

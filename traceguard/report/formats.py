@@ -43,7 +43,7 @@ def kind_of(result: object) -> str:
     raise TypeError(message)
 
 
-def render(result: Any, format: str, *, width: int = 80, color: bool = False) -> str:  # noqa: A002, ANN401  (the interface's word; any result)
+def render(result: Any, format: str, *, width: int = 80, color: bool = False) -> str:
     """A result as text that ends in a newline. `width` and `color` are those of the terminal and matter to `text` only.
 
     Raises UsageError for a format that this kind of result has not.

@@ -50,7 +50,7 @@ def causes_frame(causes: Sequence[Cause]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema)
 
 
-def as_table(result: Any) -> tuple[Table, int]:  # noqa: ANN401  (an Arrow table or a polars frame)
+def as_table(result: Any) -> tuple[Table, int]:
     """The first rows of a query's result as text for a terminal, and how many rows were left out."""
     frame = _frame(result)
     numbers = frozenset(index for index, kind in enumerate(frame.dtypes) if kind.is_numeric())
@@ -58,22 +58,24 @@ def as_table(result: Any) -> tuple[Table, int]:  # noqa: ANN401  (an Arrow table
     return Table(tuple(frame.columns), rows, numbers), max(frame.height - SHOWN_ROWS, 0)
 
 
-def as_json(result: Any) -> str:  # noqa: ANN401  (an Arrow table or a polars frame)
+def as_json(result: Any) -> str:
     """A query's result as a JSON list with one object a row; times are RFC 3339 text, NaN is null."""
     frame = _frame(result)
     finite = frame.with_columns(pl.col(pl.Float32, pl.Float64).replace([math.inf, -math.inf, math.nan], None))
     return finite.write_json() + "\n"
 
 
-def as_csv(result: Any) -> str:  # noqa: ANN401  (an Arrow table or a polars frame)
+def as_csv(result: Any) -> str:
     """A query's result as CSV with a header; lists and objects become JSON text."""
     frame = _frame(result)
     nested = [name for name, kind in frame.schema.items() if kind.is_nested()]
-    flat = frame.with_columns(pl.Series(name, [json.dumps(v, default=str) for v in frame[name].to_list()]) for name in nested)
+    flat = frame.with_columns(
+        pl.Series(name, [json.dumps(v, default=str) for v in frame[name].to_list()]) for name in nested
+    )
     return flat.write_csv()
 
 
-def _frame(result: Any) -> pl.DataFrame:  # noqa: ANN401  (an Arrow table or a polars frame)
+def _frame(result: Any) -> pl.DataFrame:
     if isinstance(result, pl.DataFrame):
         return result
     frame = pl.from_arrow(result)

@@ -61,7 +61,7 @@ def _totals(body: str) -> str:
 def _verdict_case(report: Report) -> str:
     sentence = headline(report)
     inner = {
-        "regression": f"<failure type=\"regression\" message={_attribute(sentence)}>{_text(_why(report))}</failure>",
+        "regression": f'<failure type="regression" message={_attribute(sentence)}>{_text(_why(report))}</failure>',
         "no_regression": f"<system-out>{_text(sentence)}</system-out>",
     }.get(report.verdict, f"<skipped message={_attribute(sentence)} />")
     return _case("traceguard", "verdict", inner)

@@ -65,7 +65,9 @@ def _without_cycles(graph: nx.DiGraph[Any]) -> nx.DiGraph[Any]:
     result: nx.DiGraph[Any] = nx.DiGraph()
     result.add_nodes_from(graph.nodes)
     order = {node: index for index, node in enumerate(graph.nodes)}
-    roots = sorted(graph.nodes, key=lambda n: (graph.in_degree(n) > 0, graph.in_degree(n) - graph.out_degree(n), order[n]))
+    roots = sorted(
+        graph.nodes, key=lambda n: (graph.in_degree(n) > 0, graph.in_degree(n) - graph.out_degree(n), order[n])
+    )
     done: set[Hashable] = set()
     open_: set[Hashable] = set()
     for root in roots:
@@ -111,7 +113,7 @@ def _ordered(columns: list[list[Any]], before: dict[Any, list[Any]], after: dict
             row = {place: i for i, place in enumerate(fixed)}
             own = {place: i for i, place in enumerate(current[index])}
 
-            def centre(place: Any, row: dict[Any, int] = row, own: dict[Any, int] = own) -> tuple[float, int]:  # noqa: ANN401
+            def centre(place: Any, row: dict[Any, int] = row, own: dict[Any, int] = own) -> tuple[float, int]:
                 rows = [row[n] for n in neighbours[place]]  # noqa: B023  (called before the next sweep)
                 return (sum(rows) / len(rows) if rows else float(own[place]), own[place])
 
@@ -159,6 +161,6 @@ def _spread(column: list[Any], wanted: dict[Any, float], rows: dict[Any, float])
             rows[place] -= shift
 
 
-def _distance(above: Any, below: Any) -> float:  # noqa: ANN401  (nodes and places)
+def _distance(above: Any, below: Any) -> float:
     empty = isinstance(above, tuple) + isinstance(below, tuple)
     return (1.0, 0.7, 0.4)[empty]

@@ -37,7 +37,12 @@ if TYPE_CHECKING:
 
 LIMIT = 60_000
 MARKER = "<!-- traceguard:{kind} -->"
-_SIGNS = {"regression": ":red_circle:", "no_regression": ":green_circle:", "inconclusive": ":yellow_circle:", "no_data": ":white_circle:"}
+_SIGNS = {
+    "regression": ":red_circle:",
+    "no_regression": ":green_circle:",
+    "inconclusive": ":yellow_circle:",
+    "no_data": ":white_circle:",
+}
 _SPECIAL = re.compile(r"[\\`*_\[\]#|~<>&]")
 _FEWEST_ROWS = 5
 
@@ -64,21 +69,27 @@ def _analysis(result: Analysis, *, with_map: bool, rows: int) -> str:
         prose(window_text(report.window)),
     ]
     if report.baseline and report.candidate:
-        blocks.append(f"Baseline {report.baseline.start} to {report.baseline.end}, candidate {report.candidate.start} to {report.candidate.end}.")
+        blocks.append(
+            f"Baseline {report.baseline.start} to {report.baseline.end}, candidate {report.candidate.start} to {report.candidate.end}."
+        )
     if report.causes:
         blocks += ["### Why", *(_cause(cause, level) for cause in report.causes[:3])]
         more = report.causes[3:]
         if more:
             blocks.append(_folded(f"{len(more)} more causes", _table(tables.causes(more, level), rows)))
     if report.regressions:
-        blocks.append(_folded("What got worse", _table(tables.regressions(report.regressions, level), rows), opened=True))
+        blocks.append(
+            _folded("What got worse", _table(tables.regressions(report.regressions, level), rows), opened=True)
+        )
     if report.improvements:
         blocks.append(_folded("What got better", _table(tables.causes(report.improvements, level), rows)))
     if result.graph is not None and with_map and result.graph.number_of_nodes():
         blamed = {cause.service for cause in report.causes[:1]}
         blocks.append(_folded("Service map", f"```mermaid\n{mermaid(result.graph, blamed, limit=120)}```"))
     blocks += _warnings(report.warnings)
-    method = f"Intervals at {level}; adjusted p over all tests, q over the causes. traceguard {report.traceguard_version}."
+    method = (
+        f"Intervals at {level}; adjusted p over all tests, q over the causes. traceguard {report.traceguard_version}."
+    )
     return "\n\n".join([*blocks, f"<sub>{prose(method)}</sub>"]) + "\n"
 
 
@@ -105,7 +116,9 @@ def forecast(result: Forecast) -> str:
     """A what-if as a comment."""
     document = result.document
     blocks = [MARKER.format(kind="what-if"), f"## What if: {prose(scenario_name(document.scenario))}"]
-    blocks.append(_table(tables.forecast_entries(document), 250) if document.entries else "No recorded request would notice.")
+    blocks.append(
+        _table(tables.forecast_entries(document), 250) if document.entries else "No recorded request would notice."
+    )
     return "\n\n".join([*blocks, *_warnings(document.warnings)]) + "\n"
 
 
@@ -155,7 +168,12 @@ def _table(table: tables.Table, most: int) -> str:
     head = "| " + " | ".join(table.columns) + " |"
     rule = "|" + "|".join("---:" if index in table.numbers else "---" for index in range(len(table.columns))) + "|"
     rows = [
-        "| " + " | ".join(code(cell, cell=True) if name in names and cell else prose(cell) for name, cell in zip(table.columns, row, strict=True)) + " |"
+        "| "
+        + " | ".join(
+            code(cell, cell=True) if name in names and cell else prose(cell)
+            for name, cell in zip(table.columns, row, strict=True)
+        )
+        + " |"
         for row in table.rows[:most]
     ]
     left_out = len(table.rows) - most

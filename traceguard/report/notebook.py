@@ -36,7 +36,14 @@ def show_analysis(analysis: Analysis) -> str:
         ("What got worse", tables.regressions(report.regressions, level)),
         ("What got better", tables.causes(report.improvements, level)),
     ]
-    return _fill(report.verdict, VERDICTS[report.verdict], headline(report), window_text(report.window), sections, report.warnings)
+    return _fill(
+        report.verdict,
+        VERDICTS[report.verdict],
+        headline(report),
+        window_text(report.window),
+        sections,
+        report.warnings,
+    )
 
 
 def show_radius(radius: Radius) -> str:
@@ -59,7 +66,9 @@ def show_forecast(forecast: Forecast) -> str:
     return _fill("inconclusive", "What if", scenario_name(document.scenario), "", sections, document.warnings)
 
 
-def _fill(tone: str, label: str, sentence: str, note: str, sections: Sequence[tuple[str, Table]], warnings: Sequence[Warning]) -> str:
+def _fill(
+    tone: str, label: str, sentence: str, note: str, sections: Sequence[tuple[str, Table]], warnings: Sequence[Warning]
+) -> str:
     return pages.fragment(
         "notebook.html", tone=tone, label=label, sentence=sentence, note=note,
         sections=[(title, table) for title, table in sections if table.rows], warnings=warnings,

@@ -51,7 +51,11 @@ class PageData:
 
 def overview(data: PageData) -> str:
     """The page as a complete HTML document."""
-    seen = {name for name, node in data.graph.nodes(data=True) if not node.get("inferred")} if data.graph is not None else set()
+    seen = (
+        {name for name, node in data.graph.nodes(data=True) if not node.get("inferred")}
+        if data.graph is not None
+        else set()
+    )
     services = sorted(seen | {str(row["service"]) for row in (*data.entries, *data.versions)})
     report = data.analysis.document if data.analysis else None
     marks = damage_of(data.graph, report.causes) if data.graph is not None and report else Damage()
@@ -72,7 +76,11 @@ def _facts(data: PageData, services: int) -> list[tuple[str, str, str]]:
     failed = sum(int(row["errors"]) for row in data.entries)
     return [
         ("Requests", count(requests or data.traces), ""),
-        ("Errors", percent(failed / requests) if requests else "none", f"{count(failed)} requests failed" if requests else ""),
+        (
+            "Errors",
+            percent(failed / requests) if requests else "none",
+            f"{count(failed)} requests failed" if requests else "",
+        ),
         ("Spans", count(data.spans), ""),
         ("Services", count(services), f"{count(len(data.entries))} entry points"),
         ("Flags seen", count(len({row["flag_key"] for row in data.flags})), f"{count(len(data.flags))} variants"),
@@ -82,10 +90,16 @@ def _facts(data: PageData, services: int) -> list[tuple[str, str, str]]:
 def _entries(rows: Sequence[Mapping[str, Any]]) -> Table:
     body = tuple(
         (
-            clean(f"{row['operation']} of {row['service']}" + (f" in {row['environment']}" if row.get("environment") else "")),
+            clean(
+                f"{row['operation']} of {row['service']}"
+                + (f" in {row['environment']}" if row.get("environment") else "")
+            ),
             count(row["requests"]),
             percent(row["errors"] / row["requests"]) if row["requests"] else "",
-            *(quantity(row[name], "ms") if row.get(name) is not None else "" for name in ("p50_ms", "p95_ms", "p99_ms")),
+            *(
+                quantity(row[name], "ms") if row.get(name) is not None else ""
+                for name in ("p50_ms", "p95_ms", "p99_ms")
+            ),
         )
         for row in rows[:_SHOWN_ROWS]
     )
@@ -110,7 +124,12 @@ def _flags(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 def _versions(rows: Sequence[Mapping[str, Any]]) -> Table:
     body = tuple(
-        (clean(str(row["service"])), clean(str(row["version"] or "not said")), count(row["spans"]), _moment(row.get("first_seen")))
+        (
+            clean(str(row["service"])),
+            clean(str(row["version"] or "not said")),
+            count(row["spans"]),
+            _moment(row.get("first_seen")),
+        )
         for row in rows[:_SHOWN_ROWS]
     )
     return Table(("service", "version", "spans", "first seen, UTC"), body, frozenset({2, 3}))

@@ -53,12 +53,19 @@ _SHOWN_WORSE = 12
 _LARGEST_EMBEDDED = 1_000_000
 
 
-def render(kind: str, result: Any) -> str:  # noqa: ANN401  (dispatches on kind)
+def render(kind: str, result: Any) -> str:
     """A result of a kind of `FORMATS` as a complete page."""
     return {"report": analysis, "graph": graph, "blast-radius": radius, "what-if": forecast}[kind](result)
 
 
-def page(template: str, *, code: Sequence[str] = (), blocks: Sequence[tuple[str, object]] = (), forms: bool = False, **values: object) -> str:
+def page(
+    template: str,
+    *,
+    code: Sequence[str] = (),
+    blocks: Sequence[tuple[str, object]] = (),
+    forms: bool = False,
+    **values: object,
+) -> str:
     """Fill a template. `code` are inline scripts, `blocks` JSON data for them by id; `forms` allows forms to the same server."""
     environment = _environment()
     return environment.get_template(template).render(
@@ -188,7 +195,11 @@ def _report_facts(report: Report) -> list[Fact]:
         if cause is not None:
             facts += [
                 ("Explained", percent(cause.share), f"by {place(cause)}"),
-                ("Requests under it", count(cause.requests.affected), f"{percent(cause.requests.fraction)} of requests"),
+                (
+                    "Requests under it",
+                    count(cause.requests.affected),
+                    f"{percent(cause.requests.fraction)} of requests",
+                ),
             ]
         facts.append(("Adjusted p", probability(lead.p_adjusted), "over all tests"))
     elif report.causes:
@@ -210,14 +221,21 @@ def _repeat(report: Report) -> str:
     if report.window.start and report.window.end:
         parts.append(f"--since {report.window.start} --until {report.window.end}")
     if report.baseline and report.candidate:
-        parts.append(f"--baseline {report.baseline.start}/{report.baseline.end} --candidate {report.candidate.start}/{report.candidate.end}")
+        parts.append(
+            f"--baseline {report.baseline.start}/{report.baseline.end} --candidate {report.candidate.start}/{report.candidate.end}"
+        )
     return " ".join([*parts, f"--alpha {report.alpha:g}"])
 
 
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("traceguard.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("traceguard.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     environment.filters["clean"] = clean
     return environment

@@ -13,8 +13,8 @@ from xml.sax.saxutils import escape, quoteattr
 
 import networkx as nx
 
-from traceguard.report.diagrams import edge_label
 from traceguard.graph import edges_of
+from traceguard.report.diagrams import edge_label
 from traceguard.report.layers import Placed, place_nodes
 from traceguard.report.wording import clean, count, percent, quantity, shorten
 
@@ -57,11 +57,15 @@ def draw(graph: nx.DiGraph[Any], pointed_out: Damage | None = None) -> str:
     placed = place_nodes(shown)
     edges = edges_of(shown)
     busiest = max((e.get("calls", 0) for e in edges), default=1) or 1
-    lines = [_edge(e, placed, marks, busiest) for e in sorted(edges, key=lambda e: (e["source"], e["target"]) in marks.path)]
+    lines = [
+        _edge(e, placed, marks, busiest) for e in sorted(edges, key=lambda e: (e["source"], e["target"]) in marks.path)
+    ]
     nodes = [_node(str(name), attributes, placed, marks) for name, attributes in shown.nodes(data=True)]
     width = placed.layers * (BOX_WIDTH + _GAP_X) - _GAP_X + 2 * _MARGIN
     height = placed.rows * (BOX_HEIGHT + _GAP_Y) - _GAP_Y + 2 * _MARGIN
-    label = f"Service map: {shown.number_of_nodes()} of {graph.number_of_nodes()} services and {len(edges)} dependencies"
+    label = (
+        f"Service map: {shown.number_of_nodes()} of {graph.number_of_nodes()} services and {len(edges)} dependencies"
+    )
     return (
         f'<svg class="map" role="img" aria-label={quoteattr(label)} viewBox="0 0 {width:.0f} {height:.0f}" '
         f'width="{width:.0f}" height="{height:.0f}">'
@@ -137,7 +141,9 @@ def _curve(stops: list[tuple[float, float]]) -> str:
     parts = [f"M{stops[0][0]:.1f} {stops[0][1]:.1f}"]
     for (x0, y0), (x1, y1) in zip(stops, stops[1:], strict=False):
         middle = (x0 + x1) / 2
-        parts.append(f"L{x1:.1f} {y1:.1f}" if y0 == y1 else f"C{middle:.1f} {y0:.1f} {middle:.1f} {y1:.1f} {x1:.1f} {y1:.1f}")
+        parts.append(
+            f"L{x1:.1f} {y1:.1f}" if y0 == y1 else f"C{middle:.1f} {y0:.1f} {middle:.1f} {y1:.1f} {x1:.1f} {y1:.1f}"
+        )
     return "".join(parts)
 
 

@@ -127,8 +127,16 @@ def forecast_entries(document: WhatIf) -> Table:
     """A row per entry point and statistic that the scenario predicts: before, after, change."""
     rows: list[tuple[str, ...]] = []
     for entry in document.entries:
-        name = clean(f"{entry.operation} of {entry.service}" + (f" in {entry.environment}" if entry.environment else ""))
-        for label, field in (("mean", "mean"), ("p50", "p50"), ("p95", "p95"), ("p99", "p99"), ("errors", "error_rate")):
+        name = clean(
+            f"{entry.operation} of {entry.service}" + (f" in {entry.environment}" if entry.environment else "")
+        )
+        for label, field in (
+            ("mean", "mean"),
+            ("p50", "p50"),
+            ("p95", "p95"),
+            ("p99", "p99"),
+            ("errors", "error_rate"),
+        ):
             unit = "fraction" if field == "error_rate" else "ms"
             before, after = getattr(entry.before, field), getattr(entry.after, field)
             row = (label, quantity(before, unit), quantity(after, unit), quantity(after - before, unit, signed=True))

@@ -51,13 +51,17 @@ if TYPE_CHECKING:
 _COLORS = {"regression": "bold red", "no_regression": "bold green", "inconclusive": "bold yellow", "no_data": "bold"}
 _NARROWEST = 40
 _SHOWN_CAUSES = 10
+_ONE_LINE = 100_000
 
 
-def render(kind: str, result: Any, *, width: int, color: bool) -> str:  # noqa: ANN401  (dispatches on kind)
-    """A result of a kind of `FORMATS` as text of at most `width` columns; escape sequences only with `color`."""
+def render(kind: str, result: Any, *, width: int, color: bool) -> str:
+    """A result of a kind of `FORMATS` as text of at most `width` columns; escape sequences only with `color`.
+
+    A query's rows are the exception: a line each, however long, so that ids can be copied and lines filtered.
+    """
     build = {"report": _analysis, "graph": _graph, "blast-radius": _radius, "what-if": _forecast, "query": _frame}[kind]
     console = Console(
-        file=StringIO(), width=max(width, _NARROWEST), force_terminal=color, color_system="standard" if color else None,
+        file=StringIO(), width=_ONE_LINE if kind == "query" else max(width, _NARROWEST), force_terminal=color, color_system="standard" if color else None,
         highlight=False, markup=False, emoji=False, legacy_windows=False,
     )  # fmt: skip
     with console.capture() as capture:
@@ -129,7 +133,7 @@ def _cause(cause: Cause, level: str) -> Group:
         (f"{cause.rank}. ", "bold"), (place(cause), "bold"), f", {what(cause)}, under ",
         (factors_name(cause.factors), "cyan"),
     )  # fmt: skip
-    share = f"{percent(cause.share)} of the change" if cause.share == cause.share else "share unknown"  # noqa: PLR0124  (NaN)
+    share = f"{percent(cause.share)} of the change" if cause.share == cause.share else "share unknown"
     whom = f"{count(cause.requests.affected)} requests ({percent(cause.requests.fraction)})"
     numbers = Text.assemble(
         (effect_text(cause.effect), "bold"), f" a request ({level}: {effect_interval(cause.effect)})\n",
@@ -158,7 +162,11 @@ def _warnings(warnings: Sequence[Warning]) -> list[RenderableType]:
 def _next_step(report: Report) -> list[RenderableType]:
     if report.verdict != "no_data":
         return []
-    return [Text("\nCheck the period and that services send their root spans: `traceguard query entry_points` lists what is there.")]
+    return [
+        Text(
+            "\nCheck the period and that services send their root spans: `traceguard query entry_points` lists what is there."
+        )
+    ]
 
 
 def _grid(table: tables.Table) -> Padding:
@@ -175,7 +183,11 @@ def _graph(graph: nx.DiGraph[Any]) -> Group:
     if not graph.number_of_nodes():
         return Group(title)
     return Group(
-        title, _heading("Services"), _grid(tables.graph_nodes(graph)), _heading("Calls"), _grid(tables.graph_edges(graph))
+        title,
+        _heading("Services"),
+        _grid(tables.graph_nodes(graph)),
+        _heading("Calls"),
+        _grid(tables.graph_edges(graph)),
     )
 
 
@@ -208,7 +220,7 @@ def _forecast(forecast: Forecast) -> Group:
     return Group(*parts, *_warnings(document.warnings))
 
 
-def _frame(frame: Any) -> Group:  # noqa: ANN401  (an Arrow table or a polars frame)
+def _frame(frame: Any) -> Group:
     from traceguard.report.frames import as_table
 
     table, left_out = as_table(frame)

@@ -47,7 +47,7 @@ def shorten(text: str, width: int) -> str:
     if len(text) <= width:
         return text
     head = width // 2
-    return f"{text[:head]}\N{HORIZONTAL ELLIPSIS}{text[len(text) - (width - 1 - head):]}"
+    return f"{text[:head]}\N{HORIZONTAL ELLIPSIS}{text[len(text) - (width - 1 - head) :]}"
 
 
 def count(value: float) -> str:
@@ -60,7 +60,7 @@ def percent(fraction: float) -> str:
     if not math.isfinite(fraction):
         return "unknown"
     value = fraction * 100
-    digits = 0 if abs(value) >= 99.95 or value == 0 else 1 if abs(value) >= 1 else 2  # noqa: PLR2004  (reading habits)
+    digits = 0 if abs(value) >= 99.95 or value == 0 else 1 if abs(value) >= 1 else 2
     text = f"{value:.{digits}f}"
     return f"{text.rstrip('0').rstrip('.') if '.' in text else text}%".replace("-", MINUS)
 
@@ -90,7 +90,7 @@ def probability(value: float) -> str:
     """A p- or q-value; below one in ten thousand the exact size says nothing more."""
     if not math.isfinite(value):
         return "unknown"
-    return "<0.0001" if value < 0.0001 else f"{value:.4f}".rstrip("0").rstrip(".") if value < 0.01 else f"{value:.2g}"  # noqa: PLR2004
+    return "<0.0001" if value < 0.0001 else f"{value:.4f}".rstrip("0").rstrip(".") if value < 0.01 else f"{value:.2g}"
 
 
 def confidence(alpha: float) -> str:
@@ -235,7 +235,9 @@ def graph_size(graph: nx.DiGraph[Any]) -> str:
     """How many services a graph has, and how many databases, queues and other systems they call."""
     inferred = sum(bool(a.get("inferred")) for _, a in graph.nodes(data=True))
     others = f", {count(inferred)} databases, queues and other systems" if inferred else ""
-    return f"{count(graph.number_of_nodes() - inferred)} services{others}, {count(graph.number_of_edges())} dependencies"
+    return (
+        f"{count(graph.number_of_nodes() - inferred)} services{others}, {count(graph.number_of_edges())} dependencies"
+    )
 
 
 def target_name(target: Target) -> str:

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import networkx as nx
+
 from traceguard import model
 
 VERSION = "0.1.0"
@@ -222,9 +223,7 @@ def graph() -> nx.DiGraph:
         ("shipping", 6_100, 3, "service"), ("email", 4_100, 0, "service"), ("postgres", 0, 0, "database"),
         ("redis", 0, 0, "cache"), ("orders", 0, 0, "queue"),
     ]:  # fmt: skip
-        shop.add_node(
-            name, spans=spans, errors=errors, p50_ms=4.2, p95_ms=18.5, inferred=kind != "service", type=kind
-        )
+        shop.add_node(name, spans=spans, errors=errors, p50_ms=4.2, p95_ms=18.5, inferred=kind != "service", type=kind)
     for source, target, calls, errors, kind in [
         ("frontend", "checkout", 8_900, 180, "sync"), ("frontend", "cart", 9_400, 10, "sync"),
         ("frontend", "catalog", 12_100, 0, "sync"), ("checkout", "pricing", 8_700, 4, "sync"),
