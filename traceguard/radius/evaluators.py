@@ -30,7 +30,7 @@ def read_evaluators(cursor: "duckdb.DuckDBPyConnection", target: "Target") -> Ev
     if target.flag is None:
         return None
     sql = (queries.folder() / "radius" / "evaluators.sql").read_text(encoding="utf-8")
-    rows: pa.Table = cursor.execute(sql, {"key": target.flag, "variant": target.variant}).to_arrow_table()
+    rows: pa.Table = cursor.sql(sql, params={"key": target.flag, "variant": target.variant}).to_arrow_table()
     found = rows.combine_chunks().sort_by("trace")
     words = found.column("service").combine_chunks().dictionary_encode()
     return Evaluators(

@@ -1,8 +1,8 @@
 """How errors climb: at which callers a failed call was seen to fail its caller, and at which it was handled.
 
 Learned per pair of operations (caller, callee) of synchronous parents and children: the share of failed children whose
-parent failed too. A pair that was never seen failing is assumed to propagate every error. Failures are taken to be
-independent of each other.
+parent failed too. Where an operation never met a failure of that callee, what the other operations of its service did
+about it counts; where none did, every error is assumed to fail the caller. Failures are taken to be independent.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from traceguard.kernels import kernel
 from traceguard.radius.retime import parents_first
-from traceguard.traces.link import Linked, Names
+from traceguard.traces.link import CLIENT, Linked, Names
 
 _I32, _F64, _B = "int32[::1]", "float64[::1]", "boolean[::1]"
 
@@ -49,19 +49,33 @@ class Propagation:
     def shares(self, linked: Linked) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Per span the probability that its failure fails its parent, and the pair for which that is assumed, else -1.
 
-        Both of shape n; 0 and -1 for spans without a parent that waits.
+        Both of shape n; 0 and -1 for spans without a parent that waits. That a client span fails with the server span
+        it waited for is not called an assumption: it says what the server answered.
         """
         child = np.flatnonzero((linked.parent >= 0) & ~linked.detached)
-        share = np.zeros(linked.parent.size)
+        parent = linked.parent[child]
+        pair = _pairs(linked, parent, child)
+        share = np.ones(child.size)
+        unseen = np.ones(child.size, dtype=np.bool_)
+        width = len(linked.names.operations)
+        service = np.array([service for service, _ in linked.names.operations], dtype=np.int64)
+        by_service = service[self.pair // width] * width + self.pair % width
+        for table, wanted in ((by_service, service[pair // width] * width + pair % width), (self.pair, pair)):
+            known, at = np.unique(table, return_inverse=True)
+            sums = np.zeros((2, known.size), np.int64)
+            np.add.at(sums[0], at, self.seen)
+            np.add.at(sums[1], at, self.passed)
+            place = np.searchsorted(known, wanted)
+            found = place < known.size
+            found[found] = known[place[found]] == wanted[found]
+            share[found] = sums[1, place[found]] / sums[0, place[found]]
+            unseen &= ~found
+        answers = (linked.kind[parent] == CLIENT) & (linked.service[parent] != linked.service[child])
+        shares = np.zeros(linked.parent.size)
         assumed = np.full(linked.parent.size, -1, dtype=np.int64)
-        pair = _pairs(linked, linked.parent[child], child)
-        at = np.searchsorted(self.pair, pair)
-        known = at < self.pair.size
-        known[known] = self.pair[at[known]] == pair[known]
-        share[child] = 1.0
-        share[child[known]] = self.passed[at[known]] / self.seen[at[known]]
-        assumed[child[~known]] = pair[~known]
-        return share, assumed
+        shares[child] = share
+        assumed[child] = np.where(unseen & ~answers, pair, -1)
+        return shares, assumed
 
 
 def _pairs(linked: Linked, parent: NDArray[np.int32], child: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -72,9 +86,10 @@ def _pairs(linked: Linked, parent: NDArray[np.int32], child: NDArray[np.int64]) 
 
 
 def pair_text(names: Names, pair: int) -> str:
-    """A pair as a person names it: caller first."""
+    """A pair as a person names it: caller first, services where they differ."""
     caller, callee = (names.operations[at] for at in divmod(pair, len(names.operations)))
-    return f"{names.services[caller[0]]} {caller[1]} → {names.services[callee[0]]} {callee[1]}"
+    other = "" if caller[0] == callee[0] else f"{names.services[callee[0]]} "
+    return f"{names.services[caller[0]]} {caller[1]} → {other}{callee[1]}"
 
 
 @kernel(f"{_F64}({_I32}, {_I32}, {_B}, {_F64}, {_B}, float64)")

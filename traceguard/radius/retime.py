@@ -67,56 +67,66 @@ def _sort(spans, count, key, tie):  # type: ignore[no-untyped-def]
         spans[j + 1] = c
 
 
+@inline
+def _place(i, by_start, by_end, start, end, length, offset, placed):  # type: ignore[no-untyped-def]
+    """Tie the starts of span `i`'s children to what had ended before them."""
+    # The latest event so far, as recorded and as moved, both after the parent's start; at first that start itself.
+    then = np.int64(0)
+    now = np.int64(0)
+    ended = 0
+    for c in by_start:
+        while ended < by_end.size:
+            e = by_end[ended]
+            if end[e] > start[c] or not placed[e]:
+                break
+            then = max(then, end[e] - start[i])
+            now = max(now, offset[e] + length[e])
+            ended += 1
+        offset[c] = now + (start[c] - start[i] - then)
+        placed[c] = True
+
+
+@inline
+def _joined(i, children, service, failed, start, end, length, offset):  # type: ignore[no-untyped-def]
+    """The new duration of span `i`, whose end is tied to the children it waited for, before its own extra time."""
+    then = np.int64(0)
+    now = np.int64(0)
+    for e in children:
+        over = end[e] - end[i]
+        if over <= 0:
+            then = max(then, end[e] - start[i])
+            now = max(now, offset[e] + length[e])
+        elif service[e] != service[i] and not failed[i]:
+            then = end[i] - start[i]
+            now = max(now, offset[e] + length[e] - over)
+    return now + (end[i] - start[i] - then)
+
+
 @kernel(f"Tuple(({_I64}, {_I64}))({_I32}, {_I32}, {_I32}, {_I32}, {_B}, {_I64}, {_I64}, {_I64})")
 def _retime(order, first_child, next_sibling, service, failed, start, end, extra):  # type: ignore[no-untyped-def]
     n = start.size
     length = end - start  # new durations
     offset = np.zeros(n, dtype=np.int64)  # new start after the parent's new start
     placed = np.zeros(n, dtype=np.bool_)
-    by_end = np.empty(n, dtype=np.int32)
     by_start = np.empty(n, dtype=np.int32)
+    by_end = np.empty(n, dtype=np.int32)
     for k in range(order.size - 1, -1, -1):
         i = order[k]
         count = 0
         child = first_child[i]
         while child >= 0:
-            by_end[count] = child
+            by_start[count] = child
             count += 1
             child = next_sibling[child]
-        if count == 0:
-            length[i] += extra[i]
-            continue
-        by_end[:count] = by_end[:count][::-1].copy()
-        by_start[:count] = by_end[:count]
-        _sort(by_end, count, end, start)
-        _sort(by_start, count, start, end)
-        # The latest event so far, as recorded and as moved, both after the parent's start; at first that start itself.
-        then = np.int64(0)
-        now = np.int64(0)
-        ended = 0
-        for j in range(count):
-            c = by_start[j]
-            while ended < count:
-                e = by_end[ended]
-                if end[e] > start[c] or not placed[e]:
-                    break
-                then = max(then, end[e] - start[i])
-                now = max(now, offset[e] + length[e])
-                ended += 1
-            offset[c] = now + (start[c] - start[i] - then)
-            placed[c] = True
-        then = np.int64(0)
-        now = np.int64(0)
-        for j in range(count):
-            e = by_end[j]
-            over = end[e] - end[i]
-            if over <= 0:
-                then = max(then, end[e] - start[i])
-                now = max(now, offset[e] + length[e])
-            elif service[e] != service[i] and not failed[i]:
-                then = end[i] - start[i]
-                now = max(now, offset[e] + length[e] - over)
-        length[i] = now + (end[i] - start[i] - then) + extra[i]
+        if count > 0:
+            # Children come latest end first: turned round they are nearly in both orders.
+            by_start[:count] = by_start[:count][::-1].copy()
+            by_end[:count] = by_start[:count]
+            _sort(by_start, count, start, end)
+            _sort(by_end, count, end, start)
+            _place(i, by_start[:count], by_end[:count], start, end, length, offset, placed)
+            length[i] = _joined(i, by_end[:count], service, failed, start, end, length, offset)
+        length[i] += extra[i]
     moved = start.copy()
     for k in range(order.size):
         i = order[k]

@@ -2,8 +2,8 @@
 
 The delay is added once per call that enters the service (see `calls`), at the end of its own work (see `retime`);
 each such call fails with the error rate, and failures climb as they were seen to (see `propagation`). Exposure is the
-share of requests hit; `after` is the mixture of the hit and the unhit (see `mixture`), so nothing is drawn at random and
-equal input gives equal answers. Requests whose upper part is missing belong to no entry.
+share of requests hit; `after` is the mixture of the hit and the unhit (see `mixture`), so nothing is drawn at random
+and equal input gives equal answers. Requests whose upper part is missing belong to no entry.
 """
 
 from collections.abc import Callable, Iterable
@@ -55,8 +55,8 @@ def what_if(
 
     `partitions` gives the window's partitions anew at each call: where errors are supposed, one pass learns how they
     climb before the next applies it. All entry points are listed, the hardest hit first, also those that are not hit,
-    without those that `leave_out` marks (per operation of the names). Where no usable request calls the target there are
-    no entries but the warning `no_requests`.
+    without those that `leave_out` marks (per operation of the names). Where no usable request calls the target there
+    are no entries but the warning `no_requests`.
     """
     delay_ns = np.int64(round(scenario.delay_ms * 1e6))
     learned = Propagation.nothing_seen()
