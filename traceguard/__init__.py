@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     # What type checkers see; when the program runs, `_Package` below answers for these names.
     # `open` reads like the builtin on purpose.
-    from traceguard.pipeline import blast_radius, graph, ingest, open, query, report, snapshot, what_if  # noqa: A004, TC004
+    from traceguard.pipeline import blast_radius, graph, ingest, open, query, report, snapshot, what_if  # noqa: TC004
 
     __version__: str
 

@@ -16,9 +16,8 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """Standard error as a terminal."""
+def watched(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Make standard error a terminal; called by the test itself, since pytest sets its own streams after fixtures."""
     stream = Terminal()
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setenv("TERM", "xterm")
@@ -35,8 +34,9 @@ def test_nothing_is_shown_where_nobody_watches(monkeypatch: pytest.MonkeyPatch) 
     assert pipe.getvalue() == ""
 
 
-def test_short_work_shows_nothing(terminal: Terminal) -> None:
+def test_short_work_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first two seconds are quiet."""
+    terminal = watched(monkeypatch)
     now = [0.0]
     with progress.shown(clock=lambda: now[0]) as show:
         now[0] = 1.9
@@ -44,8 +44,9 @@ def test_short_work_shows_nothing(terminal: Terminal) -> None:
     assert terminal.getvalue() == ""
 
 
-def test_long_work_names_its_stage(terminal: Terminal) -> None:
+def test_long_work_names_its_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     """After two seconds a line says what is being done, and goes away at the end."""
+    terminal = watched(monkeypatch)
     now = [0.0]
     with progress.shown(clock=lambda: now[0]) as show:
         now[0] = 2.1
