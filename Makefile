@@ -77,7 +77,7 @@ $(DUCKDB15)/.stands: $(VENV)/.develops
 	@touch $@
 
 test-duckdb15: $(DUCKDB15)/.stands ## run the store's tests on DuckDB 1.5
-	@TRACEGUARD_EXPECT_DUCKDB=1.5 $(DUCKDB15)/bin/python -m pytest tests/unit/store tests/functional/test_two_duckdbs.py
+	@TRACEGUARD_EXPECT_DUCKDB=1.5 TRACEGUARD_OTHER_PYTHON=$(BIN)/python $(DUCKDB15)/bin/python -m pytest tests/unit/store tests/functional/test_two_duckdbs.py
 
 bench: $(VENV)/.develops ## run every benchmark (bench-NAME for one of benchmarks/)
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
