@@ -112,7 +112,7 @@ class Api:
 
     def _answer(self, work: "Callable[[Request], Response]") -> "Callable[[Request], Awaitable[Response]]":
         async def answer(request: Request) -> Response:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, _guarded, work, request)
+            return await asyncio.get_running_loop().run_in_executor(self._pool, guarded, work, request)
 
         return answer
 
@@ -122,7 +122,8 @@ def error(sentence: str, status: int) -> Response:
     return JSONResponse({"error": sentence}, status)
 
 
-def _guarded(work: "Callable[[Request], Response]", request: Request) -> Response:
+def guarded(work: "Callable[[Request], Response]", request: Request) -> Response:
+    """The answer of `work`, or its error as `{"error": "..."}`."""
     try:
         return work(request)
     except TraceguardError as refused:

@@ -12,11 +12,11 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from traceguard.server import otlp_http
-from traceguard.server.api import Api, error
+from traceguard.server.api import error
 from traceguard.server.refusal import INTERNAL, NOT_FOUND, UNIMPLEMENTED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -38,14 +38,17 @@ _LOCAL_NAMES = {"localhost", "127.0.0.1", "[::1]"}
 
 def build(
     receiver: "Receiver",
-    api: Api,
+    questions: "Sequence[Route]",
     counters: "Counters",
     *,
     ready: "Callable[[], bool]",
     pool: ThreadPoolExecutor,
     local_only: bool,
 ) -> Starlette:
-    """The application. With `local_only`, questions are answered only to this machine's own names (see `_OwnName`)."""
+    """The application: exports, and `questions`, the routes of the API and the page.
+
+    With `local_only`, questions are answered only to this machine's own names (see `_OwnName`).
+    """
 
     async def healthz(_: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -60,7 +63,7 @@ def build(
 
     routes = [
         *otlp_http.routes(receiver, pool),
-        *api.routes(),
+        *questions,
         Route("/healthz", healthz, methods=["GET"]),
         Route("/readyz", readyz, methods=["GET"]),
         Route("/metrics", metrics, methods=["GET"]),
@@ -92,7 +95,7 @@ async def _http_error(request: Request, exception: HTTPException) -> Response:
 
 
 class _Headers:
-    """Adds the security headers that an answer does not set itself."""
+    """Adds the security headers that an answer does not set itself; no page may be framed by another."""
 
     def __init__(self, app: "ASGIApp") -> None:
         self._app = app

@@ -109,6 +109,7 @@ class Server:
         from traceguard.server.commit import Committer
         from traceguard.server.counters import Counters
         from traceguard.server.otlp_grpc import GrpcEndpoint
+        from traceguard.server.overview import Overview
         from traceguard.server.receiver import Receiver
 
         counters = Counters()
@@ -126,9 +127,11 @@ class Server:
         listening = _bind(self._http)
         stack.callback(listening.close)
         self._http = Address(self._http.host, listening.getsockname()[1])
+        api = Api(store, self._settings, analysts)
+        page = Overview(store, self._settings, analysts, self.grpc_address, self.http_address)
         app = build(
             receiver,
-            Api(store, self._settings, analysts),
+            [*api.routes(), *page.routes()],
             counters,
             ready=lambda: committer.ready,
             pool=decoders,

@@ -1,0 +1,206 @@
+"""The API and the page: the command line's questions over HTTP, while spans come in."""
+
+import http.client
+import json
+import re
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+from traceguard.model import BlastRadius, Report, WhatIf
+from traceguard.server import Server
+from traceguard.simulate import generate, shop
+from traceguard.simulate.wire import bodies
+from traceguard.store import open_store
+
+Answer = tuple[int, http.client.HTTPMessage, bytes]
+
+
+class Site:
+    """A server and a way to GET from it."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+
+    def get(self, target: str, host: str | None = None, **params: str) -> Answer:
+        """GET with parameters, perhaps under another host's name."""
+        connection = http.client.HTTPConnection(self.server.http_address, timeout=120)
+        headers = {} if host is None else {"Host": host}
+        connection.request("GET", f"{target}?{urlencode(params)}" if params else target, headers=headers)
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        return answer.status, answer.headers, content
+
+    def post(self, body: bytes) -> int:
+        """Export spans."""
+        connection = http.client.HTTPConnection(self.server.http_address, timeout=120)
+        connection.request("POST", "/v1/traces", body, {"Content-Type": "application/x-protobuf"})
+        status = connection.getresponse().status
+        connection.close()
+        return status
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server that has received a simulated shop with its planted regression."""
+    path = tmp_path_factory.mktemp("api") / "live.duckdb"
+    recording = generate(shop(), requests=1500, seed=3, start_ns=1_800_000_000 * 10**9, duration_ns=600 * 10**9)
+    with Server(path, "127.0.0.1:0", "127.0.0.1:0") as server:
+        found = Site(server)
+        for body in bodies(recording):
+            assert found.post(body) == 200
+        yield found
+
+
+def test_report_is_the_document_of_the_command(site: Site) -> None:
+    """JSON by default, with the planted cause first; other formats by name."""
+    status, headers, content = site.get("/api/report")
+    document = Report.model_validate_json(content)
+    assert (status, headers["Content-Type"]) == (200, "application/json")
+    assert document.verdict == "regression"
+    assert (document.causes[0].service, document.causes[0].factors[0].key) == ("pricing", "new-pricing")
+    status, headers, content = site.get("/api/report", format="md", flag="new-pricing", alpha="0.01")
+    assert (status, headers["Content-Type"]) == (200, "text/markdown; charset=utf-8")
+    assert b"new-pricing" in content
+
+
+@pytest.mark.parametrize(
+    ("route", "params", "document"),
+    [
+        ("blast-radius", {"service": "pricing"}, BlastRadius),
+        ("blast-radius", {"flag": "new-pricing=on", "service": ""}, BlastRadius),
+        ("what-if", {"service": "pricing", "delay": "50ms", "error-rate": "1%", "exposure": "5%"}, WhatIf),
+        ("what-if", {"service": "pricing", "error_rate": "0.01"}, WhatIf),
+    ],
+)
+def test_other_questions_answer_with_their_documents(
+    site: Site, route: str, params: dict[str, str], document: type[BlastRadius | WhatIf]
+) -> None:
+    """Options keep their names, with dashes or underscores; fields that a form left empty do not count."""
+    status, _, content = site.get(f"/api/{route}", **params)
+    assert status == 200, content
+    document.model_validate_json(content)
+
+
+def test_graph_and_queries(site: Site) -> None:
+    """The graph in node-link form, query rows as JSON and CSV, and the list of queries."""
+    nodes = {node["id"] for node in json.loads(site.get("/api/graph")[2])["nodes"]}
+    assert {"frontend", "pricing"} <= nodes
+    rows = json.loads(site.get("/api/query/slowest_operations", service="pricing")[2])
+    assert {row["service"] for row in rows} == {"pricing"}
+    _, headers, content = site.get("/api/query/flags", format="csv")
+    assert headers["Content-Type"].startswith("text/csv")
+    assert content.startswith(b"flag_key,variant")
+    assert "entry_points" in json.loads(site.get("/api/query")[2])
+
+
+def test_no_data_is_an_answer(site: Site) -> None:
+    """Where the command would exit with 5 the API still answers 200 with the whole document."""
+    status, _, content = site.get("/api/report", until="2001-01-01T00:00:00Z")
+    assert (status, json.loads(content)["verdict"]) == (200, "no_data")
+
+
+@pytest.mark.parametrize(
+    ("target", "params", "status", "sentence"),
+    [
+        ("/api/report", {"servce": "x"}, 400, "no parameter 'servce'; it takes baseline"),
+        ("/api/report", {"format": "pdf"}, 400, "choose one of text, json"),
+        ("/api/report", {"since": "yesterday"}, 400, "not a time"),
+        ("/api/report", {"baseline": "2026-01-01T00:00:00Z/2026-01-02T00:00:00Z"}, 400, "both periods"),
+        ("/api/report", {"service": "pricng"}, 404, "did you mean pricing"),
+        ("/api/what-if", {}, 400, "needs service"),
+        ("/api/query/slow_operations", {}, 404, "slowest_operations"),
+        ("/api/query/requests_of", {}, 400, "needs the parameter value"),
+        ("/api/nothing", {}, 404, "nothing at /api/nothing"),
+        ("/nothing", {}, 404, "nothing at /nothing"),
+    ],
+)
+def test_refusals_are_one_sentence(site: Site, target: str, params: dict[str, str], status: int, sentence: str) -> None:
+    """Usage errors are 400, unknown names 404, each with the sentence that the command line would print."""
+    answered, headers, content = site.get(target, **params)
+    assert (answered, headers["Content-Type"]) == (status, "application/json")
+    assert sentence in json.loads(content)["error"]
+
+
+def test_a_parameter_given_twice_is_refused(site: Site) -> None:
+    """Nobody has to guess which of two values counted."""
+    status, _, content = site.get("/api/report?flag=a&flag=b")
+    assert (status, "given 2 times" in json.loads(content)["error"]) == (400, True)
+
+
+def test_snapshot_comes_whole_and_leaves_nothing(site: Site, tmp_path: Path) -> None:
+    """A running server's store is copied over HTTP; the copy opens as a store and no temporary file stays."""
+    status, headers, content = site.get("/api/snapshot")
+    assert (status, headers["Content-Disposition"]) == (200, 'attachment; filename="live-snapshot.duckdb"')
+    (tmp_path / "copy.duckdb").write_bytes(content)
+    with open_store(tmp_path / "copy.duckdb") as copy, copy.cursor() as cursor:
+        assert cursor.execute("SELECT count(DISTINCT trace_id) FROM spans").fetchall() == [(1500,)]
+    deadline = time.monotonic() + 10
+    folder = Path(site.server._db).parent
+    while list(folder.glob(".snapshot-*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not list(folder.glob(".snapshot-*"))
+
+
+def test_the_pipeline_asks_a_server_like_a_file(site: Site, tmp_path: Path) -> None:
+    """The Python functions take the server's URL and give the same results."""
+    import traceguard as tg
+
+    url = f"http://{site.server.http_address}"
+    assert tg.report(url).causes[0].service == "pricing"
+    assert tg.query(url, "services").height == json.loads(site.get("/api/query/totals")[2])[0]["services"]
+    tg.snapshot(url, tmp_path / "copy.duckdb")
+    assert (tmp_path / "copy.duckdb").stat().st_size > 0
+
+
+def test_the_page_is_an_overview_under_a_strict_policy(site: Site) -> None:
+    """The page shows entry points and the cause, runs only its own scripts and loads nothing from elsewhere."""
+    status, headers, content = site.get("/")
+    assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    page = content.decode()
+    assert "POST /checkout" in page
+    assert "new-pricing" in page
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "'unsafe-inline'" not in policy.partition("script-src")[2].partition(";")[0]
+    assert not re.search(r"<(script|img|iframe|link)[^>]+(src|href)\s*=\s*[\"']?(https?:)?//", page)
+
+
+@pytest.mark.parametrize("target", ["/", "/healthz", "/metrics", "/api/query", "/api/nothing", "/v1/traces"])
+def test_security_headers_are_everywhere(site: Site, target: str) -> None:
+    """Every answer forbids sniffing, framing and reading by other sites."""
+    _, headers, _ = site.get(target)
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] == "DENY"
+    assert "Content-Security-Policy" in headers
+    assert "Access-Control-Allow-Origin" not in headers
+    assert "Server" not in headers
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:4318", "127.0.0.1.evil.example", ""])
+def test_other_host_names_get_no_answers(site: Site, host: str) -> None:
+    """A web page that points its own name at this machine cannot read the store."""
+    status, _, content = site.get("/api/query/services", host=host)
+    assert (status, "rows" in content.decode()) == (403, False)
+    assert site.get("/healthz", host="localhost:1")[0] == site.get("/healthz", host="[::1]")[0] == 200
+
+
+def test_questions_are_answered_while_spans_come_in(site: Site) -> None:
+    """Exports are acknowledged during a report, and the report sees a consistent store."""
+    recording = generate(shop(), requests=300, seed=9, start_ns=1_800_001_000 * 10**9, duration_ns=60 * 10**9)
+    statuses: list[int] = []
+
+    def send() -> None:
+        statuses.extend(site.post(body) for body in bodies(recording, 64))
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    answers = [site.get("/api/report", until="2027-01-15T08:10:00Z")[0] for _ in range(2)]
+    sender.join()
+    assert answers == [200, 200]
+    assert set(statuses) == {200}

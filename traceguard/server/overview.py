@@ -1,0 +1,119 @@
+"""The page at `/`: live counts, and the latest report on the whole store, which is worked out beside the page.
+
+Counting is quick and done for every visit. A report may take long, so a visit starts one when the last is old, waits a
+moment for it, and else shows the last one there is, saying so.
+"""
+
+import asyncio
+import threading
+import time
+import traceback
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from traceguard.server.api import guarded
+
+if TYPE_CHECKING:
+    from traceguard.report import Analysis
+    from traceguard.settings import Settings
+    from traceguard.store import Store
+
+# A report is worked out anew when it is so old, and never takes more than a tenth of the time.
+_STALE_SECONDS = 15.0
+_REST = 10.0
+
+PATIENCE_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Latest:
+    """A finished report (or why there is none), when it was begun and how long it took, in seconds."""
+
+    analysis: "Analysis | None"
+    note: str
+    began: float
+    took: float
+
+
+class Overview:
+    """The page over one store; `grpc` and `http` are the addresses it tells visitors to send spans to."""
+
+    def __init__(self, store: "Store", settings: "Settings", pool: ThreadPoolExecutor, grpc: str, http: str) -> None:
+        self._store = store
+        self._settings = settings
+        self._pool = pool
+        self._grpc = grpc
+        self._http = http
+        self._lock = threading.Lock()
+        self._latest: _Latest | None = None
+        self._working: Future[None] | None = None
+
+    def routes(self) -> list[Route]:
+        """The page's one route."""
+        return [Route("/", self._answer, methods=["GET"])]
+
+    async def _answer(self, request: Request) -> Response:
+        working = self._work()
+        if working is not None:
+            await asyncio.get_running_loop().run_in_executor(None, wait, [working], PATIENCE_SECONDS)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, guarded, self._page, request)
+
+    def _work(self) -> "Future[None] | None":
+        """The report that is being worked out; begins one if the last is old."""
+        with self._lock:
+            if self._working is not None and not self._working.done():
+                return self._working
+            latest = self._latest
+            if latest and time.monotonic() - latest.began < max(_STALE_SECONDS, _REST * latest.took):
+                return None
+            self._working = self._pool.submit(self._report)
+            return self._working
+
+    def _report(self) -> None:
+        from traceguard import pipeline
+
+        began = time.monotonic()
+        analysis, note = None, ""
+        try:
+            analysis = pipeline.report(self._store, settings=self._settings)
+        except Exception as error:  # noqa: BLE001  (the page says it; the log has the rest)
+            traceback.print_exc()
+            note = f"The report failed: {error}"
+        self._latest = _Latest(analysis, note, began, time.monotonic() - began)
+
+    def _page(self, _: Request) -> Response:
+        from traceguard.report.page import PageData, overview
+        from traceguard.report.scripts import content_security_policy
+        from traceguard.store import queries
+
+        def rows(name: str) -> list[dict[str, Any]]:
+            with self._store.cursor() as cursor:
+                found: list[dict[str, Any]] = queries.run(cursor, name).to_pylist()
+                return found
+
+        latest = self._latest
+        totals = rows("totals")[0]
+        page = overview(
+            PageData(
+                traces=totals["traces"],
+                spans=totals["spans"],
+                start=totals["first_start"],
+                end=totals["last_start"],
+                entries=rows("entry_points"),
+                flags=rows("flags"),
+                versions=rows("versions_seen"),
+                graph=latest.analysis.graph if latest and latest.analysis else None,
+                analysis=latest.analysis if latest else None,
+                note=latest.note if latest else "The first report is being worked out; reload in a moment.",
+                http_endpoint=f"http://{self._http}",
+                grpc_endpoint=f"http://{self._grpc}",
+                queries=queries.names(),
+            )
+        )
+        headers = {"Content-Security-Policy": content_security_policy(page)}
+        return Response(page, headers=headers, media_type="text/html; charset=utf-8")
