@@ -1,7 +1,7 @@
-"""Results for people and programs: documents and graphs rendered to text, JSON, Markdown, HTML, JUnit, Mermaid and DOT.
+"""Results for people and programs: documents and graphs as text, JSON, Markdown, HTML, JUnit, Mermaid and DOT.
 
-Nothing here computes a number; what a report says was decided by the analysis. Importing this package is cheap: pydantic, rich,
-jinja2, altair and networkx load when a format that needs them is rendered.
+Nothing here computes a number; what a report says was decided by the analysis. Importing this package is cheap:
+pydantic, rich, jinja2, altair and networkx load when a format that needs them is rendered.
 """
 
 from traceguard.report.formats import FORMATS, kind_of, render

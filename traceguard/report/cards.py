@@ -1,6 +1,7 @@
 """What a page shows of a report, as plain text and numbers: a card a cause, a card an entry point that got worse.
 
-Built apart from the templates, so that tests look at data. Bars are in thousandths of their track; zero lies where `zero` says.
+Built apart from the templates, so that tests look at data. Bars are in thousandths of their track; zero lies where
+`zero` says.
 """
 
 from __future__ import annotations
@@ -128,12 +129,14 @@ def cause_cards(causes: Sequence[Cause], report: Report, settings: Settings) -> 
     return [
         CauseCard(
             rank=c.rank, place=place(c), what=what(c), chips=_chips(c), effect=effect_text(c.effect),
-            interval=effect_interval(c.effect), bar=_bar(c.effect.low, c.effect.high, c.effect.estimate, reach[c.effect.unit]),
+            interval=effect_interval(c.effect),
+            bar=_bar(c.effect.low, c.effect.high, c.effect.estimate, reach[c.effect.unit]),
             share=percent(c.share), share_bar=_clip(c.share * TRACK), q_value=probability(c.q_value),
             affected=count(c.requests.affected), fraction=percent(c.requests.fraction), summary=clean(c.summary),
             inseparable=tuple(factors_name(factors) for factors in c.inseparable_from),
             entries=tables.cause_entries(c, level),
-            affected_traces=_links(c.exemplars.affected, settings), reference_traces=_links(c.exemplars.reference, settings),
+            affected_traces=_links(c.exemplars.affected, settings),
+            reference_traces=_links(c.exemplars.reference, settings),
             owner=settings.owners.get(c.service), runbook=web_address(settings.runbooks.get(c.service)),
         )
         for c in causes

@@ -1,7 +1,7 @@
 """Charts as Vega-Lite specifications, written through Altair and drawn in the page by vendored scripts.
 
-Colours are CSS variables of the page (`var(--expected)`), so one specification serves light, dark and print. Data stands in the
-specification; nothing is fetched.
+Colours are CSS variables of the page (`var(--expected)`), so one specification serves light, dark and print. Data
+stands in the specification; nothing is fetched.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _MOST_BINS = 56
 _LOG_FROM = 8.0
+_MOST_TICKS = 9
 _SIDES = ("expected without it", "seen with it")
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 
@@ -23,71 +24,63 @@ _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 def distribution(histogram: Histogram, means: tuple[float, float] | None = None) -> dict[str, Any]:
     """Latency of the affected requests (seen) against the reference, as two stepped outlines over common bins.
 
-    `means` (reference, observed; ms) adds a dashed rule for each side. Bins without requests at both ends are left out, and bins
-    are merged by pairs until at most 56 remain.
+    `means` (reference, observed; ms) adds a dashed rule for each side. Bins without requests at both ends are left
+    out, and bins are merged by pairs until at most 56 remain.
     """
     edges, sides = _readable(histogram)
-    logarithmic = edges[0] > 0 and edges[-1] / edges[0] > _LOG_FROM
+    axis = _latency(edges)
+    layers = [_outlines(edges, sides, axis)]
+    if means is not None and all(map(math.isfinite, means)):
+        layers.append(_rules([mean if edges[0] < mean < edges[-1] else None for mean in means], axis))
+    chart: Any = alt.layer(*layers)
+    fit = alt.AutoSizeParams(type="fit-x", contains="padding")
+    spec: dict[str, Any] = _styled(chart.properties(width="container", height=190, autosize=fit)).to_dict()
+    return spec
+
+
+def _outlines(edges: list[float], sides: tuple[list[float], list[float]], x: alt.X) -> Any:
+    """Both sides as stepped areas; a point at the last edge closes the last bin."""
     rows = [
         {"side": name, "from": low, "to": high, "share": share}
         for name, shares in zip(_SIDES, sides, strict=True)
-        for low, high, share in zip(
-            edges, [*edges[1:], edges[-1]], [*shares, shares[-1] if shares else 0.0], strict=False
-        )
+        for low, high, share in zip(edges, [*edges[1:], edges[-1]], [*shares, *shares[-1:]], strict=True)
     ]
-    scale = (
-        alt.Scale(type="log", domain=[edges[0], edges[-1]], nice=False)
-        if logarithmic
-        else alt.Scale(domain=[edges[0], edges[-1]], nice=False, zero=False)
-    )
-    x = alt.X(
-        "from:Q",
-        title="latency, ms" + (" (logarithmic)" if logarithmic else ""),
-        scale=scale,
-        axis=_latency_axis(edges, logarithmic=logarithmic),
-    )
-    color = alt.Scale(domain=list(_SIDES), range=["var(--expected)", "var(--seen)"])
-    base = alt.Chart(alt.Data(values=rows)).encode(
+    areas = _chart(rows).mark_area(interpolate="step-after", opacity=0.28, line={"strokeWidth": 1.8}, clip=True)
+    return areas.encode(
         x=x,
         y=alt.Y("share:Q", title="share of requests", stack=None, axis=alt.Axis(format=".0%", tickCount=4)),
-        color=alt.Color("side:N", scale=color, legend=alt.Legend(title=None, orient="top", symbolType="square")),
+        color=_side_color(alt.Legend(title=None, orient="top", symbolType="square")),
         tooltip=[
             alt.Tooltip("side:N", title="requests"), alt.Tooltip("from:Q", title="from ms", format=".4~g"),
             alt.Tooltip("to:Q", title="to ms", format=".4~g"), alt.Tooltip("share:Q", title="share", format=".2%"),
         ],
     )  # fmt: skip
-    layers: list[alt.Chart] = [
-        base.mark_area(interpolate="step-after", opacity=0.28, line={"strokeWidth": 1.8}, clip=True)
-    ]
-    if means is not None and all(map(math.isfinite, means)):
-        marks = [
-            {"side": name, "from": value}
-            for name, value in zip(_SIDES, means, strict=True)
-            if edges[0] < value < edges[-1]
-        ]
-        rules = alt.Chart(alt.Data(values=marks)).mark_rule(strokeDash=[4, 3], strokeWidth=1.5)
-        layers.append(
-            rules.encode(
-                x=x, color=alt.Color("side:N", scale=color),
-                tooltip=[alt.Tooltip("side:N", title="mean of"), alt.Tooltip("from:Q", title="ms", format=".4~g")],
-            )
-        )  # fmt: skip
-    chart = alt.layer(*layers).properties(
-        width="container",
-        height=190,
-        background="transparent",
-        autosize=alt.AutoSizeParams(type="fit-x", contains="padding"),
-    )
-    spec: dict[str, Any] = _styled(chart).to_dict()
-    return spec
 
 
-def _styled(chart: alt.LayerChart) -> alt.LayerChart:
+def _rules(means: list[float | None], x: alt.X) -> Any:
+    rows = [{"side": name, "from": mean} for name, mean in zip(_SIDES, means, strict=True) if mean is not None]
+    tooltip = [alt.Tooltip("side:N", title="mean of"), alt.Tooltip("from:Q", title="ms", format=".4~g")]
+    return _chart(rows).mark_rule(strokeDash=[4, 3], strokeWidth=1.5).encode(x=x, color=_side_color(), tooltip=tooltip)
+
+
+def _chart(rows: list[dict[str, Any]]) -> alt.Chart:
+    # Altair generates its schema classes without types.
+    return alt.Chart(alt.Data(values=rows))  # type: ignore[no-untyped-call]
+
+
+def _side_color(legend: alt.Legend | None = None) -> alt.Color:
+    scale = alt.Scale(domain=list(_SIDES), range=["var(--expected)", "var(--seen)"])
+    return alt.Color("side:N", scale=scale) if legend is None else alt.Color("side:N", scale=scale, legend=legend)
+
+
+def _styled(chart: Any) -> Any:
+    """The page's fonts and colours, whatever its theme."""
     return (
-        chart.configure(font=_FONT)
+        chart.configure(font=_FONT, background="transparent")
         .configure_view(stroke=None)
         .configure_axis(
-            labelColor="var(--muted)", titleColor="var(--muted)", titleFontWeight="normal", titleFontSize=11, labelFontSize=11,
+            labelColor="var(--muted)", labelFontSize=11,
+            titleColor="var(--muted)", titleFontWeight="normal", titleFontSize=11,
             domainColor="var(--line)", tickColor="var(--line)", gridColor="var(--line)", gridOpacity=0.7,
         )
         .configure_axisX(grid=False)
@@ -95,15 +88,20 @@ def _styled(chart: alt.LayerChart) -> alt.LayerChart:
     )  # fmt: skip
 
 
-def _latency_axis(edges: list[float], *, logarithmic: bool) -> alt.Axis:
-    if not logarithmic:
-        return alt.Axis(format="~g", tickCount=6)
-    steps = [m * 10**e for e in range(-4, 8) for m in (1, 2, 5)]
-    values = [step for step in steps if edges[0] <= step <= edges[-1]]
-    return alt.Axis(
-        values=values if len(values) <= 9 else [v for v in values if math.log10(v) % 1 == 0],
-        format="~s" if edges[-1] >= 1e5 else "~g",
-    )
+def _latency(edges: list[float]) -> alt.X:
+    """The latency axis: logarithmic where the bins span much, ticked at 1, 2 and 5."""
+    ends = [edges[0], edges[-1]]
+    if edges[0] <= 0 or edges[-1] / edges[0] <= _LOG_FROM:
+        scale, axis = alt.Scale(domain=ends, nice=False, zero=False), alt.Axis(format="~g", tickCount=6)
+        return alt.X("from:Q", title="latency, ms", scale=scale, axis=axis)
+    ticks = [
+        step * 10.0**power for power in range(-4, 8) for step in (1, 2, 5) if ends[0] <= step * 10**power <= ends[1]
+    ]
+    if len(ticks) > _MOST_TICKS:
+        ticks = [tick for tick in ticks if round(math.log10(tick), 6) % 1 == 0]
+    axis = alt.Axis(values=ticks, format="~s" if ends[1] >= 1e5 else "~g")
+    scale = alt.Scale(type="log", domain=ends, nice=False)
+    return alt.X("from:Q", title="latency, ms (logarithmic)", scale=scale, axis=axis)
 
 
 def _readable(histogram: Histogram) -> tuple[list[float], tuple[list[float], list[float]]]:

@@ -30,6 +30,5 @@ def from_document(document: Mapping[str, Any]) -> nx.DiGraph[str]:
             else:
                 graph.add_edge(edge["source"], edge["target"], **numbers, kinds={edge["kind"]: numbers})
     except (KeyError, TypeError) as error:
-        message = f"The answer is not a service graph ({error!r} is missing or malformed); ask a traceguard server for /api/graph."
-        raise InputError(message) from None
+        raise InputError(f"The answer is not a service graph ({error!r}); is this a traceguard server?") from None
     return graph

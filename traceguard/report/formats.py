@@ -28,7 +28,7 @@ CONTENT_TYPES: dict[str, str] = {
 
 
 def kind_of(result: object) -> str:
-    """The kind of a result, a key of `FORMATS`: by its type, a networkx graph or a frame (Arrow table, polars) otherwise."""
+    """The kind of a result, a key of `FORMATS`: by its type, else a networkx graph or a frame (Arrow, polars)."""
     if isinstance(result, Analysis):
         return "report"
     if isinstance(result, Radius):
@@ -39,8 +39,7 @@ def kind_of(result: object) -> str:
         return "graph"
     if hasattr(result, "columns") and hasattr(result, "schema"):
         return "query"
-    message = f"traceguard cannot render a {type(result).__name__}; pass what report, graph, blast_radius, what_if or query returned."
-    raise TypeError(message)
+    raise TypeError(f"traceguard cannot render a {type(result).__name__}; pass what one of its functions returned.")
 
 
 def render(result: Any, format: str, *, width: int = 80, color: bool = False) -> str:
@@ -50,8 +49,7 @@ def render(result: Any, format: str, *, width: int = 80, color: bool = False) ->
     """
     kind = kind_of(result)
     if format not in FORMATS[kind]:
-        message = f"{kind} has no format {format!r}; choose one of {', '.join(FORMATS[kind])}."
-        raise UsageError(message)
+        raise UsageError(f"{kind} has no format {format!r}; choose one of {', '.join(FORMATS[kind])}.")
     if format == "text":
         from traceguard.report import text
 

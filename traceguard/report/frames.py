@@ -20,7 +20,7 @@ SHOWN_ROWS = 500
 
 
 def causes_frame(causes: Sequence[Cause]) -> pl.DataFrame:
-    """One row a cause: rank, factors as text, where, effect with its interval and unit, share, q-value, requests, summary."""
+    """One row a cause: rank, factors as text, where, effect with its interval, share, q-value, requests, summary."""
     rows = [
         {
             "rank": cause.rank,

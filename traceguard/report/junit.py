@@ -1,4 +1,4 @@
-"""A report as JUnit XML, so that any build server shows it: one suite an entry point, one case a metric, and one for the verdict.
+"""A report as JUnit XML, for any build server: one suite an entry point, one case a metric, and one for the verdict.
 
 A case fails for a regression that holds at alpha. Inconclusive and no data are `skipped`: neither passed nor failed.
 """

@@ -6,6 +6,7 @@ The four steps of Sugiyama, Tagawa and Toda (1981). Deterministic: ties go by th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import networkx as nx
@@ -44,7 +45,7 @@ def place_nodes(graph: nx.DiGraph[Any]) -> Placed:
     before: dict[Hashable, list[Hashable]] = {place: [] for column in columns for place in column}
     after: dict[Hashable, list[Hashable]] = {place: [] for column in columns for place in column}
     for chain in chains.values():
-        for a, b in zip(chain, chain[1:], strict=False):
+        for a, b in pairwise(chain):
             after[a].append(b)
             before[b].append(a)
     columns = _ordered(columns, before, after)
@@ -101,7 +102,7 @@ def _layers(acyclic: nx.DiGraph[Any]) -> dict[Any, int]:
 
 
 def _ordered(columns: list[list[Any]], before: dict[Any, list[Any]], after: dict[Any, list[Any]]) -> list[list[Any]]:
-    """Sort each column by the mean row of its neighbours, sweeping right and left; keep the order with fewest crossings."""
+    """Sort each column by the mean row of its neighbours, sweeping right and left; keep the fewest crossings."""
     best, fewest = [list(c) for c in columns], _crossings(columns, after)
     current = [list(c) for c in columns]
     for sweep in range(_SWEEPS):
@@ -126,7 +127,7 @@ def _ordered(columns: list[list[Any]], before: dict[Any, list[Any]], after: dict
 
 def _crossings(columns: list[list[Any]], after: dict[Any, list[Any]]) -> int:
     total = 0
-    for left, right in zip(columns, columns[1:], strict=False):
+    for left, right in pairwise(columns):
         row = {place: i for i, place in enumerate(right)}
         ends = [row[n] for place in left for n in sorted(after[place], key=row.__getitem__)]
         total += sum(a > b for i, a in enumerate(ends) for b in ends[i + 1 :])
@@ -148,7 +149,10 @@ def _rows(columns: list[list[Any]], before: dict[Any, list[Any]], after: dict[An
 
 
 def _spread(column: list[Any], wanted: dict[Any, float], rows: dict[Any, float]) -> None:
-    """Give a column rows in its order, as near to `wanted` as the distances allow: pushed down, then the mean error taken back."""
+    """Give a column rows in its order, as near to `wanted` as the distances allow.
+
+    Places are pushed down until they are far enough apart, then the mean error is taken back.
+    """
     last: float | None = None
     previous: Any = None
     for place in column:

@@ -1,7 +1,8 @@
-"""Results as GitHub's Markdown, made to be a pull request's comment: a marker to find it again, the verdict, folded details.
+"""Results as GitHub's Markdown, made to be a pull request's comment: a marker, the verdict, folded details.
 
-A comment may hold 64 kB; `LIMIT` keeps below that by leaving out the map, then the last rows, saying so. Names from spans stand in
-code spans; prose from spans is escaped, mentions and issue numbers included, so that nobody is notified by a service's name.
+A comment may hold 64 kB; `LIMIT` keeps below that by leaving out the map, then the last rows, saying so. Names from
+spans stand in code spans; prose from spans is escaped, mentions and issue numbers included, so that nobody is notified
+by a service's name.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from traceguard.report.wording import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from traceguard.model import Cause, Warning
+    from traceguard import model
+    from traceguard.model import Cause
     from traceguard.report.results import Analysis, Forecast, Radius
 
 LIMIT = 60_000
@@ -69,9 +71,8 @@ def _analysis(result: Analysis, *, with_map: bool, rows: int) -> str:
         prose(window_text(report.window)),
     ]
     if report.baseline and report.candidate:
-        blocks.append(
-            f"Baseline {report.baseline.start} to {report.baseline.end}, candidate {report.candidate.start} to {report.candidate.end}."
-        )
+        sides = (("Baseline", report.baseline), ("candidate", report.candidate))
+        blocks.append(", ".join(f"{name} {side.start} to {side.end}" for name, side in sides) + ".")
     if report.causes:
         blocks += ["### Why", *(_cause(cause, level) for cause in report.causes[:3])]
         more = report.causes[3:]
@@ -97,11 +98,11 @@ def radius(result: Radius) -> str:
     """A blast radius as a comment."""
     document = result.document
     reach = document.reach
+    whom = f"{count(reach.traces)} traces of {count(reach.units)} users or sessions"
     blocks = [
         MARKER.format(kind="blast-radius"),
         f"## Blast radius of {code(target_name(document.target))}",
-        f"**Reaches {percent(reach.requests_fraction)} of requests**: {count(reach.traces)} traces of {count(reach.units)} "
-        f"users or sessions, through {count(reach.services)} services.",
+        f"**Reaches {percent(reach.requests_fraction)} of requests**: {whom}, in {count(reach.services)} services.",
         prose(window_text(document.window)),
     ]
     if document.entries:
@@ -139,19 +140,18 @@ def prose(text: str) -> str:
 
 
 def _cause(cause: Cause, level: str) -> str:
-    lines = [
-        f"{cause.rank}. {code(place(cause))}, {what(cause)}, under {code(factors_name(cause.factors))}: "
-        f"**{effect_text(cause.effect)}** a request ({level}: {effect_interval(cause.effect)})",
-        f"   {percent(cause.share)} of the change, {count(cause.requests.affected)} requests "
-        f"({percent(cause.requests.fraction)}), q {prose(probability(cause.q_value))}. {prose(cause.summary)}",
-    ]
+    where = f"{cause.rank}. {code(place(cause))}, {what(cause)}, under {code(factors_name(cause.factors))}"
+    effect = f"**{effect_text(cause.effect)}** a request ({level}: {effect_interval(cause.effect)})"
+    whom = f"{count(cause.requests.affected)} requests ({percent(cause.requests.fraction)})"
+    facts = f"{percent(cause.share)} of the change, {whom}, q {prose(probability(cause.q_value))}"
+    lines = [f"{where}: {effect}", f"   {facts}. {prose(cause.summary)}"]
     if cause.inseparable_from:
         others = "; ".join(code(factors_name(factors)) for factors in cause.inseparable_from)
         lines.append(f"   The data cannot tell this apart from {others}.")
     return "  \n".join(lines)
 
 
-def _warnings(warnings: Sequence[Warning]) -> list[str]:
+def _warnings(warnings: Sequence[model.Warning]) -> list[str]:
     if not warnings:
         return []
     lines = [f"- {prose(warning.message)} ({code(warning.code)})" for warning in warnings[:40]]

@@ -22,7 +22,7 @@ from traceguard.report.wording import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from traceguard.model import Warning
+    from traceguard import model
     from traceguard.report.results import Analysis, Forecast, Radius
     from traceguard.report.tables import Table
 
@@ -50,7 +50,8 @@ def show_radius(radius: Radius) -> str:
     """The reach, the entry points and the services on both sides."""
     document = radius.document
     reach = document.reach
-    sentence = f"{target_name(document.target)} reaches {percent(reach.requests_fraction)} of requests, {count(reach.units)} users or sessions."
+    whom = f"{percent(reach.requests_fraction)} of requests, {count(reach.units)} users or sessions"
+    sentence = f"{target_name(document.target)} reaches {whom}."
     sections = [
         ("Entry points it can hurt", tables.reached_entries(document)),
         ("Who depends on it", tables.neighbours(document.upstream)),
@@ -67,7 +68,12 @@ def show_forecast(forecast: Forecast) -> str:
 
 
 def _fill(
-    tone: str, label: str, sentence: str, note: str, sections: Sequence[tuple[str, Table]], warnings: Sequence[Warning]
+    tone: str,
+    label: str,
+    sentence: str,
+    note: str,
+    sections: Sequence[tuple[str, Table]],
+    warnings: Sequence[model.Warning],
 ) -> str:
     return pages.fragment(
         "notebook.html", tone=tone, label=label, sentence=sentence, note=note,

@@ -1,6 +1,7 @@
-"""The live page of the server at `/`: what is coming in, how it fares, what the latest report blames, and the way to ask more.
+"""The live page of the server at `/`: what comes in, how it fares, what the latest report blames, how to ask more.
 
-Plain HTML: its forms are GET requests to the API with `format=html`, so every answer has an address that can be sent to a colleague.
+Plain HTML: its forms are GET requests to the API with `format=html`, so every answer has an address that can be sent
+to a colleague.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ _SHOWN_ROWS = 100
 class PageData:
     """What the page shows, as plain values.
 
-    `entries`, `flags` and `versions` are rows of the queries `entry_points`, `flags` and `versions_seen` as dictionaries.
-    `start` and `end` are RFC 3339 text or None. `analysis` is the latest report or None, and then `note` says why there is none.
-    `http_endpoint` and `grpc_endpoint` tell a newcomer where to send spans.
+    `entries`, `flags` and `versions` are rows of the queries `entry_points`, `flags` and `versions_seen` as
+    dictionaries. `start` and `end` are RFC 3339 text or None. `analysis` is the latest report or None, and then
+    `note` says why there is none. `http_endpoint` and `grpc_endpoint` tell a newcomer where to send spans.
     """
 
     traces: int = 0

@@ -1,7 +1,7 @@
 """Results as one HTML file each: no network, dark and light, phone and print.
 
-Text from spans reaches a page only through jinja2's autoescaping, the map's own escaping, or JSON whose `<` is written `\\u003c`; the
-page's policy then allows no script but ours.
+Text from spans reaches a page only through jinja2's autoescaping, the map's own escaping, or JSON in which `<` is
+written as its escape sequence; the page's policy then allows no script but ours.
 """
 
 from __future__ import annotations
@@ -66,7 +66,10 @@ def page(
     forms: bool = False,
     **values: object,
 ) -> str:
-    """Fill a template. `code` are inline scripts, `blocks` JSON data for them by id; `forms` allows forms to the same server."""
+    """Fill a template.
+
+    `code` are inline scripts, `blocks` JSON data for them by id; `forms` allows forms to the same server.
+    """
     environment = _environment()
     return environment.get_template(template).render(
         policy=scripts.policy(code, forms=forms), scripts=[Markup(text) for text in code],  # noqa: S704  (our own scripts)
@@ -107,9 +110,10 @@ def analysis(result: Analysis) -> str:
     more_worse = [regression for card in worse[_SHOWN_WORSE:] for regression in card.members]
     marks = damage_of(result.graph, report.causes) if result.graph is not None else Damage()
     return page(
-        "report.html", code=code, blocks=blocks, report=report, verdict=VERDICTS[report.verdict], headline=headline(report),
-        window=window_text(report.window), about=period_text(report.window), facts=_report_facts(report), level=level,
-        causes=cards.cause_cards(report.causes, report, result.settings), more_causes=tables.causes(report.causes[12:], level),
+        "report.html", code=code, blocks=blocks, report=report, verdict=VERDICTS[report.verdict],
+        headline=headline(report), window=window_text(report.window), about=period_text(report.window),
+        facts=_report_facts(report), level=level, causes=cards.cause_cards(report.causes, report, result.settings),
+        more_causes=tables.causes(report.causes[12:], level),
         improvements=cards.cause_cards(report.improvements, report, result.settings),
         more_improvements=tables.causes(report.improvements[6:], level),
         worse=shown, more_worse=tables.regressions(more_worse, level), map=draw_map(result.graph, marks),
@@ -156,7 +160,8 @@ def forecast(result: Forecast) -> str:
         mean, tail = worst.after.mean - worst.before.mean, worst.after.p95 - worst.before.p95
         failed = worst.after.error_rate - worst.before.error_rate
         name = clean(f"{worst.operation} of {worst.service}")
-        sentence = f"With {scenario}, {name} would change most: p95 {quantity(worst.before.p95, 'ms')} to {quantity(worst.after.p95, 'ms')}."
+        sides = f"{quantity(worst.before.p95, 'ms')} to {quantity(worst.after.p95, 'ms')}"
+        sentence = f"With {scenario}, {name} would change most: p95 {sides}."
         facts += [
             ("Its mean", quantity(mean, "ms", signed=True), f"to {quantity(worst.after.mean, 'ms')}"),
             ("Its p95", quantity(tail, "ms", signed=True), f"to {quantity(worst.after.p95, 'ms')}"),
@@ -185,7 +190,7 @@ def damage_of(of: nx.DiGraph[Any], causes: Sequence[Cause]) -> Damage:
 
 
 def _report_facts(report: Report) -> list[Fact]:
-    """The row below the verdict: effect with interval, share, reach and certainty where there are any; the data always."""
+    """The row below the verdict: effect with interval, share, reach and certainty where there are any; the data."""
     facts: list[Fact] = []
     if report.regressions:
         lead = leading_regression(report)
@@ -221,9 +226,8 @@ def _repeat(report: Report) -> str:
     if report.window.start and report.window.end:
         parts.append(f"--since {report.window.start} --until {report.window.end}")
     if report.baseline and report.candidate:
-        parts.append(
-            f"--baseline {report.baseline.start}/{report.baseline.end} --candidate {report.candidate.start}/{report.candidate.end}"
-        )
+        sides = (("baseline", report.baseline), ("candidate", report.candidate))
+        parts += [f"--{name} {side.start}/{side.end}" for name, side in sides]
     return " ".join([*parts, f"--alpha {report.alpha:g}"])
 
 

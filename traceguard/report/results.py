@@ -1,6 +1,7 @@
 """What the Python functions return: frozen wrappers around the documents that know how to show themselves.
 
-The document is the truth; a wrapper adds shortcuts, a frame and a notebook view, and what a renderer may need beside the document.
+The document is the truth; a wrapper adds shortcuts, a frame and a notebook view, and what a renderer may need beside
+the document.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     import networkx as nx
     import polars as pl
 
-    from traceguard.model import BlastRadius, Cause, Regression, Report, Verdict, Warning, WhatIf
+    from traceguard import model
+    from traceguard.model import BlastRadius, Cause, Regression, Report, Verdict, WhatIf
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +48,12 @@ class Analysis:
         return self.document.improvements
 
     @property
-    def warnings(self) -> list[Warning]:
+    def warnings(self) -> list[model.Warning]:
         """What the data cannot answer, and what to keep in mind."""
         return self.document.warnings
 
     def to_dict(self) -> dict[str, Any]:
-        """The document of `report --format json` as dictionaries and lists; a number that is not finite becomes None."""
+        """The document of `report --format json` as dictionaries and lists; what is not finite becomes None."""
         from traceguard.report.documents import plain
 
         return plain(self.document)
@@ -102,7 +104,8 @@ class Radius:
         from traceguard.report.wording import target_name
 
         reach = self.document.reach
-        return f"<Radius {target_name(self.document.target)}: {reach.requests_fraction:.1%} of requests, {reach.services} services>"
+        size = f"{reach.requests_fraction:.1%} of requests, {reach.services} services"
+        return f"<Radius {target_name(self.document.target)}: {size}>"
 
     def _repr_html_(self) -> str:
         from traceguard.report.notebook import show_radius

@@ -1,7 +1,8 @@
-"""The scripts a page carries and the policy that allows exactly those: nothing is fetched, nothing is evaluated from text.
+"""The scripts a page carries and the policy that allows exactly those: nothing is fetched, nothing evaluated.
 
-Every inline script is named in the page's Content-Security-Policy by its SHA-256, so a script that someone smuggles in with a span's
-name would not run even if the escaping failed. Vega runs its expressions through its interpreter: `unsafe-eval` is never needed.
+Every inline script is named in the page's Content-Security-Policy by its SHA-256, so a script that someone smuggles in
+with a span's name would not run even if the escaping failed. Vega runs its expressions through its interpreter:
+`unsafe-eval` is never needed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ _CHART_SCRIPTS = ("vega.min.js", "vega-lite.min.js", "vega-embed.min.js")
 _START = """\
 for (const place of document.querySelectorAll("[data-chart]")) {
   const spec = JSON.parse(document.getElementById(place.dataset.chart).textContent);
-  vegaEmbed(place, spec, {ast: true, renderer: "svg", actions: false, defaultStyle: false, tooltip: {disableDefaultStyle: true, id: "chart-tooltip"}})
+  const tooltip = {disableDefaultStyle: true, id: "chart-tooltip"};
+  vegaEmbed(place, spec, {ast: true, renderer: "svg", actions: false, defaultStyle: false, tooltip})
     .then(() => place.classList.add("drawn"))
     .catch((error) => { place.textContent = "This chart could not be drawn: " + error.message; });
 }
@@ -60,6 +62,5 @@ def content_security_policy(page: str) -> str:
     """
     found = _POLICY.search(page)
     if found is None:
-        message = "The page states no Content-Security-Policy."
-        raise ValueError(message)
+        raise ValueError("The page states no Content-Security-Policy.")
     return found[1].replace("&#39;", "'")

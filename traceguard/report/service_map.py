@@ -1,13 +1,15 @@
 """The service map as SVG, laid out here: a page carries a picture, never a layout engine.
 
-Layers from left to right (Sugiyama's method): edges that close a cycle are turned for the layout only, each node stands one layer
-right of its furthest caller, long edges pass through empty places, and rows are ordered by barycentres with few crossings. Equal
-graphs give equal pictures. Names from spans are escaped; colours come from the page's style sheet, so a map is dark where the page is.
+Layers from left to right (Sugiyama's method): edges that close a cycle are turned for the layout only, each node
+stands one layer right of its furthest caller, long edges pass through empty places, and rows are ordered by
+barycentres with few crossings. Equal graphs give equal pictures. Names from spans are escaped; colours come from the
+page's style sheet, so a map is dark where the page is.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape, quoteattr
 
@@ -29,14 +31,14 @@ _NAME_WIDTH, _SIZE_WIDTH = 20, 24
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """What a map points out: services that causes blame with a few words each, and the pairs of services on the way to them."""
+    """What a map points out: blamed services with a few words each, and the pairs of services on the way to them."""
 
     notes: Mapping[str, str] = field(default_factory=dict)
     path: frozenset[tuple[str, str]] = frozenset()
 
 
 def damage(graph: nx.DiGraph[Any], blamed: Mapping[str, str], entries: Mapping[str, list[str]]) -> Damage:
-    """The shortest way from the entry services of a cause to its service, for every blamed service that the graph knows.
+    """The shortest way from the entry services of a cause to its service, for every blamed service in the graph.
 
     `blamed` gives each blamed service its words, `entries` the services where the requests came in that it hurt.
     """
@@ -44,12 +46,15 @@ def damage(graph: nx.DiGraph[Any], blamed: Mapping[str, str], entries: Mapping[s
     for service in blamed:
         for start in entries.get(service, []):
             if start in graph and service in graph and nx.has_path(graph, start, service):
-                steps.update(nx.utils.pairwise(nx.shortest_path(graph, start, service)))
+                steps.update(pairwise(nx.shortest_path(graph, start, service)))
     return Damage({name: words for name, words in blamed.items() if name in graph}, frozenset(steps))
 
 
 def draw(graph: nx.DiGraph[Any], pointed_out: Damage | None = None) -> str:
-    """An `<svg>` of the graph; at most the 80 busiest nodes, and all that `pointed_out` names. Empty text for an empty graph."""
+    """An `<svg>` of the graph: at most the 80 busiest nodes, and all that `pointed_out` names.
+
+    Empty text for an empty graph.
+    """
     if not graph.number_of_nodes():
         return ""
     marks = pointed_out or Damage()
@@ -74,8 +79,8 @@ def draw(graph: nx.DiGraph[Any], pointed_out: Damage | None = None) -> str:
 
 
 _MARKERS = "<defs>" + "".join(
-    f'<marker id="tg-{name}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" markerUnits="userSpaceOnUse" '
-    f'orient="auto"><path class="{name}" d="M0 0.5L8 4L0 7.5z"/></marker>'
+    f'<marker id="tg-{name}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
+    f'markerUnits="userSpaceOnUse" orient="auto"><path class="{name}" d="M0 0.5L8 4L0 7.5z"/></marker>'
     for name in ("tip", "tip-hurt")
 ) + "</defs>"  # fmt: skip
 
@@ -131,15 +136,16 @@ def _edge(edge: dict[str, Any], placed: Placed, marks: Damage, busiest: int) -> 
     width = 1 + 2.5 * (edge.get("calls", 0) / busiest) ** 0.5
     kind = f"edge {edge['kind']}{' hurt' if hurt else ''}"
     title = escape(f"{clean(str(source))} to {clean(str(target))}, {edge['kind']}: {edge_label(edge)}")
+    tip = "tip-hurt" if hurt else "tip"
     return (
-        f'<path class="{kind}" d="{path}" stroke-width="{width:.2f}" marker-end="url(#tg-{"tip-hurt" if hurt else "tip"})">'
+        f'<path class="{kind}" d="{path}" stroke-width="{width:.2f}" marker-end="url(#tg-{tip})">'
         f"<title>{title}</title></path>"
     )
 
 
 def _curve(stops: list[tuple[float, float]]) -> str:
     parts = [f"M{stops[0][0]:.1f} {stops[0][1]:.1f}"]
-    for (x0, y0), (x1, y1) in zip(stops, stops[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(stops):
         middle = (x0 + x1) / 2
         parts.append(
             f"L{x1:.1f} {y1:.1f}" if y0 == y1 else f"C{middle:.1f} {y0:.1f} {middle:.1f} {y1:.1f} {x1:.1f} {y1:.1f}"

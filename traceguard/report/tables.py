@@ -1,4 +1,4 @@
-"""The rows of every result as plain text, built apart from any rendering: text, Markdown and HTML show the same tables."""
+"""The rows of every result as plain text, built apart from rendering: text, Markdown and HTML show the same tables."""
 
 from __future__ import annotations
 

@@ -41,11 +41,12 @@ from traceguard.report.wording import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import networkx as nx
 
-    from traceguard.model import Cause, Regression, Report, Warning
+    from traceguard import model
+    from traceguard.model import Cause, Regression, Report
     from traceguard.report.results import Analysis, Forecast, Radius
 
 _COLORS = {"regression": "bold red", "no_regression": "bold green", "inconclusive": "bold yellow", "no_data": "bold"}
@@ -59,13 +60,16 @@ def render(kind: str, result: Any, *, width: int, color: bool) -> str:
 
     A query's rows are the exception: a line each, however long, so that ids can be copied and lines filtered.
     """
-    build = {"report": _analysis, "graph": _graph, "blast-radius": _radius, "what-if": _forecast, "query": _frame}[kind]
+    builders: dict[str, Callable[[Any], Group]] = {
+        "report": _analysis, "graph": _graph, "blast-radius": _radius, "what-if": _forecast, "query": _frame,
+    }  # fmt: skip
     console = Console(
-        file=StringIO(), width=_ONE_LINE if kind == "query" else max(width, _NARROWEST), force_terminal=color, color_system="standard" if color else None,
+        file=StringIO(), width=_ONE_LINE if kind == "query" else max(width, _NARROWEST),
+        force_terminal=color, color_system="standard" if color else None,
         highlight=False, markup=False, emoji=False, legacy_windows=False,
     )  # fmt: skip
     with console.capture() as capture:
-        console.print(build(result))
+        console.print(builders[kind](result))
     return "".join(f"{line.rstrip()}\n" for line in capture.get().rstrip().split("\n"))
 
 
@@ -150,7 +154,7 @@ def _cause(cause: Cause, level: str) -> Group:
     return Group(*lines)
 
 
-def _warnings(warnings: Sequence[Warning]) -> list[RenderableType]:
+def _warnings(warnings: Sequence[model.Warning]) -> list[RenderableType]:
     if not warnings:
         return []
     table = RichTable.grid(padding=(0, 2, 0, 0))
@@ -163,9 +167,7 @@ def _next_step(report: Report) -> list[RenderableType]:
     if report.verdict != "no_data":
         return []
     return [
-        Text(
-            "\nCheck the period and that services send their root spans: `traceguard query entry_points` lists what is there."
-        )
+        Text("\nCheck the period, and that root spans come in: `traceguard query entry_points` lists what is there.")
     ]
 
 

@@ -1,7 +1,7 @@
-"""The words and numbers of reports: one place decides how a quantity, a factor or a verdict reads, whatever the format.
+"""The words and numbers of reports: one place decides how a quantity, a factor or a verdict reads in every format.
 
-Text that came in with spans passes through `clean` before it is shown: control and direction characters would let a span's name
-move a terminal's cursor or reorder a line. Each format escapes for itself after that.
+Text that came in with spans passes through `clean` before it is shown: control and direction characters would let a
+span's name move a terminal's cursor or reorder a line. Each format escapes for itself after that.
 """
 
 from __future__ import annotations

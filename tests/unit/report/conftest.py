@@ -1,4 +1,4 @@
-"""The documents that these tests render, as a fixture: test folders are no packages, so nothing can be imported from them."""
+"""The documents that these tests render, as a fixture: test folders are no packages that could be imported from."""
 
 import importlib.util
 from pathlib import Path

@@ -1,9 +1,10 @@
-"""One realistic document of every kind, written by hand: a shop where `new-pricing` made `pricing` slower and `payment` fail.
+"""One realistic document of every kind: a shop where `new-pricing` slowed `pricing` and `payment` began to fail.
 
 Builders take keyword overrides, so that a test states only what it is about.
 """
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import networkx as nx
@@ -40,7 +41,7 @@ def histogram(reference_ms: float = 90.0, observed_ms: float = 175.0, bins: int 
 
     def shares(median: float) -> list[float]:
         cdf = [0.5 * (1 + math.erf(math.log(edge / median) / (0.35 * math.sqrt(2)))) for edge in edges]
-        return [round(b - a, 6) for a, b in zip(cdf, cdf[1:], strict=False)]
+        return [round(b - a, 6) for a, b in pairwise(cdf)]
 
     return model.Histogram(edges_ms=edges, reference=shares(reference_ms), observed=shares(observed_ms))
 

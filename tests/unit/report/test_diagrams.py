@@ -1,5 +1,6 @@
 """The graph as Mermaid, DOT and SVG."""
 
+from itertools import pairwise
 from types import ModuleType
 from xml.etree import ElementTree as ET
 
@@ -40,7 +41,7 @@ def test_mermaid_draws_the_busiest_edges_of_a_large_graph() -> None:
     assert "%% the 400 busiest of 600" in text
 
 
-def test_hostile_names_stay_labels(documents: ModuleType) -> None:
+def test_hostile_names_stay_labels() -> None:
     """No quote, tag, bracket or line break of a name reaches the language around it."""
     graph = _graph((HOSTILE, "b"))
     text = render(graph, "mermaid")
@@ -101,7 +102,7 @@ def test_any_graph_is_laid_out_without_overlap(edges: list[tuple[str, str]]) -> 
         rows.setdefault(layer, []).append(row)
     for column in rows.values():
         column.sort()
-        assert all(b - a >= 0.79 for a, b in zip(column, column[1:], strict=False))
+        assert all(b - a >= 0.79 for a, b in pairwise(column))
         assert column[0] >= 0
         assert column[-1] <= placed.rows
 

@@ -120,7 +120,8 @@ def test_every_promised_format_renders(documents: ModuleType) -> None:
     """Each kind of result renders in each of its formats, ending in a line break."""
     results = {
         "report": Analysis(documents.report(), documents.graph()), "graph": documents.graph(),
-        "blast-radius": Radius(documents.radius()), "what-if": Forecast(documents.what_if()), "query": pa.table({"n": [1]}),
+        "blast-radius": Radius(documents.radius()), "what-if": Forecast(documents.what_if()),
+        "query": pa.table({"n": [1]}),
     }  # fmt: skip
     assert set(results) == set(FORMATS)
     for kind, formats in FORMATS.items():

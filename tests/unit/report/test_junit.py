@@ -15,7 +15,8 @@ def test_one_case_per_entry_and_metric(documents: ModuleType) -> None:
     root = _parsed(Analysis(documents.report()))
     cases = {(case.get("classname"), case.get("name")) for case in root.iter("testcase")}
     assert cases == {
-        ("traceguard", "verdict"), ("POST /checkout of frontend", "mean latency"), ("POST /checkout of frontend", "p95 latency"),
+        ("traceguard", "verdict"), ("POST /checkout of frontend", "mean latency"),
+        ("POST /checkout of frontend", "p95 latency"),
         ("POST /checkout of frontend", "error rate"), ("GET /cart of frontend", "mean latency"),
     }  # fmt: skip
     assert root.get("tests") == "5"

@@ -34,6 +34,7 @@ class Page(HTMLParser):
         self.feed(source)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note an element."""
         self.elements.append((tag, dict(attrs)))
         self.text += " "
         if tag in {"script", "style"}:
@@ -42,10 +43,12 @@ class Page(HTMLParser):
                 self.scripts.append((dict(attrs), ""))
 
     def handle_endtag(self, tag: str) -> None:
+        """Leave a script or style."""
         self.text += " "
         self._inside = None if tag == self._inside else self._inside
 
     def handle_data(self, data: str) -> None:
+        """Keep text where it belongs."""
         if self._inside == "script":
             self.scripts[-1] = (self.scripts[-1][0], self.scripts[-1][1] + data)
         elif self._inside is None:
@@ -121,7 +124,7 @@ def test_hostile_names_stay_text(documents: ModuleType) -> None:
     for source in (
         render(result, "html"), render(result.graph, "html"), result._repr_html_(),
         overview(PageData(spans=1, graph=result.graph, analysis=result, note=HOSTILE,
-                          entries=[{"service": HOSTILE, "operation": HOSTILE, "requests": 1, "errors": 0, "p50_ms": 1.0}],
+                          entries=[{"service": HOSTILE, "operation": HOSTILE, "requests": 1, "errors": 0}],
                           flags=[{"flag_key": HOSTILE, "variant": HOSTILE, "traces": 1}],
                           versions=[{"service": HOSTILE, "version": HOSTILE, "spans": 1, "first_seen": None}])),
     ):  # fmt: skip
@@ -144,7 +147,8 @@ def test_the_page_says_what_the_report_says(documents: ModuleType) -> None:
     """Verdict, causes, intervals, warnings and the way to repeat it stand in the text."""
     text = " ".join(Page(render(Analysis(documents.report(), documents.graph()), "html")).text.split())
     for part in (
-        "POST /checkout of frontend got 92.3 ms slower", "pricing ComputeQuote its own time, under flag new-pricing=on vs off",
+        "POST /checkout of frontend got 92.3 ms slower",
+        "pricing ComputeQuote its own time, under flag new-pricing=on vs off",
         "a request, 95%: +78 to +90.4 ms", "1,512 (12.1%)", "The data cannot tell this apart from fast-retry=true.",
         "together +92.3 ms of mean latency", "2.1% of requests miss spans", "collinear_factors",
         "traceguard report --db STORE --since 2026-11-23T12:00:00Z --until 2026-11-23T13:00:00Z --alpha 0.05",
@@ -227,7 +231,8 @@ def test_the_live_page_shows_traffic_and_asks_by_plain_forms(documents: ModuleTy
         PageData(
             traces=10, spans=100, start=documents.START, end=documents.END, graph=documents.graph(),
             analysis=Analysis(documents.report()),
-            entries=[{"service": "frontend", "operation": "GET /", "environment": None, "requests": 8, "errors": 2, "p50_ms": 1.5, "p95_ms": 4.0, "p99_ms": None}],
+            entries=[{"service": "frontend", "operation": "GET /", "environment": None, "requests": 8, "errors": 2,
+                      "p50_ms": 1.5, "p95_ms": 4.0, "p99_ms": None}],
             flags=[{"flag_key": "f", "variant": "on", "traces": 1}, {"flag_key": "f", "variant": "off", "traces": 3}],
             versions=[{"service": "pricing", "version": None, "spans": 5, "first_seen": "2026-11-23T12:00:00.5Z"}],
         )
@@ -254,7 +259,8 @@ def test_a_page_that_is_not_ours_has_no_policy() -> None:
 def test_notebooks_get_a_piece_without_scripts(documents: ModuleType) -> None:
     """Every wrapper shows itself, without a script, and with its rows."""
     for result, words in (
-        (Analysis(documents.report()), "pricing ComputeQuote"), (Radius(documents.radius()), "Entry points it can hurt"),
+        (Analysis(documents.report()), "pricing ComputeQuote"),
+        (Radius(documents.radius()), "Entry points it can hurt"),
         (Forecast(documents.what_if()), "+46 ms"),
     ):  # fmt: skip
         shown = result._repr_html_()

@@ -36,7 +36,8 @@ def test_nothing_is_wider_than_the_terminal(documents: ModuleType, width: int) -
     cause = documents.cause(service=LONG, operation=LONG, summary=f"{LONG} {LONG}")
     report = documents.report(regressions=[documents.regression(entry=documents.entry(LONG, LONG))], causes=[cause])
     for result in (
-        Analysis(report), Analysis(documents.period_report()), Radius(documents.radius()), Forecast(documents.what_if()),
+        Analysis(report), Analysis(documents.period_report()), Radius(documents.radius()),
+        Forecast(documents.what_if()),
         documents.graph(),
     ):  # fmt: skip
         assert max(map(len, render(result, "text", width=width).split("\n"))) <= width

@@ -11,8 +11,10 @@ from traceguard.report import wording
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
     [
-        (84.2, "ms", "+84.2 ms"), (-0.6, "ms", "−600 µs"), (1234.0, "ms", "+1.23 s"), (999.6, "ms", "+1 s"),
-        (0.034, "fraction", "+3.4 pp"), (-0.0004, "fraction", "−0.04 pp"), (0.0, "ms", "0 ms"), (1.0, "calls", "+1 call"),
+        (84.2, "ms", "+84.2 ms"), (-0.6, "ms", "\N{MINUS SIGN}600 µs"), (1234.0, "ms", "+1.23 s"),
+        (999.6, "ms", "+1 s"),
+        (0.034, "fraction", "+3.4 pp"), (-0.0004, "fraction", "\N{MINUS SIGN}0.04 pp"), (0.0, "ms", "0 ms"),
+        (1.0, "calls", "+1 call"),
         (2.5, "calls", "+2.5 calls"), (math.nan, "ms", "unknown"),
     ],
 )  # fmt: skip
@@ -33,7 +35,7 @@ def test_percentages_keep_sensible_digits(fraction: float, text: str) -> None:
 def test_an_interval_names_a_shared_unit_once() -> None:
     """Both ends carry their unit only where the units differ."""
     assert wording.interval(78.0, 90.4, "ms") == "+78 to +90.4 ms"
-    assert wording.interval(-0.5, 2.0, "ms") == "−500 µs to +2 ms"
+    assert wording.interval(-0.5, 2.0, "ms") == "\N{MINUS SIGN}500 µs to +2 ms"
 
 
 def test_probabilities_below_one_in_ten_thousand_are_a_bound() -> None:
