@@ -1,7 +1,7 @@
 """Everything traceguard refuses, as one tree; each branch knows its exit code.
 
-The message of an error is one sentence that says what is wrong and what to do. `cli` is the one place that prints it and
-turns it into an exit code; the server turns the same tree into HTTP statuses.
+The message of an error is one sentence that says what is wrong and what to do. `cli` is the one place that prints it
+and turns it into an exit code; the server turns the same tree into HTTP statuses.
 """
 
 

@@ -1,7 +1,7 @@
 """The documents that traceguard answers with, as typed values; their JSON is the promise of the interface.
 
-Latency is in milliseconds, rates are fractions, timestamps RFC 3339 text in UTC. Documents are frozen: analysis builds them, reports
-only read them. Fields are added, never renamed.
+Latency is in milliseconds, rates are fractions, timestamps RFC 3339 text in UTC. Documents are frozen: analysis builds
+them, reports only read them. Fields are added, never renamed.
 """
 
 from typing import Any, Literal
@@ -49,7 +49,10 @@ class PeriodBounds(Document):
 
 
 class Entry(Document):
-    """An entry point: the service and operation of a request's root span. `environment` is set only where a store holds several."""
+    """An entry point: the service and operation of a request's root span.
+
+    `environment` is set only where a store holds several.
+    """
 
     service: str
     operation: str
@@ -67,7 +70,7 @@ class Factor(Document):
 
 
 class Histogram(Document):
-    """Latency distributions of both sides over common bins: `edges_ms` has one more element than `reference` and `observed` (shares)."""
+    """Latency distributions of both sides, as shares of common bins; `edges_ms` has one element more than they."""
 
     edges_ms: list[float]
     reference: list[float]
@@ -75,7 +78,7 @@ class Histogram(Document):
 
 
 class Part(Document):
-    """One component's share of a regression: the change of its critical-path time in milliseconds per affected request."""
+    """One component's part in a regression: its change of critical-path milliseconds per affected request."""
 
     service: str
     operation: str
@@ -84,7 +87,10 @@ class Part(Document):
 
 
 class Regression(Document):
-    """A change of an entry point's metric under a factor. `reference` is what the affected requests would show at the reference level."""
+    """A change of an entry point's metric under a factor.
+
+    `reference` is what the affected requests would show at the reference level.
+    """
 
     entry: Entry
     metric: Metric

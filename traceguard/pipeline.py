@@ -7,8 +7,9 @@
     what_if        store ─▶ linked traces ─▶ retime ─▶ Forecast
     query          store ─▶ SQL of `queries/read` ─▶ polars.DataFrame
 
-A store is what `open` returns, a path, or the URL of a running server, which then answers with the same documents. Times are text (RFC
-3339 or relative) or nanoseconds since the epoch; every function covers the whole store unless `since` and `until` say otherwise.
+A store is what `open` returns, a path, or the URL of a running server, which then answers with the same documents.
+Times are text (RFC 3339 or relative) or nanoseconds since the epoch; every function covers the whole store unless
+`since` and `until` say otherwise.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from traceguard.errors import InputError, UnknownNameError, UsageError
 from traceguard.settings import Settings, load
@@ -52,15 +53,12 @@ class RemoteStore:
 
     url: str
 
-    def __enter__(self) -> RemoteStore:
+    def __enter__(self) -> Self:
         """The store itself; there is nothing to close."""
         return self
 
     def __exit__(self, *_: object) -> None:
         """Nothing to close."""
-
-
-AnyStore = "Store | RemoteStore | str | Path"
 
 
 def open(store: str | Path) -> Store | RemoteStore:  # noqa: A001  (reads as tg.open)
@@ -78,7 +76,7 @@ def open(store: str | Path) -> Store | RemoteStore:  # noqa: A001  (reads as tg.
 @contextlib.contextmanager
 def _reading(store: Any) -> Iterator[duckdb.DuckDBPyConnection]:
     """A cursor on a local store; a store named by its path is opened and closed again."""
-    opened = open(store) if isinstance(store, str | Path) else store
+    opened: Any = open(store) if isinstance(store, str | Path) else store
     try:
         with opened.cursor() as cursor:
             yield cursor
@@ -118,7 +116,8 @@ class Loaded:
     def __str__(self) -> str:
         """One line for a person."""
         files = "1 file" if self.files == 1 else f"{self.files:,} files"
-        text = f"Loaded {self.spans:,} spans, {self.logs:,} log records and {self.evaluations:,} flag evaluations from {files}."
+        kept = f"{self.spans:,} spans, {self.logs:,} log records and {self.evaluations:,} flag evaluations"
+        text = f"Loaded {kept} from {files}."
         refused = ", ".join(f"{count:,} {reason}" for reason, count in sorted(self.refused.items()))
         return f"{text} Refused: {refused}." if refused else text
 
@@ -129,7 +128,8 @@ def ingest(
 ) -> Loaded:  # fmt: skip
     """Load OTLP and Jaeger files into the store `db`, which is made if missing; each file is in whole or not at all.
 
-    `warn` gets one sentence for each thing skipped. A bad file does not stop the others: InputError names the bad ones at the end.
+    `warn` gets one sentence for each thing skipped. A bad file does not stop the others: InputError names the bad ones
+    at the end.
     """
     from traceguard.otlp import files as otlp_files
     from traceguard.store import open_store
@@ -160,11 +160,11 @@ def ingest(
     return Loaded(**counts, refused=refused)
 
 
-def report(  # noqa: PLR0913
+def report(
     store: Any, *, since: Time = None, until: Time = None, baseline: str | Period | None = None,
-    candidate: str | Period | None = None, flag: str | None = None, service: str | None = None, entry: str | None = None,
-    unit: str | None = None, alpha: float | str = 0.05, env: str | None = None, settings: Settings | None = None,
-    progress: Show = _silent,
+    candidate: str | Period | None = None, flag: str | None = None, service: str | None = None,
+    entry: str | None = None, unit: str | None = None, alpha: float | str = 0.05, env: str | None = None,
+    settings: Settings | None = None, progress: Show = _silent,
 ) -> Analysis:  # fmt: skip
     """Rank what explains latency and error regressions; see the interface for the document.
 
@@ -177,8 +177,8 @@ def report(  # noqa: PLR0913
         from traceguard.model import Report
 
         document = Report.model_validate(
-            _ask(url, "report", since=since, until=until, baseline=_text(baseline), candidate=_text(candidate), flag=flag,
-                 service=service, entry=entry, unit=unit, alpha=alpha, env=env)
+            _ask(url, "report", since=since, until=until, baseline=_text(baseline), candidate=_text(candidate),
+                 flag=flag, service=service, entry=entry, unit=unit, alpha=alpha, env=env)
         )  # fmt: skip
         return Analysis(document, graph=graph(store, since=since, until=until, env=env), settings=settings)
     from traceguard.explain import Question, explain
@@ -211,8 +211,6 @@ def graph(
 ) -> nx.DiGraph[str]:
     """The service dependency graph of the window's requests."""
     if (url := _url_of(store)) is not None:
-        import networkx as nx
-
         from traceguard.report.edges import from_document
 
         found: nx.DiGraph[str] = from_document(_ask(url, "graph", since=since, until=until, env=env))
@@ -224,8 +222,9 @@ def graph(
 
 
 def blast_radius(
-    store: Any, *, service: str | None = None, operation: str | None = None, flag: str | None = None, since: Time = None,
-    until: Time = None, env: str | None = None, settings: Settings | None = None, progress: Show = _silent,
+    store: Any, *, service: str | None = None, operation: str | None = None, flag: str | None = None,
+    since: Time = None, until: Time = None, env: str | None = None, settings: Settings | None = None,
+    progress: Show = _silent,
 ) -> Radius:  # fmt: skip
     """Who is reached if a service, one of its operations, or a flag goes wrong."""
     from traceguard.report import Radius
@@ -233,7 +232,9 @@ def blast_radius(
     if (url := _url_of(store)) is not None:
         from traceguard.model import BlastRadius
 
-        asked = _ask(url, "blast-radius", service=service, operation=operation, flag=flag, since=since, until=until, env=env)
+        asked = _ask(
+            url, "blast-radius", service=service, operation=operation, flag=flag, since=since, until=until, env=env
+        )
         return Radius(BlastRadius.model_validate(asked))
     from traceguard.engine.circumstances import read_circumstances
     from traceguard.engine.local import linked_partitions, open_window
@@ -252,7 +253,7 @@ def blast_radius(
         return Radius(reach(partitions, target, period, read.circumstances, evaluators, left_out))
 
 
-def what_if(  # noqa: PLR0913
+def what_if(
     store: Any, *, service: str, operation: str | None = None, delay: str | float | None = None,
     error_rate: str | float | None = None, exposure: str | float | None = None, since: Time = None, until: Time = None,
     env: str | None = None, settings: Settings | None = None, progress: Show = _silent,
@@ -315,16 +316,17 @@ def snapshot(store: Any, out: str | Path) -> None:
     if (url := _url_of(store)) is not None:
         remote.download(url, "snapshot", out)
         return
-    opened = open(store) if isinstance(store, str | Path) else store
+    opened: Any = open(store) if isinstance(store, str | Path) else store
     try:
-        opened.snapshot(out)  # type: ignore[union-attr]  (URLs were answered above)
+        opened.snapshot(out)
     finally:
         if opened is not store:
-            opened.close()  # type: ignore[union-attr]
+            opened.close()
 
 
 def _evidence(
-    cursor: duckdb.DuckDBPyConnection, period: Period, env: str | None, unit: str | None, settings: Settings, progress: Show
+    cursor: duckdb.DuckDBPyConnection, period: Period, env: str | None, unit: str | None, settings: Settings,
+    progress: Show,
 ) -> Evidence:  # fmt: skip
     """Reduce the window to facts, a partition at a time."""
     import numpy as np
@@ -406,8 +408,8 @@ def _refuse_overlap(baseline: Period, candidate: Period) -> None:
 
 
 def _check_names(
-    cursor: duckdb.DuckDBPyConnection, *, flag: str | None = None, service: str | None = None, entry: str | None = None,
-    env: str | None = None,
+    cursor: duckdb.DuckDBPyConnection, *, flag: str | None = None, service: str | None = None,
+    entry: str | None = None,    env: str | None = None,
 ) -> None:  # fmt: skip
     """UnknownNameError with the nearest names for a name that the store does not have."""
     columns = (

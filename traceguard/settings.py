@@ -1,12 +1,14 @@
 """What a team configures once: which attributes identify a user, how flags are tagged, what to leave out.
 
-Read from `traceguard.toml` in the current folder (or the file that `$TRACEGUARD_CONFIG` names); command-line options win over it.
+Read from `traceguard.toml` in the current folder (or the file that `$TRACEGUARD_CONFIG` names); command-line options
+win over it.
 """
 
 import os
 import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from traceguard.errors import UsageError
 
@@ -21,8 +23,9 @@ CORRELATION_KEYS = (
 class Settings:
     """Settings with the field's defaults.
 
-    `unit_keys` are tried in order when no flag evaluation names its context; `correlation_keys` are the attributes kept in the
-    `correlations` table at ingest; `flag_prefixes` mark plain span attributes `PREFIX<flag> = <variant>` as flag state.
+    `unit_keys` are tried in order when no flag evaluation names its context; `correlation_keys` are the attributes kept
+    in the `correlations` table at ingest; `flag_prefixes` mark plain span attributes `PREFIX<flag> = <variant>` as flag
+    state.
     """
 
     unit_keys: tuple[str, ...] = UNIT_KEYS
@@ -54,5 +57,7 @@ def load(path: Path | None = None) -> Settings:
     known = {f.name for f in fields(Settings)}
     unknown = sorted(set(raw) - known)
     if unknown:
-        raise UsageError(f"The settings file {source} has unknown settings: {', '.join(unknown)}; known are {', '.join(sorted(known))}.")
-    return Settings(**{key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()})
+        listed, valid = ", ".join(unknown), ", ".join(sorted(known))
+        raise UsageError(f"The settings file {source} has unknown settings: {listed}; known are {valid}.")
+    given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()}
+    return Settings(**given)

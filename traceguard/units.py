@@ -1,7 +1,8 @@
 """Text to quantities and back: times, periods, durations, rates. Nanoseconds since the Unix epoch are the unit inside.
 
-Accepted forms follow the command line's promise: RFC 3339 or relative times (`-15m`), periods as `START/END`, durations with a
-unit (`250us`, `50ms`, `2s`), rates as a fraction or a percentage (`0.01`, `1%`). Anything else is a `UsageError`.
+Accepted forms follow the command line's promise: RFC 3339 or relative times (`-15m`), periods as `START/END`, durations
+with a unit (`250us`, `50ms`, `2s`), rates as a fraction or a percentage (`0.01`, `1%`). Anything else is a
+`UsageError`.
 """
 
 import re
@@ -59,7 +60,9 @@ def parse_period(text: str, now_ns: int) -> Period:
     """A `START/END` period; START must lie before END."""
     start, slash, end = text.partition("/")
     if not slash or not start or not end:
-        raise UsageError(f"{text!r} is not a period; write START/END, such as 2026-11-23T12:00:00Z/2026-11-23T13:00:00Z.")
+        raise UsageError(
+            f"{text!r} is not a period; write START/END, such as 2026-11-23T12:00:00Z/2026-11-23T13:00:00Z."
+        )
     period = Period(parse_time(start, now_ns), parse_time(end, now_ns))
     if period.start_ns >= period.end_ns:  # type: ignore[operator]
         raise UsageError(f"The period {text!r} ends before it starts; write the earlier time first.")

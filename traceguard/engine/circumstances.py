@@ -34,7 +34,10 @@ class Read:
 def read_circumstances(
     cursor: "duckdb.DuckDBPyConnection", window: Window, unit: str | None, unit_keys: Sequence[str]
 ) -> Read:
-    """Levels and units of the window's traces; `unit` names the attribute that identifies the unit instead of the defaults."""
+    """Levels and units of the window's traces.
+
+    `unit` names the attribute that identifies the unit instead of the defaults.
+    """
     flags, unbounded = _flag_factors(cursor)
     versions = _version_factors(cursor, window.environment)
     levels = np.full((window.trace_hash.size, len(flags) + len(versions)), ABSENT, dtype=np.int16)

@@ -1,7 +1,7 @@
 """The reduction on this machine: the store's spans, partition by partition, to linked traces and facts.
 
-A partition holds whole traces, chosen by the hash of the trace id, so memory is bounded by the partition. Text stays in DuckDB;
-kernels see hashes and small integers.
+A partition holds whole traces, chosen by the hash of the trace id, so memory is bounded by the partition. Text stays in
+DuckDB; kernels see hashes and small integers.
 """
 
 from collections.abc import Iterator
@@ -51,10 +51,8 @@ def fetch(cursor: "duckdb.DuckDBPyConnection", query: str, **params: Any) -> pl.
 
 
 def open_window(cursor: "duckdb.DuckDBPyConnection", period: "Period", environment: str | None) -> Window:
-    """Find the traces whose root started in `period`, and lay them beside the store as `window_traces` on this cursor."""
-    traces = fetch(
-        cursor, "window", environment=environment, start_ns=period.start_ns, end_ns=period.end_ns
-    )
+    """Find the traces whose root started in `period`; they lie beside the store as `window_traces` on this cursor."""
+    traces = fetch(cursor, "window", environment=environment, start_ns=period.start_ns, end_ns=period.end_ns)
     cursor.register("window_traces", traces.select("trace").to_arrow())
     found = fetch(cursor, "operations", environment=environment)
     services = tuple(sorted(set(found["service"])))

@@ -1,12 +1,13 @@
-"""From regressions to causes: which service and operation, under which level, explains them; one list, best explanation first.
+"""From regressions to causes: which service and operation, under which level, explains them; best explanation first.
 
-Inside each regressed (entry point, level) pair the components are tested with false-discovery control (Benjamini-Hochberg). The same
-component under the same level at several entry points is one cause. Order: the lower bound of the robust effect, in units of the
-entry point's spread, so that milliseconds and failures compete fairly.
+Inside each regressed (entry point, level) pair the components are tested with false-discovery control
+(Benjamini-Hochberg). The same component under the same level at several entry points is one cause. Order: the lower
+bound of the robust effect, in units of the entry point's spread, so that milliseconds and failures compete fairly.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from traceguard import model
 from traceguard.explain.design import Column
 from traceguard.explain.effects import PartEffects
 from traceguard.explain.exemplars import exemplars
-from traceguard.explain.verdict import Floor, Judged
+from traceguard.explain.verdict import Judged
 from traceguard.stats.multiplicity import benjamini_hochberg
 from traceguard.traces.link import Names
 from traceguard.units import format_ms
@@ -28,7 +29,7 @@ class Finding:
     """A component's effect under a level at one entry point."""
 
     judged: Judged
-    metric: str  # latency | error
+    metric: Literal["latency", "error"]
     component: int
     estimate: float
     low: float
@@ -39,7 +40,10 @@ class Finding:
 
 
 def regression_findings(judged: Judged, metrics: Iterable[str], alpha: float, *, weak: bool = False) -> list[Finding]:
-    """The components that explain a regression of the given root metrics; with `weak` also those that do not hold at alpha."""
+    """The components that explain a regression of the given root metrics.
+
+    With `weak` also those that do not hold at alpha.
+    """
     names = set(metrics)
     found: list[Finding] = []
     if names - {"error_rate"}:
@@ -58,16 +62,22 @@ def improvement_findings(judged: Judged, metrics: Iterable[str], alpha: float) -
     if "error_rate" in names:
         found += _explain(judged, "error", judged.effects.errors.mirrored(), alpha, weak=False)
     return [
-        Finding(f.judged, f.metric, f.component, -f.estimate, -f.high, -f.low, f.q_value, f.score, f.share) for f in found
+        Finding(f.judged, f.metric, f.component, -f.estimate, -f.high, -f.low, f.q_value, f.score, f.share)
+        for f in found
     ]
 
 
-def _explain(judged: Judged, metric: str, parts: PartEffects, alpha: float, *, weak: bool) -> list[Finding]:
+def _explain(
+    judged: Judged, metric: Literal["latency", "error"], parts: PartEffects, alpha: float, *, weak: bool
+) -> list[Finding]:
     facts = judged.where.facts
-    root = next(r for r in judged.effects.roots if r.metric == ("latency_mean" if metric == "latency" else "error_rate"))
+    root = next(
+        r for r in judged.effects.roots if r.metric == ("latency_mean" if metric == "latency" else "error_rate")
+    )
     whole = max(abs(root.delta), 1e-12)
     spread = max(float(facts.dur.std()) / 1e6 if metric == "latency" else float(facts.failed.std()), 1e-9)
     q_values = benjamini_hochberg(parts.p_worse)
+    sure = parts.sure if judged.testable else parts.hint
     found = []
     for i in np.flatnonzero(parts.estimate > 0):
         share = float(parts.estimate[i]) / whole
@@ -76,7 +86,7 @@ def _explain(judged: Judged, metric: str, parts: PartEffects, alpha: float, *, w
             found.append(
                 Finding(
                     judged, metric, int(judged.where.outcomes.components[i]), float(parts.estimate[i]),
-                    float(parts.low[i]), float(parts.high[i]), float(q_values[i]), float(parts.sure[i]) / spread,
+                    float(parts.low[i]), float(parts.high[i]), float(q_values[i]), float(sure[i]) / spread,
                     min(share, 1.0),
                 )
             )  # fmt: skip
@@ -88,7 +98,14 @@ def rank(findings: Sequence[Finding], names: Names, environments: Sequence[str |
     groups: dict[tuple[object, ...], list[Finding]] = {}
     for finding in findings:
         column = finding.judged.effects.column
-        key = (column.factor.kind, column.factor.key, column.factor.service, column.code, finding.component, finding.metric)
+        key = (
+            column.factor.kind,
+            column.factor.key,
+            column.factor.service,
+            column.code,
+            finding.component,
+            finding.metric,
+        )
         groups.setdefault(key, []).append(finding)
     ordered = sorted(groups.values(), key=lambda group: (-max(f.score for f in group), min(f.component for f in group)))
     return [_cause(i + 1, group, names, environments) for i, group in enumerate(ordered[:SHOWN])]
@@ -116,8 +133,8 @@ def _cause(number: int, group: list[Finding], names: Names, environments: Sequen
     best = group[0]
     column = best.judged.effects.column
     service, operation = names.operations[best.component // 2]
-    locus = "inbound" if best.component % 2 else "self"
-    unit = "ms" if best.metric == "latency" else "fraction"
+    locus: model.Locus = "inbound" if best.component % 2 else "self"
+    unit: Literal["ms", "fraction"] = "ms" if best.metric == "latency" else "fraction"
     affected = np.array([f.judged.effects.affected for f in group], dtype=np.float64)
     weight = affected / affected.sum()
     estimate = float((weight * [f.estimate for f in group]).sum())
@@ -144,7 +161,7 @@ def _cause(number: int, group: list[Finding], names: Names, environments: Sequen
         service=names.services[service],
         operation=operation,
         locus=locus,
-        metric="latency" if best.metric == "latency" else "error",
+        metric=best.metric,
         effect=effect,
         share=share,
         q_value=best.q_value,
@@ -152,11 +169,13 @@ def _cause(number: int, group: list[Finding], names: Names, environments: Sequen
         inseparable_from=[[factor_document(other)] for other in best.judged.effects.inseparable],
         exemplars=exemplars(best.judged, best.component),
         entries=entries,
-        summary=_summary(factor, names.services[service], operation, locus, effect, share, requests, entries[0].entry, len(entries)),
+        summary=_summary(
+            factor, names.services[service], operation, locus, effect, share, requests, entries[0].entry, len(entries)
+        ),
     )
 
 
-def _summary(  # noqa: PLR0913
+def _summary(
     factor: model.Factor, service: str, operation: str, locus: str, effect: model.Effect, share: float,
     requests: model.Requests, entry: model.Entry, entries: int,
 ) -> str:  # fmt: skip
@@ -171,9 +190,12 @@ def _summary(  # noqa: PLR0913
     at = f"{entry.service} {entry.operation}" + (f" and {entries - 1} more entry points" if entries > 1 else "")
     more = "more" if effect.estimate > 0 else "less"
     if effect.unit == "ms":
-        amount = f"takes {format_ms(abs(effect.estimate))} {more} per request (95% interval {format_ms(effect.low)} to {format_ms(effect.high)})"
+        interval = f"95% interval {format_ms(effect.low)} to {format_ms(effect.high)}"
+        amount = f"takes {format_ms(abs(effect.estimate))} {more} per request ({interval})"
     else:
         amount = (
             f"fails {abs(effect.estimate):.2%} {more} of requests (95% interval {effect.low:.2%} to {effect.high:.2%})"
         )
-    return f"{when}, {where} {amount}; that is {share:.0%} of the change at {at}, {requests.affected:,} requests affected."
+    return (
+        f"{when}, {where} {amount}; that is {share:.0%} of the change at {at}, {requests.affected:,} requests affected."
+    )

@@ -1,8 +1,8 @@
 """The design of one entry point: which factors vary among its requests, and which of them the data can tell apart.
 
-A column is the indicator of one level of one factor against its reference. Levels that are real and frequent enough on both sides are
-tested; the others (rare levels, "never evaluated", "mixed") are only adjusted for, since whether a request came to evaluate a flag
-at all may itself be a consequence of what happened before.
+A column is the indicator of one level of one factor against its reference. Levels that are real and frequent enough on
+both sides are tested; the others (rare levels, "never evaluated", "mixed") are only adjusted for, since whether a
+request came to evaluate a flag at all may itself be a consequence of what happened before.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from traceguard.traces.factors import FIRST_LEVEL, Factor
 
 MIN_REQUESTS = 20  # on each side, for a level to be tested
-ALONE = 0.02  # least part of a column's variance that the others may leave unexplained; below, they cannot be told apart
+ALONE = (
+    0.02  # least part of a column's variance that the others may leave unexplained; below, they cannot be told apart
+)
 _PREFERENCE = {"flag": 0, "version": 1, "period": 2}
 
 
@@ -29,9 +31,21 @@ class Column:
     affected: int
 
     @property
+    def identity(self) -> tuple[Factor, int]:
+        """The factor and the code of its level."""
+        return (self.factor, self.code)
+
+    @property
     def order(self) -> tuple[bool, int, int, str, str, int]:
-        """Which of several inseparable columns speaks for them: tested first, flags before versions, then the more frequent."""
-        return (not self.tested, _PREFERENCE[self.factor.kind], -self.affected, self.factor.key, self.factor.service or "", self.code)
+        """Which of several inseparable columns speaks for them: tested ones, flags before versions, the frequent."""
+        return (
+            not self.tested,
+            _PREFERENCE[self.factor.kind],
+            -self.affected,
+            self.factor.key,
+            self.factor.service or "",
+            self.code,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +63,7 @@ def design_of(factors: Sequence[Factor], levels: NDArray[np.int16]) -> Design:
     varying: list[int] = []
     for f, factor in enumerate(factors):
         counts = np.bincount(levels[:, f], minlength=len(factor.levels))
-        if np.count_nonzero(counts) < 2:  # noqa: PLR2004  (one level only: nothing to compare)
+        if np.count_nonzero(counts) < 2:
             continue
         reference = _reference(factor, counts)
         mapping = np.full(counts.size, -1, dtype=np.int32)
@@ -80,14 +94,14 @@ def _reference(factor: Factor, counts: NDArray[np.int64]) -> int:
 def separate(columns: Sequence[Column], gram: NDArray[np.float64]) -> tuple[list[int], dict[int, list[int]]]:
     """Split columns into those that the data can tell apart and those that go with one of them.
 
-    `gram` (p, p) holds within-slice cross products. Returns the numbers of the kept columns, ascending, and for each kept column the
-    dropped tested ones that cannot be told from it.
+    `gram` (p, p) holds within-slice cross products. Returns the numbers of the kept columns, ascending, and for each
+    kept column the dropped tested ones that cannot be told from it.
     """
     kept: list[int] = []
     classes: dict[int, list[int]] = {}
     scale = np.diag(gram)
     for j in sorted(range(len(columns)), key=lambda j: columns[j].order):
-        if scale[j] <= 1e-9:  # noqa: PLR2004  (constant within every slice)
+        if scale[j] <= 1e-9:
             continue
         if not kept:
             kept.append(j)

@@ -1,10 +1,11 @@
 """The effect of each tested level on one entry point: root metrics, and every component's part in them.
 
-Estimates are within entry point and time slice, joint over all factors that vary, clustered by buckets of units. The effect on the mean
-is tested on durations capped at their 99% quantile (heavy tails), and reported raw, because capped parts do not add up. A quantile is
-tested through the share of requests beyond the reference's quantile (which needs no density), and reported through the distribution
-that the affected requests would have at the reference level: the observed one minus the effect on each histogram bin
-(distribution regression, Chernozhukov, Fernandez-Val and Melly 2013).
+Estimates are within entry point and time slice, joint over all factors that vary, clustered by buckets of units. The
+effect on the mean is tested on durations capped at their 99% quantile (heavy tails), and reported raw, because capped
+parts do not add up. A quantile is tested through the share of requests beyond the reference's quantile (which needs no
+density), and reported through the distribution that the affected requests would have at the reference level: the
+observed one minus the effect on each histogram bin (distribution regression, Chernozhukov, Fernandez-Val and Melly
+2013).
 """
 
 from collections.abc import Callable
@@ -15,13 +16,13 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from traceguard.explain.design import Column
+from traceguard.model import Metric
 from traceguard.stats.regression import Fit, jackknife_error
 from traceguard.traces.cells import Cells, Outcomes
 
 Floats = NDArray[np.float64]
 
-QUANTILES = (0.50, 0.95, 0.99)
-LATENCY_METRICS = ("latency_mean", "latency_p50", "latency_p95", "latency_p99")
+QUANTILES: tuple[tuple[Metric, float], ...] = (("latency_p50", 0.50), ("latency_p95", 0.95), ("latency_p99", 0.99))
 MIN_EXPECTED_EVENTS = 20  # below, a rate must also pass an exact test
 NS_PER_MS = 1e6
 
@@ -30,7 +31,7 @@ NS_PER_MS = 1e6
 class RootEffect:
     """A metric of the entry point under a level: milliseconds or fraction. `p_worse`, `p_better` are one-sided."""
 
-    metric: str
+    metric: Metric
     reference: float
     observed: float
     low: float
@@ -46,19 +47,22 @@ class RootEffect:
 
 @dataclass(frozen=True, slots=True)
 class PartEffects:
-    """Effects on c components: milliseconds (or failed requests) per affected request, with the capped estimate's lower bound."""
+    """Effects on c components, in milliseconds or failed requests per affected request."""
 
     estimate: Floats
     low: Floats
     high: Floats
     sure: Floats  # lower bound of the robust estimate, for ordering
     best: Floats  # its upper bound
+    hint: Floats  # the robust estimate, shrunk by its error if requests were independent: orders what cannot be judged
     p_worse: Floats
     p_better: Floats
 
     def mirrored(self) -> "PartEffects":
         """The same with worse and better exchanged."""
-        return PartEffects(-self.estimate, -self.high, -self.low, -self.best, -self.sure, self.p_better, self.p_worse)
+        return PartEffects(
+            -self.estimate, -self.high, -self.low, -self.best, -self.sure, -self.hint, self.p_better, self.p_worse
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +139,9 @@ def _t_test(estimate: float, error: float, dof: float) -> tuple[float, float]:
 def _rate_test(estimate: float, error: float, dof: float, counts: "_Counts") -> tuple[float, float]:
     """Test a rate's change; where few events are expected, an exact test has to agree.
 
-    With rare events the clustered variance is near zero by chance and t far too sure. Given all events, those of affected requests are
-    binomial if the level changes nothing. Of the affected side only the buckets of units that saw an event are counted, so that one
-    unit that fails again and again counts once.
+    With rare events the clustered variance is near zero by chance and t far too sure. Given all events, those of
+    affected requests are binomial if the level changes nothing. Of the affected side only the buckets of units that saw
+    an event are counted, so that one unit that fails again and again counts once.
     """
     worse, better = _t_test(estimate, error, dof)
     if counts.affected * counts.events >= MIN_EXPECTED_EVENTS * counts.requests:
@@ -159,7 +163,7 @@ class _Counts:
 
 
 def _root(
-    metric: str, observed: float, estimate: float, error: float, critical: float, p: tuple[float, float], unit: float
+    metric: Metric, observed: float, estimate: float, error: float, critical: float, p: tuple[float, float], unit: float
 ) -> RootEffect:
     return RootEffect(
         metric, (observed - estimate) / unit, observed / unit,
@@ -167,8 +171,14 @@ def _root(
     )  # fmt: skip
 
 
-def _parts(  # noqa: PLR0913
-    fit: Fit, at: int, error: Floats, critical: float, raw: slice, robust: slice, test: Callable[[slice], Floats],
+def _parts(
+    fit: Fit,
+    at: int,
+    error: Floats,
+    critical: float,
+    raw: slice,
+    robust: slice,
+    test: Callable[[slice], Floats],
     unit: float,
 ) -> PartEffects:
     estimate, spread = fit.beta[at, raw], error[raw]
@@ -179,12 +189,19 @@ def _parts(  # noqa: PLR0913
         high=(estimate + critical * spread) / unit,
         sure=(fit.beta[at, robust] - critical * error[robust]) / unit,
         best=(fit.beta[at, robust] + critical * error[robust]) / unit,
+        hint=_shrunk(fit.beta[at, robust], fit.independent_error()[at, robust]) / unit,
         p_worse=p_values[:, 0],
         p_better=p_values[:, 1],
     )
 
 
-def _quantiles(  # noqa: PLR0913
+def _shrunk(estimate: Floats, error: Floats) -> Floats:
+    """The positive-part estimate of James and Stein (1961): what is no larger than its error counts for nothing."""
+    shrunk: Floats = estimate * np.maximum(1.0 - (error / np.where(estimate == 0.0, np.inf, estimate)) ** 2, 0.0)
+    return np.where(error > 0.0, shrunk, 0.0)
+
+
+def _quantiles(
     fit: Fit, at: int, own_y: Floats, outcomes: Outcomes, affected: int, critical: float, tests: _Tests
 ) -> tuple[list[RootEffect], tuple[Floats, Floats, Floats]]:
     """Effects on the quantiles, and the distributions (edges in ms, shares at the reference level, shares observed)."""
@@ -193,7 +210,7 @@ def _quantiles(  # noqa: PLR0913
     own = own_y[:, bins]
     observed = own.sum(0) / affected
     supposed = observed - fit.beta[at, bins]
-    levels = np.array(QUANTILES)
+    levels = np.array([level for _, level in QUANTILES])
     seen, expected = _quantile(observed, edges, levels), _quantile(supposed, edges, levels)
     # The same without each bucket of units, for the jackknife of the difference.
     in_bucket = own[fit.used]
@@ -201,23 +218,26 @@ def _quantiles(  # noqa: PLR0913
     seen_without = (own.sum(0) - in_bucket) / left[:, None]
     expected_without = seen_without - fit.without[:, at, bins]
     difference = np.array(
-        [_quantile(a, edges, levels) - _quantile(b, edges, levels) for a, b in zip(seen_without, expected_without, strict=True)]
+        [
+            _quantile(a, edges, levels) - _quantile(b, edges, levels)
+            for a, b in zip(seen_without, expected_without, strict=True)
+        ]
     )
     spread = jackknife_error(seen - expected, difference)
     effects = []
-    for i, level in enumerate(QUANTILES):
+    for i, (metric, _) in enumerate(QUANTILES):
         p = _exceedance_test(fit, at, bins, int(np.searchsorted(edges, expected[i])), own, affected, tests)
         delta = seen[i] - expected[i]
         effects.append(
             RootEffect(
-                f"latency_p{round(level * 100)}", expected[i] / NS_PER_MS, seen[i] / NS_PER_MS,
+                metric, expected[i] / NS_PER_MS, seen[i] / NS_PER_MS,
                 (delta - critical * spread[i]) / NS_PER_MS, (delta + critical * spread[i]) / NS_PER_MS, *p,
             )
         )  # fmt: skip
     return effects, (edges / NS_PER_MS, np.maximum(supposed, 0.0), observed)
 
 
-def _exceedance_test(  # noqa: PLR0913
+def _exceedance_test(
     fit: Fit, at: int, bins: slice, edge: int, own: Floats, affected: int, tests: _Tests
 ) -> tuple[float, float]:
     """Test the change of the share of requests at or beyond histogram edge number `edge`."""
@@ -234,7 +254,10 @@ def _exceedance_test(  # noqa: PLR0913
 
 
 def _quantile(shares: Floats, edges: Floats, levels: Floats) -> Floats:
-    """Quantiles of a histogram, interpolated on the logarithmic scale of its edges; negative shares are rearranged away."""
+    """Quantiles of a histogram, interpolated on the logarithmic scale of its edges.
+
+    Negative shares are rearranged away.
+    """
     cumulative = np.concatenate(([0.0], np.maximum.accumulate(np.clip(np.cumsum(shares), 0.0, None))))
     total = cumulative[-1]
     if total <= 0.0:

@@ -1,17 +1,19 @@
 """One entry point from facts to effects: lay out slices and buckets, sum up cells, fit, read off each tested level.
 
-Two models, because two kinds of assignment exist. A level that varies from request to request at the same moment is compared within time
-slices, clustered by buckets of units. A level that came for everybody at once (a deploy, a period) is the same for a whole slice:
-it is compared across time, clustered by blocks of time, and only judged with `MIN_BLOCKS` blocks on each side.
+Two models, because two kinds of assignment exist. A level that varies from request to request at the same moment is
+compared within time slices, clustered by buckets of units. A level that came for everybody at once (a deploy, a period)
+is the same for a whole slice: it is compared across time, clustered by blocks of time, and only judged with
+`MIN_BLOCKS` blocks on each side.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from traceguard.explain.design import Column, Design, design_of, separate
+from traceguard.explain.design import Design, design_of, separate
 from traceguard.explain.effects import LevelEffects, level_effects
 from traceguard.stats.regression import Fit, fit, within_gram
 from traceguard.traces.cells import BUCKETS, Cells, Outcomes, cells_of, outcomes_of, winsor_caps
@@ -28,7 +30,10 @@ MIN_CLUSTERS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class EntryEffects:
-    """The effects found at one entry point. `by_time` marks those compared across time; `few_blocks` those with too few blocks."""
+    """The effects found at one entry point.
+
+    `by_time` marks those compared across time; `few_blocks` those with too few blocks.
+    """
 
     entry: int
     environment: int
@@ -61,7 +66,7 @@ class Clock:
         blocks = np.zeros(start.size, dtype=np.int32)
         offset = 0
         longest = max(SHORTEST_BLOCK_NS, (self.end - self.begin) // (BUCKETS - len(marks)) + 1)
-        for low, high in zip(marks, marks[1:], strict=False):
+        for low, high in pairwise(marks):
             inside = (start >= low) & (start < high)
             count = max(1, (high - low) // longest)
             blocks[inside] = offset + self._spread(start[inside], low, high, count)
@@ -153,5 +158,5 @@ def _few_blocks(
         f = factors.index(effect.column.factor)
         sides = (np.unique(blocks[levels[:, f] == code]).size for code in (effect.column.code, effect.column.reference))
         if min(sides) < MIN_BLOCKS:
-            few.add((effect.column.factor, effect.column.code))
+            few.add(effect.column.identity)
     return few

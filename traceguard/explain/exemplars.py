@@ -1,7 +1,7 @@
 """Typical requests of both sides of a cause: the evidence that a person opens first.
 
-Typical, not extreme: of the affected requests those whose time in the blamed component lies nearest the affected median, of the others
-those nearest the median of their side.
+Typical, not extreme: of the affected requests those whose time in the blamed component lies nearest the affected
+median, of the others those nearest the median of their side.
 """
 
 import numpy as np

@@ -1,7 +1,8 @@
 """From effects to a verdict: which entry points regressed under which level, with family-wise control.
 
-The tests of the verdict are entry point × root metric × tested level, one-sided, adjusted by Holm: the chance that anything is called a
-regression when nothing is stays below alpha. A change must also be large enough to matter (`Floor`).
+The tests of the verdict are entry point by root metric by tested level, one-sided, adjusted by Holm: the chance that
+anything is called a regression when nothing is stays below alpha. A change must also be large enough to matter
+(`Floor`).
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ SETTLED = 0.25  # an upper bound below this part of the reference latency counts
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """Changes smaller than this are not called regressions: a part of the reference latency, milliseconds, and an error fraction."""
+    """Smaller changes are not called regressions: a part of the reference, milliseconds, an error fraction."""
 
     relative: float = 0.01
     latency_ms: float = 0.05
@@ -64,13 +65,14 @@ class Judged:
 
 
 def judge(entries: Sequence[EntryEffects]) -> list[Judged]:
-    """Adjust the p-values of all tests together. Levels with too few clusters of units or blocks of time are not tested."""
+    """Adjust the p-values of all tests together.
+
+    Levels with too few clusters of units or blocks of time are not tested.
+    """
     found: list[tuple[EntryEffects, LevelEffects, bool, bool]] = []
     for entry in entries:
-        for effects in entry.within:
-            found.append((entry, effects, False, effects.clusters >= MIN_CLUSTERS))
-        for effects in entry.by_time:
-            found.append((entry, effects, True, (effects.column.factor, effects.column.code) not in entry.few_blocks))
+        found += [(entry, effects, False, effects.clusters >= MIN_CLUSTERS) for effects in entry.within]
+        found += [(entry, effects, True, effects.column.identity not in entry.few_blocks) for effects in entry.by_time]
     tested = [row for row in found if row[3]]
     worse = np.array([root.p_worse for _, effects, _, _ in tested for root in effects.roots])
     better = np.array([root.p_better for _, effects, _, _ in tested for root in effects.roots])
@@ -92,9 +94,7 @@ def judge(entries: Sequence[EntryEffects]) -> list[Judged]:
 
 def settled(judged: Sequence[Judged]) -> bool:
     """Whether some level was measured so closely that a regression that matters would have shown."""
-    return any(
-        j.testable and j.effects.roots[0].high <= SETTLED * j.effects.roots[0].reference for j in judged
-    )
+    return any(j.testable and j.effects.roots[0].high <= SETTLED * j.effects.roots[0].reference for j in judged)
 
 
 def requests_to_settle(judged: Judged) -> int:

@@ -7,7 +7,7 @@ Floats = NDArray[np.float64]
 
 
 def holm(p_values: Floats) -> Floats:
-    """Adjusted p-values of Holm (1979): rejecting those below alpha keeps the chance of any false rejection below alpha."""
+    """Adjusted p-values of Holm (1979): rejecting those below alpha bounds the chance of any false rejection by it."""
     order = np.argsort(p_values, kind="stable")
     m = p_values.size
     adjusted = np.empty(m)
@@ -16,7 +16,7 @@ def holm(p_values: Floats) -> Floats:
 
 
 def benjamini_hochberg(p_values: Floats) -> Floats:
-    """q-values of Benjamini and Hochberg (1995): rejecting those below alpha keeps the expected share of false ones below alpha."""
+    """q-values of Benjamini and Hochberg (1995): rejecting those below alpha bounds the share of false ones by it."""
     order = np.argsort(p_values, kind="stable")
     m = p_values.size
     scaled = p_values[order] * m / (np.arange(m) + 1)

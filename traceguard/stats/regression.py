@@ -1,10 +1,10 @@
 """Least squares from additive sums: slice fixed effects, standard errors clustered by bucket, leave one bucket out.
 
-Model: y = slice effect + x·b + error, x being p indicators. Everything is computed from sums by (slice, bucket), so no row is ever seen.
-The variance is the leave-one-bucket-out jackknife (CR3 of MacKinnon, Nielsen and Webb 2023), with the slice effects estimated anew
-without each bucket. Degrees of freedom follow Carter, Schnepel and Steigerwald (2017): the effective number of clusters from each
-coefficient's leverages. A clustered standard error is never taken below the one under independence, which the sandwich falls short
-of when events are rare (its variance is then near zero by chance).
+Model: y = slice effect + x·b + error, x being p indicators. Everything is computed from sums by (slice, bucket), so no
+row is ever seen. The variance is the leave-one-bucket-out jackknife (CR3 of MacKinnon, Nielsen and Webb 2023), with the
+slice effects estimated anew without each bucket. Degrees of freedom follow Carter, Schnepel and Steigerwald (2017): the
+effective number of clusters from each coefficient's leverages. A clustered standard error is never taken below the one
+under independence, which the sandwich falls short of when events are rare (its variance is then near zero by chance).
 """
 
 from dataclasses import dataclass
@@ -19,8 +19,9 @@ Floats = NDArray[np.float64]
 class Fit:
     """Estimates for p columns and k outcomes.
 
-    `beta` (p, k); `without` (G, p, k): the same without each non-empty bucket; `used` (G): those buckets; `gram` (p, p): within-slice
-    cross products; `noise` (k): residual variance under independence; `inverse_diagonal` (p); `clusters` (p): effective number.
+    `beta` (p, k); `without` (G, p, k): the same without each non-empty bucket; `used` (G): those buckets; `gram` (p,
+    p): within-slice cross products; `noise` (k): residual variance under independence; `inverse_diagonal` (p);
+    `clusters` (p): effective number.
     """
 
     beta: Floats
@@ -55,14 +56,15 @@ def jackknife_error(whole: Floats, without: Floats) -> Floats:
 def within_gram(n: Floats, sx: Floats, xx: Floats) -> Floats:
     """Cross products of the columns about their slice means, from sums by slice: n (S), sx (S, p), xx (p, p)."""
     weight = 1.0 / np.maximum(n, 1.0)
-    gram: Floats = xx - np.einsum("s,sp,sq->pq", weight, sx, sx)
-    return gram
+    between: Floats = np.einsum("s,sp,sq->pq", weight, sx, sx)
+    return xx - between
 
 
 def fit(n: Floats, sx: Floats, sy: Floats, xx: Floats, xy: Floats, yy: Floats) -> Fit:
     """Fit p linearly independent columns.
 
-    Sums by (slice, bucket): n (S, B), sx (S, B, p), sy (S, B, k); by bucket: xx (B, p, p), xy (B, p, k); in all: yy (k).
+    Sums by (slice, bucket): n (S, B), sx (S, B, p), sy (S, B, k); by bucket: xx (B, p, p), xy (B, p, k); in all: yy
+    (k).
     """
     n_s, sx_s, sy_s = n.sum(1), sx.sum(1), sy.sum(1)
     xx_all, xy_all = xx.sum(0), xy.sum(0)
@@ -84,7 +86,8 @@ def fit(n: Floats, sx: Floats, sy: Floats, xx: Floats, xy: Floats, yy: Floats) -
         rest_x, rest_y = sx_s - sx[:, b], sy_s - sy[:, b]
         rest_gram = xx_all - xx[b] - (rest_x * left[:, None]).T @ rest_x
         rest_moment = xy_all - xy[b] - (rest_x * left[:, None]).T @ rest_y
-        # A bucket may hold all requests of a level: the rest then says nothing about it, and the least-norm answer is 0.
+        # A bucket may hold all requests of a level: the rest then says nothing about it, and the least-norm answer is
+        # 0.
         without[at] = _solve(rest_gram, rest_moment)
         own = xx[b] - mean_x.T @ sx[:, b] - sx[:, b].T @ mean_x + (mean_x * n[:, b][:, None]).T @ mean_x
         leverage[at] = np.einsum("pj,pq,qj->j", inverse, own, inverse) / np.diag(inverse)
@@ -96,7 +99,8 @@ def fit(n: Floats, sx: Floats, sy: Floats, xx: Floats, xy: Floats, yy: Floats) -
 def _solve(gram: Floats, moment: Floats) -> Floats:
     scale = np.sqrt(np.maximum(np.diag(gram), 1e-12))
     balanced = gram / np.outer(scale, scale)
+    solved: Floats
     if np.linalg.matrix_rank(balanced, tol=1e-6) == gram.shape[0]:
-        solved: Floats = np.linalg.solve(gram, moment)
+        solved = np.linalg.solve(gram, moment)
         return solved
     return (np.linalg.pinv(balanced, rcond=1e-6) @ (moment / scale[:, None])) / scale[:, None]

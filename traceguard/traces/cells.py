@@ -1,9 +1,10 @@
 """Cells: integer sums over facts that merge by addition, from which every effect is estimated.
 
-For one entry point with S time slices, B buckets of units, p design columns (indicators of non-reference levels) and k outcomes:
-n and Σx, Σy by (slice, bucket); Σx·x and Σx·y by bucket; Σy² in all, as two 64-bit limbs because squared nanoseconds overflow one.
-Normal equations, never assignments: the tables stay small whatever the number of flags. Sums of integers make equal input give equal
-tables, in any order and on any number of workers; floating point begins after the merge.
+For one entry point with S time slices, B buckets of units, p design columns (indicators of non-reference levels) and k
+outcomes: n and Σx, Σy by (slice, bucket); Σx·x and Σx·y by bucket; Σy² in all, as two 64-bit limbs because squared
+nanoseconds overflow one. Normal equations, never assignments: the tables stay small whatever the number of flags. Sums
+of integers make equal input give equal tables, in any order and on any number of workers; floating point begins after
+the merge.
 """
 
 from dataclasses import dataclass
@@ -26,7 +27,8 @@ PART_OUTCOMES = 4  # time, capped time, calls, errors that began there
 class Outcomes:
     """What the columns of y mean: root outcomes, then the latency histogram's bins, then four outcomes per component.
 
-    `low_bin` is the histogram bin of the first bin column, `bins` their number; `components` lists component ids in column order.
+    `low_bin` is the histogram bin of the first bin column, `bins` their number; `components` lists component ids in
+    column order.
     """
 
     low_bin: int
@@ -57,7 +59,10 @@ class Outcomes:
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """Sums of one entry point; see the module. Shapes: n (S, B), sx (S, B, p), sy (S, B, k), xx (B, p, p), xy (B, p, k), yy (2, k)."""
+    """Sums of one entry point; see the module.
+
+    Shapes: n (S, B), sx (S, B, p), sy (S, B, k), xx (B, p, p), xy (B, p, k), yy (2, k).
+    """
 
     n: NDArray[np.int64]
     sx: NDArray[np.int64]
@@ -81,17 +86,19 @@ class Cells:
 def histogram_bins(durations: NDArray[np.int64]) -> NDArray[np.int32]:
     """The logarithmic bin of each duration in nanoseconds: 16 bins an octave, so edges lie 4.4% apart."""
     bins = np.floor(np.log2(np.maximum(durations, 1)) * BINS_PER_OCTAVE)
-    return np.clip(bins, 0, BINS - 1).astype(np.int32)
+    clipped: NDArray[np.int32] = np.clip(bins, 0, BINS - 1).astype(np.int32)
+    return clipped
 
 
 _I32, _I64, _B = "int32[::1]", "int64[::1]", "boolean[::1]"
 
 
 @kernel(
-    f"void({_I32}, {_I32}, int32[:, ::1], {_I64}, int64, {_B}, {_I32}, int64, {_I32}, {_I64}, {_I32}, {_I64}, {_I32}, {_I32},"
-    " int64, int64, int64[::1], int64[:, ::1], int64[:, :, ::1], int64[:, :, ::1], int64[:, :, ::1], int64[:, :, ::1], int64[:, ::1])"
+    f"void({_I32}, {_I32}, int32[:, ::1], {_I64}, int64, {_B}, {_I32}, int64, {_I32}, {_I64}, {_I32}, {_I64},"
+    f" {_I32}, {_I32}, int64, int64, {_I64}, int64[:, ::1], int64[:, :, ::1], int64[:, :, ::1], int64[:, :, ::1],"
+    " int64[:, :, ::1], int64[:, ::1])"
 )
-def _accumulate(  # type: ignore[no-untyped-def]  # noqa: PLR0913
+def _accumulate(  # type: ignore[no-untyped-def]
     slices, buckets, active, dur, cap, failed, bins, low_bin, origin, first, component, time, calls, column,
     width_bins, parts, caps, n, sx, sy, xx, xy, yy,
 ):  # fmt: skip
@@ -154,7 +161,9 @@ def outcomes_of(facts: Facts) -> Outcomes:
     bins = histogram_bins(facts.dur)
     low = int(bins.min())
     blamed = facts.origin[facts.origin >= 0]
-    return Outcomes(low, int(bins.max()) - low + 1, np.unique(np.concatenate((facts.component, blamed))).astype(np.int32))
+    return Outcomes(
+        low, int(bins.max()) - low + 1, np.unique(np.concatenate((facts.component, blamed))).astype(np.int32)
+    )
 
 
 def winsor_caps(facts: Facts, outcomes: Outcomes, share: float = 0.99) -> tuple[int, NDArray[np.int64]]:
@@ -184,7 +193,8 @@ def cells_of(
 ) -> Cells:  # fmt: skip
     """Sum up the facts of one entry point.
 
-    `slices` and `buckets` give each request's time slice and bucket of units; `active` (r, a) its design columns, closed by -1.
+    `slices` and `buckets` give each request's time slice and bucket of units; `active` (r, a) its design columns,
+    closed by -1.
     """
     count, width, buckets_used = int(slices.max()) + 1, outcomes.width, BUCKETS
     cells = Cells(
@@ -199,7 +209,8 @@ def cells_of(
     column = np.full(top, -1, dtype=np.int32)
     column[outcomes.components] = np.arange(outcomes.components.size, dtype=np.int32)
     _accumulate(
-        slices, buckets, active, facts.dur, caps[0], facts.failed, histogram_bins(facts.dur), outcomes.low_bin, facts.origin,
+        slices, buckets, active, facts.dur, caps[0], facts.failed, histogram_bins(facts.dur), outcomes.low_bin,
+        facts.origin,
         facts.first, facts.component, facts.time, facts.calls, column, outcomes.bins, outcomes.components.size, caps[1],
         cells.n, cells.sx, cells.sy, cells.xx, cells.xy, cells.yy,
     )  # fmt: skip

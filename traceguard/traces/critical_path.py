@@ -1,12 +1,12 @@
 """The critical path: which span each instant of a request belongs to.
 
-Last-finishing child, as in CRISP (Zhang et al., USENIX ATC 2022): walking back from a span's end, the child that finished last held
-the span up; the time before that child started is explained by the child that had finished by then, and so on. Every instant of
-the root belongs to exactly one span, so the parts always sum to the whole, to the nanosecond. A child is cut to its parent's
-time: what outlives the parent held nobody up.
+Last-finishing child, as in CRISP (Zhang et al., USENIX ATC 2022): walking back from a span's end, the child that
+finished last held the span up; the time before that child started is explained by the child that had finished by then,
+and so on. Every instant of the root belongs to exactly one span, so the parts always sum to the whole, to the
+nanosecond. A child is cut to its parent's time: what outlives the parent held nobody up.
 
-The time that a caller's client span spends outside the callee's own span is the callee's inbound edge (network, queueing, connection
-set-up), a component of its own: see `components`.
+The time that a caller's client span spends outside the callee's own span is the callee's inbound edge (network,
+queueing, connection set-up), a component of its own: see `components`.
 """
 
 import numpy as np
@@ -70,10 +70,11 @@ def _callees(first_child, next_sibling, kind, service):  # type: ignore[no-untyp
 
 
 def own_time(linked: Linked) -> NDArray[np.int64]:
-    """Nanoseconds on the critical path that belong to each span itself; shape n. Sums to the root's duration per request."""
-    own: NDArray[np.int64] = _own_time(
-        linked.root, linked.first_child, linked.next_sibling, linked.start, linked.end
-    )
+    """Nanoseconds on the critical path that belong to each span itself; shape n.
+
+    Sums to the root's duration per request.
+    """
+    own: NDArray[np.int64] = _own_time(linked.root, linked.first_child, linked.next_sibling, linked.start, linked.end)
     return own
 
 

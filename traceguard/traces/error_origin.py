@@ -1,7 +1,8 @@
 """Where a failed request's error began: the deepest failed span without a failed child.
 
-One origin per failed root: from the root down through failed children, the last-finishing one where several failed. A client span that
-failed although its server span did not blames the inbound edge between them (timeout, connection loss).
+One origin per failed root: from the root down through failed children, the last-finishing one where several failed. A
+client span that failed although its server span did not blames the inbound edge between them (timeout, connection
+loss).
 """
 
 import numpy as np

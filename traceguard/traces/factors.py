@@ -1,7 +1,8 @@
 """What a request ran under: flags, versions, the period; and whose request it was.
 
-A flag's state belongs to the whole trace, whichever span evaluated it. Levels are small integers per factor: 0 stands for "never
-evaluated" (or the service was not called), 1 for "mixed" (several levels in one request); real levels follow in `Factor.levels`.
+A flag's state belongs to the whole trace, whichever span evaluated it. Levels are small integers per factor: 0 stands
+for "never evaluated" (or the service was not called), 1 for "mixed" (several levels in one request); real levels follow
+in `Factor.levels`.
 """
 
 from dataclasses import dataclass
@@ -43,7 +44,10 @@ PREFERRED_REFERENCES = ("off", "false", "control", "default", "0")
 
 
 def choose_reference(levels: tuple[str, ...], earliest_commonest: int) -> int:
-    """Code of a flag's reference level: the first of off, false, control, default, 0 that exists, else the commonest at the start."""
+    """Code of a flag's reference level.
+
+    The first of off, false, control, default and 0 that exists, else `earliest_commonest`: the commonest at the start.
+    """
     by_text = {text.lower(): code for code, text in enumerate(levels) if code >= FIRST_LEVEL}
     for text in PREFERRED_REFERENCES:
         if text in by_text:

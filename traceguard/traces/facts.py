@@ -1,11 +1,12 @@
 """Facts: what each request spent where. One row per (request, component), one row per request.
 
-The critical-path time of a request's facts sums exactly to its root's duration. Requests that begin nowhere (fragments) have no
-facts; they are counted.
+The critical-path time of a request's facts sums exactly to its root's duration. Requests that begin nowhere (fragments)
+have no facts; they are counted.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,8 +55,17 @@ def concatenate(parts: Sequence[Facts]) -> Facts:
 
 def no_facts() -> Facts:
     """The facts of nothing."""
-    types = {"trace_hash": np.uint64, "start": np.int64, "dur": np.int64, "time": np.int64, "failed": np.bool_, "detached": np.bool_}
-    empty = {f.name: np.empty(0, dtype=types.get(f.name, np.int32)) for f in fields(Facts) if f.name != "first"}
+    types = {
+        "trace_hash": np.uint64,
+        "start": np.int64,
+        "dur": np.int64,
+        "time": np.int64,
+        "failed": np.bool_,
+        "detached": np.bool_,
+    }
+    empty: dict[str, Any] = {
+        f.name: np.empty(0, dtype=types.get(f.name, np.int32)) for f in fields(Facts) if f.name != "first"
+    }
     return Facts(first=np.zeros(1, dtype=np.int64), **empty)
 
 
@@ -112,7 +122,9 @@ def facts_of(linked: Linked) -> Facts:
     first, row_component, row_time, row_calls = _sum_up(
         linked.request, linked.root.size, component, linked.operation, own, linked.evaluation, width
     )
+    # A failed client span that waited for a healthy server span blames the inbound edge, where its own time went too.
     origin = error_origins(linked)
+    blamed = np.where(origin >= 0, component[np.maximum(origin, 0)], -1).astype(np.int32)
     root = linked.root
     everything = Facts(
         trace_hash=linked.trace_hash[linked.trace[root]],
@@ -121,15 +133,8 @@ def facts_of(linked: Linked) -> Facts:
         start=linked.start[root],
         dur=linked.end[root] - linked.start[root],
         failed=linked.failed[root],
-        origin=np.where(origin >= 0, _origin_component(linked, component, origin), -1).astype(np.int32),
+        origin=blamed,
         detached=linked.detached[root],
         first=first, component=row_component, time=row_time, calls=row_calls,
     )  # fmt: skip
     return everything.select(~linked.fragment)
-
-
-def _origin_component(linked: Linked, component: NDArray[np.int32], origin: NDArray[np.int32]) -> NDArray[np.int32]:
-    # A failed client span that waited for a server span which did not fail blames the inbound edge, which is where
-    # its own time went too.
-    blamed: NDArray[np.int32] = component[np.maximum(origin, 0)]
-    return blamed

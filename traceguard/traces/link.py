@@ -1,8 +1,8 @@
 """Spans to request trees: who called whom, where requests begin, what is asynchronous, what is missing.
 
-What always holds: every span belongs to exactly one request; a request is a tree over synchronous calls; the order in which spans
-arrived changes nothing; retries that repeat a span count once. Nothing is refused: a parent that is missing, a span that is its
-own ancestor, an end before a start all leave a tree, and the damage is marked.
+What always holds: every span belongs to exactly one request; a request is a tree over synchronous calls; the order in
+which spans arrived changes nothing; retries that repeat a span count once. Nothing is refused: a parent that is
+missing, a span that is its own ancestor, an end before a start all leave a tree, and the damage is marked.
 """
 
 from dataclasses import dataclass
@@ -29,8 +29,9 @@ class Names:
 class Linked:
     """One partition of linked traces; whole traces only, each contiguous, duplicates removed.
 
-    Arrays over spans have length n, arrays over requests length r, arrays over traces length t. A request is the tree below a root: a
-    span without parent, a span whose parent is missing, or one that starts asynchronous work (`parent` is kept for those).
+    Arrays over spans have length n, arrays over requests length r, arrays over traces length t. A request is the tree
+    below a root: a span without parent, a span whose parent is missing, or one that starts asynchronous work (`parent`
+    is kept for those).
     """
 
     names: Names
@@ -189,7 +190,7 @@ def _build_trees(parent, detached, evaluation, by_end):  # type: ignore[no-untyp
 
 @kernel(f"boolean[::1]({_I32}, {_I32}, {_B}, {_B}, {_B}, {_I8}, int64)")
 def _find_fragments(root, trace, detached, missing, evaluation, kind, traces):  # type: ignore[no-untyped-def]
-    """Mark requests that are torn off: the parent is missing although the trace has a root, or the top is no server's span.
+    """Mark torn-off requests: the parent is missing although the trace has a root, or the top is no server's span.
 
     A trace whose caller is simply not instrumented begins at server spans with a remote parent: those are entry points.
     """
@@ -209,8 +210,9 @@ def _find_fragments(root, trace, detached, missing, evaluation, kind, traces):  
 def link(spans: pl.DataFrame, names: Names, trace_ids: NDArray[np.object_], trace_hash: NDArray[np.uint64]) -> Linked:
     """Link the spans of whole traces.
 
-    `spans` has columns trace, span, parent (uint64 hashes, parent 0 for none), start, dur (ns), kind (int8), failed, operation,
-    service, environment (ids into `names`), evaluation; in any order, repeats allowed. `trace_hash` ascends and `trace_ids` goes with it.
+    `spans` has columns trace, span, parent (uint64 hashes, parent 0 for none), start, dur (ns), kind (int8), failed,
+    operation, service, environment (ids into `names`), evaluation; in any order, repeats allowed. `trace_hash` ascends
+    and `trace_ids` goes with it.
     """
     order = ("trace", "start", "span", "kind", "service", "dur", "operation")
     spans = spans.sort(order, descending=[name == "dur" for name in order])

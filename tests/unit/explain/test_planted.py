@@ -1,0 +1,149 @@
+"""A planted cause is found at rank 1, and nothing is found where nothing was planted."""
+
+from dataclasses import replace
+
+import pytest
+from builders.scenes import DURATION_NS, START_NS, recorded, reported
+
+from traceguard.simulate import Flag, Fleet, Plant, Variant, Version, shop
+from traceguard.units import Period
+
+FLAG = ("new-pricing", "on")
+HALF = START_NS + DURATION_NS // 2
+HALVES = {"baseline": Period(START_NS, HALF), "candidate": Period(HALF, START_NS + DURATION_NS)}
+
+
+def payment_versions(fleet: Fleet, *versions: Version) -> Fleet:
+    """The fleet with these versions of its payment service."""
+    services = tuple(replace(s, versions=versions) if s.name == "payment" else s for s in fleet.services)
+    return replace(fleet, services=services)
+
+
+@pytest.mark.parametrize(
+    ("plant", "locus", "metric"),
+    [
+        (Plant("pricing", "ComputeQuote", flags=(FLAG,), self_ms=30), "self", "latency"),
+        (Plant("pricing", "ComputeQuote", flags=(FLAG,), inbound_ms=30), "inbound", "latency"),
+        (Plant("pricing", "ComputeQuote", flags=(FLAG,), error_rate=0.08), "self", "error"),
+        (Plant("pricing", "ComputeQuote", flags=(FLAG,), share=0.05, self_ms=400), "self", "latency"),
+    ],
+    ids=["slow", "network", "errors", "tail"],
+)
+def test_the_planted_cause_is_first(plant: Plant, locus: str, metric: str) -> None:
+    """Flag, level, service, operation, locus and metric of rank 1 are those planted."""
+    analysis = reported(recorded(shop(plants=(plant,)), requests=6_000))
+    assert analysis.verdict == "regression"
+    first = analysis.causes[0]
+    assert [(f.kind, f.key, f.level, f.reference) for f in first.factors] == [("flag", "new-pricing", "on", "off")]
+    assert (first.service, first.operation, first.locus, first.metric) == ("pricing", "ComputeQuote", locus, metric)
+
+
+def test_the_interval_holds_the_planted_milliseconds() -> None:
+    """The effect of a constant delay on the service's own time is that delay."""
+    plant = Plant("checkout", "PlaceOrder", flags=(("one-click-checkout", "on"),), self_ms=40)
+    first = reported(recorded(shop(plants=(plant,)), requests=6_000)).causes[0]
+    assert first.effect.low <= 40 <= first.effect.high
+    assert first.effect.high - first.effect.low < 10
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_silence_when_nothing_happened(seed: int) -> None:
+    """A healthy shop with five flags and two rollouts gives no regression and no cause."""
+    analysis = reported(recorded(shop(plants=()), seed=seed))
+    assert analysis.verdict == "no_regression"
+    assert analysis.causes == []
+
+
+def test_an_improvement_is_no_cause() -> None:
+    """What got faster is listed apart and regresses nothing."""
+    plant = Plant("pricing", "ComputeQuote", flags=(("new-pricing", "off"),), self_ms=40)
+    analysis = reported(recorded(shop(plants=(plant,))))
+    assert (analysis.verdict, analysis.causes) == ("no_regression", [])
+    first = analysis.improvements[0]
+    assert (first.service, first.effect.estimate < 0, first.effect.low < first.effect.high) == ("pricing", True, True)
+
+
+def test_a_version_beside_another_is_found() -> None:
+    """A version that serves part of the requests is compared with the older one at the same time."""
+    plant = Plant("shipping", "ShipOrder", versions=(("shipping", "2.4.0"),), self_ms=40)
+    first = reported(recorded(shop(plants=(plant,)))).causes[0]
+    assert [(f.kind, f.service, f.level, f.reference) for f in first.factors] == [
+        ("version", "shipping", "2.4.0", "2.3.0")
+    ]
+    assert (first.service, first.operation) == ("shipping", "ShipOrder")
+
+
+def test_a_version_for_everybody_at_once_is_compared_across_time() -> None:
+    """Before and after a deploy are compared by blocks of time, and the report says so."""
+    healthy = shop(plants=())
+    plant = Plant("payment", "Charge", versions=(("payment", "1.10.0"),), self_ms=60)
+    before = recorded(payment_versions(healthy, Version("1.9.0")), part=(0, 2))
+    after = recorded(replace(payment_versions(healthy, Version("1.10.0")), plants=(plant,)), seed=2, part=(1, 2))
+    analysis = reported([before, after])
+    first = analysis.causes[0]
+    assert (first.factors[0].level, first.service, first.operation) == ("1.10.0", "payment", "Charge")
+    assert "rolled_out_at_once" in [w.code for w in analysis.warnings]
+
+
+def test_periods_are_compared() -> None:
+    """Without flags the candidate period is the factor."""
+    plant = Plant("pricing", "ComputeQuote", window=(0.5, 1.0), self_ms=40)
+    analysis = reported(recorded(shop(plants=(plant,))), **HALVES)
+    assert analysis.verdict == "regression"
+    first = analysis.causes[0]
+    assert (first.factors[0].kind, first.factors[0].level, first.service) == ("period", "candidate", "pricing")
+
+
+def test_periods_without_a_change_stay_silent_but_ranked() -> None:
+    """Weak period causes are listed with their q-values, and the verdict stays."""
+    analysis = reported(recorded(shop(plants=())), **HALVES)
+    assert analysis.verdict == "no_regression"
+    assert all(cause.q_value > analysis.document.alpha for cause in analysis.causes)
+    assert "weak_evidence" in [w.code for w in analysis.warnings]
+
+
+def test_short_periods_are_inconclusive() -> None:
+    """With less than six blocks a side the ranking is shown and the verdict withheld."""
+    plant = Plant("pricing", "ComputeQuote", window=(0.5, 1.0), self_ms=40)
+    minute = 60_000_000_000
+    analysis = reported(
+        recorded(shop(plants=(plant,))), baseline=Period(HALF - minute, HALF), candidate=Period(HALF, HALF + minute)
+    )
+    assert analysis.verdict == "inconclusive"
+    assert analysis.causes[0].service == "pricing"
+    assert "few_blocks" in [w.code for w in analysis.warnings]
+
+
+def test_flags_that_always_come_together_are_named_as_inseparable() -> None:
+    """The data cannot tell them apart, and the answer says so instead of guessing."""
+    fleet = shop(plants=(Plant("pricing", "ComputeQuote", flags=(FLAG,), self_ms=40),))
+    twin = Flag(
+        "twin",
+        (Variant("off", 0.5), Variant("on", 0.5)),
+        (("pricing", "ComputeQuote"),),
+        follows="new-pricing",
+        agreement=1.0,
+    )
+    analysis = reported(recorded(replace(fleet, flags=(*fleet.flags, twin))))
+    named = {analysis.causes[0].factors[0].key, analysis.causes[0].inseparable_from[0][0].key}
+    assert named == {"new-pricing", "twin"}
+    assert "collinear_factors" in [w.code for w in analysis.warnings]
+
+
+def test_parts_sum_to_the_regression() -> None:
+    """The components' changes add up to the entry point's change of the mean."""
+    analysis = reported(recorded(shop()))
+    mean = next(r for r in analysis.regressions if r.metric == "latency_mean")
+    assert sum(part.delta_ms for part in mean.parts) == pytest.approx(mean.delta, rel=1e-6)
+
+
+def test_the_same_input_gives_the_same_answer() -> None:
+    """Two runs, one with its rows doubled by a retry, agree to the last digit."""
+    recording = recorded(shop(), requests=1_500)
+    assert reported(recording).to_dict() == reported([recording, recording]).to_dict()
+
+
+def test_an_empty_window_is_no_data() -> None:
+    """No request is an answer of its own, not a pass."""
+    analysis = reported(recorded(shop(), requests=300), since="2001-01-01T00:00:00Z", until="2001-01-02T00:00:00Z")
+    assert (analysis.verdict, analysis.document.window.traces) == ("no_data", 0)
