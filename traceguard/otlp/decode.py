@@ -34,8 +34,9 @@ def decode(body: bytes | bytearray | memoryview, *, encoding: Encoding, signal: 
         raise InputError(message)
     if encoding == "json":
         from traceguard.otlp.json import to_protobuf
+        from traceguard.otlp.schema import of_requests
 
-        body = to_protobuf(body)
+        return decode_wire(to_protobuf(body, of_requests(signal)), signal, settings)
     return decode_wire(np.frombuffer(body, np.uint8), signal, settings)
 
 

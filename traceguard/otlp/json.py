@@ -1,0 +1,599 @@
+"""OTLP/JSON to OTLP protobuf, text to wire bytes in one pass, so that everything after has one form to deal with.
+
+Accepted beyond protobuf's own JSON, as the protocol asks: ids in hexadecimal of any case, 64-bit numbers as text or number, enums as number
+or name, unknown members at any depth, null for what is not set, a byte-order mark. An id that is not hexadecimal becomes one of
+the wrong length, so that its span is refused and counted and not the whole body. Refused: text that is no JSON object, a member of the
+wrong type, and more than DEEPEST levels.
+
+Lengths are written as five bytes whatever their value and filled in when a message closes; doubles are collected and converted together.
+"""
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from traceguard.errors import InputError
+from traceguard.kernels import kernel, leaf
+from traceguard.otlp import schema
+from traceguard.otlp.schema import (
+    ANY, BASE64, BOOL, DOUBLE, ENUM, FIXED32, FIXED64, HEX, INNER, MAP, MESSAGE, NAME_A, NAME_B, NUMBER, REPEATED, TEXT, TYPE,
+)  # fmt: skip
+from traceguard.otlp.text import SLACK, same
+from traceguard.otlp.wire import BUFFER, FULL, load, store
+
+DEEPEST = 160  # levels of brackets; a container within a container takes four in OTLP
+
+_OBJECT, _ARRAY, _MAP = 0, 1, 2
+_FORM, _WHAT, _PATCH, _COUNT = 0, 1, 2, 3  # columns of frames: form, message or field row (-1 unknown), where the length goes, members so far
+_LENGTH_BYTES = 5
+MAP_KEY = 15  # an entry of a JSON map becomes a message that carries its key in this field
+
+# Why the text was refused.
+_WRONG_JSON, _WRONG_TYPE, _TOO_DEEP, _WRONG_NUMBER = -11, -12, -13, -14
+_REASONS = {
+    _WRONG_JSON: "is not valid JSON",
+    _WRONG_TYPE: "has a member of the wrong type",
+    _TOO_DEEP: "is nested too deeply",
+    _WRONG_NUMBER: "has a number where it cannot stand",
+}
+
+_TRUE = np.frombuffer(b"true", np.uint8)
+_FALSE = np.frombuffer(b"false", np.uint8)
+_NULL = np.frombuffer(b"null", np.uint8)
+_NAN = np.frombuffer(b"NaN", np.uint8)
+_INFINITY = np.frombuffer(b"Infinity", np.uint8)
+
+_HEX_VALUE = np.full(256, 255, np.uint8)
+_HEX_VALUE[48:58] = np.arange(10)
+_HEX_VALUE[65:71] = np.arange(10, 16)
+_HEX_VALUE[97:103] = np.arange(10, 16)
+_BASE64_VALUE = np.full(256, 255, np.uint8)
+for _number, _letter in enumerate(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"):
+    _BASE64_VALUE[_letter] = _number
+_BASE64_VALUE[ord("-")], _BASE64_VALUE[ord("_")] = 62, 63
+_UNESCAPED = np.zeros(256, np.uint8)
+for _letter, _character in zip(b'"\\/bfnrt', b'"\\/\b\f\n\r\t', strict=True):
+    _UNESCAPED[_letter] = _character
+
+
+@leaf
+def _skip_space(buf, pos):
+    """The first position from `pos` on that is no white space."""
+    while pos < buf.size and (buf[pos] == 32 or buf[pos] == 10 or buf[pos] == 13 or buf[pos] == 9):
+        pos += 1
+    return pos
+
+
+@leaf
+def _end_of_text(buf, pos):
+    """`(end, escaped)` of the JSON string whose first character is at `pos`; the end, where its quote is, is negative when there is none."""
+    escaped = False
+    while True:
+        if pos + 8 <= buf.size:
+            chunk = load(buf, pos)
+            quote, backslash = chunk ^ np.uint64(0x2222222222222222), chunk ^ np.uint64(0x5C5C5C5C5C5C5C5C)
+            one = np.uint64(0x0101010101010101)
+            if (((quote - one) & ~quote) | ((backslash - one) & ~backslash)) & np.uint64(0x8080808080808080) == 0:
+                pos += 8
+                continue
+        if pos >= buf.size:
+            return np.int64(-1), escaped
+        if buf[pos] == 34:
+            return np.int64(pos), escaped
+        if buf[pos] == 92:
+            escaped = True
+            pos += 1
+        pos += 1
+
+
+@leaf
+def _code_unit(buf, pos, end):
+    """The number of the four hexadecimal digits at `pos`, or negative."""
+    if pos + 4 > end:
+        return np.int64(-1)
+    value = np.int64(0)
+    for k in range(4):
+        digit = _HEX_VALUE[buf[pos + k]]
+        if digit > 15:
+            return np.int64(-1)
+        value = value * 16 + digit
+    return value
+
+
+@leaf
+def _put_character(code, out, o):
+    """A character as UTF-8; half of a surrogate pair becomes U+FFFD."""
+    if 0xD800 <= code <= 0xDFFF:
+        code = 0xFFFD
+    if code < 0x80:
+        out[o] = code
+        return o + 1
+    if code < 0x800:
+        out[o] = 0xC0 | code >> 6
+        out[o + 1] = 0x80 | code & 63
+        return o + 2
+    if code < 0x10000:
+        out[o] = 0xE0 | code >> 12
+        out[o + 1] = 0x80 | code >> 6 & 63
+        out[o + 2] = 0x80 | code & 63
+        return o + 3
+    out[o] = 0xF0 | code >> 18
+    out[o + 1] = 0x80 | code >> 12 & 63
+    out[o + 2] = 0x80 | code >> 6 & 63
+    out[o + 3] = 0x80 | code & 63
+    return o + 4
+
+
+@leaf
+def _put_unescaped(buf, a, b, out, o):
+    """The text of a JSON string without its escapes: the position after it (never longer than the source), or negative."""
+    pos = a
+    while pos < b:
+        c = buf[pos]
+        if c != 92:
+            out[o] = c
+            pos += 1
+            o += 1
+            continue
+        if pos + 1 >= b:
+            return np.int64(-1)
+        letter = buf[pos + 1]
+        if letter != 117:
+            if _UNESCAPED[letter] == 0:
+                return np.int64(-1)
+            out[o] = _UNESCAPED[letter]
+            pos += 2
+            o += 1
+            continue
+        code = _code_unit(buf, pos + 2, b)
+        if code < 0:
+            return np.int64(-1)
+        pos += 6
+        if 0xD800 <= code < 0xDC00 and pos + 6 <= b and buf[pos] == 92 and buf[pos + 1] == 117:
+            low = _code_unit(buf, pos + 2, b)
+            if 0xDC00 <= low <= 0xDFFF:
+                code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00)
+                pos += 6
+        o = _put_character(code, out, o)
+    return np.int64(o)
+
+
+@leaf
+def _put_varint(value, out, o):
+    """A varint; at most 10 bytes."""
+    value = np.uint64(value)
+    while value >= np.uint64(128):
+        out[o] = np.uint8(value & np.uint64(127)) | np.uint8(128)
+        value >>= np.uint64(7)
+        o += 1
+    out[o] = np.uint8(value)
+    return o + 1
+
+
+@leaf
+def _patch_length(out, at, length):
+    """The length of a message in the five bytes that were kept free for it."""
+    for k in range(_LENGTH_BYTES):
+        out[at + k] = (length >> (7 * k) & 127) | (128 if k < _LENGTH_BYTES - 1 else 0)
+
+
+@leaf
+def _end_of_number(buf, pos):
+    """The position after the JSON number at `pos`, or negative; `whole` as second value says that it has no fraction or exponent."""
+    whole = True
+    if pos < buf.size and buf[pos] == 45:
+        pos += 1
+    start = pos
+    while pos < buf.size and 48 <= buf[pos] <= 57:
+        pos += 1
+    if pos == start:
+        return np.int64(-1), whole
+    if pos < buf.size and buf[pos] == 46:
+        whole = False
+        pos += 1
+        start = pos
+        while pos < buf.size and 48 <= buf[pos] <= 57:
+            pos += 1
+        if pos == start:
+            return np.int64(-1), whole
+    if pos < buf.size and (buf[pos] == 101 or buf[pos] == 69):
+        whole = False
+        pos += 1
+        if pos < buf.size and (buf[pos] == 43 or buf[pos] == 45):
+            pos += 1
+        start = pos
+        while pos < buf.size and 48 <= buf[pos] <= 57:
+            pos += 1
+        if pos == start:
+            return np.int64(-1), whole
+    return np.int64(pos), whole
+
+
+@leaf
+def _whole_number(buf, a, b):
+    """`(value, fits)` of the JSON number between `a` and `b`: exact, also when written as 5.0 or 5e3; 64 bits with or without sign."""
+    negative = buf[a] == 45
+    value, digits_after, exponent = np.uint64(0), 0, 0
+    fraction = False
+    pos = a + 1 if negative else a
+    limit = np.uint64(0xFFFFFFFFFFFFFFFF)
+    ten = np.uint64(10)
+    pending_zeros = 0  # zeros after the point count only when another digit follows
+    while pos < b and buf[pos] != 101 and buf[pos] != 69:
+        if buf[pos] == 46:
+            fraction = True
+        elif fraction and buf[pos] == 48:
+            pending_zeros += 1
+        else:
+            digit = np.uint64(buf[pos] - 48)
+            steps = pending_zeros + 1 if fraction else 1
+            for _ in range(min(steps, 21)):
+                if value > limit // ten:
+                    return np.int64(0), False
+                value *= ten
+            if value > limit - digit:
+                return np.int64(0), False
+            value += digit
+            digits_after += steps if fraction else 0
+            pending_zeros = 0
+        pos += 1
+    if pos < b:
+        pos += 1
+        down = buf[pos] == 45
+        if down or buf[pos] == 43:
+            pos += 1
+        while pos < b:
+            exponent = min(exponent * 10 + np.int64(buf[pos] - 48), 100000)
+            pos += 1
+        if down:
+            exponent = -exponent
+    exponent -= digits_after
+    while exponent > 0 and value > 0:
+        if value > limit // ten:
+            return np.int64(0), False
+        value *= ten
+        exponent -= 1
+    while exponent < 0 and value > 0:
+        if value % ten != 0:
+            return np.int64(0), False
+        value //= ten
+        exponent += 1
+    if negative:
+        return np.int64(~value + np.uint64(1)), value <= np.uint64(1 << 63)
+    return np.int64(value), True
+
+
+@leaf
+def _put_base64_decoded(buf, a, b, out, o):
+    """The bytes of base64 text, standard or URL-safe, padded or not: the position after them, or negative."""
+    while b > a and buf[b - 1] == 61:
+        b -= 1
+    if (b - a) % 4 == 1:
+        return np.int64(-1)
+    bits, count = np.int64(0), 0
+    for i in range(a, b):
+        value = _BASE64_VALUE[buf[i]]
+        if value > 63:
+            return np.int64(-1)
+        bits = (bits << 6 | value) & 0xFFFFFF
+        count += 6
+        if count >= 8:
+            count -= 8
+            out[o] = bits >> count & 255
+            o += 1
+    return np.int64(o)
+
+
+@leaf
+def _put_hex_decoded(buf, a, b, out, o):
+    """The bytes of hexadecimal text; a single zero byte, which is no id, when it is none."""
+    good = (b - a) % 2 == 0
+    for i in range(a, b):
+        good &= _HEX_VALUE[buf[i]] <= 15
+    if not good:
+        out[o] = 0
+        return o + 1
+    for i in range(a, b, 2):
+        out[o] = _HEX_VALUE[buf[i]] << 4 | _HEX_VALUE[buf[i + 1]]
+        o += 1
+    return o
+
+
+@leaf
+def _find_field(buf, a, b, words, fields, first, last):
+    """The row in `fields` of the member whose name lies between `a` and `b`, or -1."""
+    for row in range(first, last):
+        if same(buf, a, b, words, fields[row, NAME_A], fields[row, NAME_B]):
+            return row
+    return -1
+
+
+@leaf
+def _put_double(buf, a, b, out, o, double_text, double_ends, double_at, doubles):
+    """Keep eight bytes free at `o` for the number between `a` and `b`, which is converted later."""
+    start = double_ends[doubles]
+    for k in range(b - a):
+        double_text[start + k] = buf[a + k]
+    double_ends[doubles + 1] = start + b - a
+    double_at[doubles] = o
+    return o + 8
+
+
+@leaf
+def _put_special(buf, a, b, out, o):
+    """The eight bytes of NaN or an infinity, or negative when the text is neither."""
+    if same(buf, a, b, _NAN, 0, 3):
+        store(out, o, np.uint64(0x7FF8000000000000))
+    elif same(buf, a, b, _INFINITY, 0, 8):
+        store(out, o, np.uint64(0x7FF0000000000000))
+    elif b - a == 9 and buf[a] == 45 and same(buf, a + 1, b, _INFINITY, 0, 8):
+        store(out, o, np.uint64(0xFFF0000000000000))
+    else:
+        return np.int64(-1)
+    return np.int64(o + 8)
+
+
+@leaf
+def _put_text_value(buf, a, b, escaped, kind, inner, tag, words, enums, values, out, o, double_text, double_ends, double_at, doubles):
+    """A field whose JSON value is the string between `a` and `b`: `(position or negative code, doubles collected)`."""
+    if kind == TEXT or kind == HEX or kind == BASE64 or kind == ANY:
+        o = _put_varint(tag + 2, out, o)
+        at = o
+        o += _LENGTH_BYTES
+        if kind == HEX:
+            end = np.int64(_put_hex_decoded(buf, a, b, out, o))
+        elif kind == BASE64:
+            end = _put_base64_decoded(buf, a, b, out, o)
+        elif kind == ANY:  # an AnyValue with a string_value
+            out[o] = 10
+            end = _put_unescaped(buf, a, b, out, o + 1 + _LENGTH_BYTES)
+            if end >= 0:
+                _patch_length(out, o + 1, end - o - 1 - _LENGTH_BYTES)
+        elif escaped:
+            end = _put_unescaped(buf, a, b, out, o)
+        else:
+            for k in range(0, b - a, 8):
+                if a + k + 8 <= buf.size:
+                    store(out, o + k, load(buf, a + k))
+                else:
+                    for rest in range(k, b - a):
+                        out[o + rest] = buf[a + rest]
+            end = np.int64(o + b - a)
+        if end < 0:
+            return np.int64(_WRONG_JSON), doubles
+        _patch_length(out, at, end - o)
+        return end, doubles
+    if kind == ENUM:
+        for row in range(enums[inner, 0], enums[inner, 1]):
+            if same(buf, a, b, words, values[row, 0], values[row, 1]):
+                return np.int64(_put_varint(values[row, 2], out, _put_varint(tag, out, o))), doubles
+    if kind == BOOL:
+        yes = same(buf, a, b, _TRUE, 0, 4)
+        if not yes and not same(buf, a, b, _FALSE, 0, 5):
+            return np.int64(_WRONG_TYPE), doubles
+        return np.int64(_put_varint(1 if yes else 0, out, _put_varint(tag, out, o))), doubles
+    if kind == MESSAGE or kind == MAP:
+        return np.int64(_WRONG_TYPE), doubles
+    end, _ = _end_of_number(buf, a)
+    if kind == DOUBLE:
+        o = _put_varint(tag + 1, out, o)
+        special = _put_special(buf, a, b, out, o)
+        if special >= 0:
+            return special, doubles
+        if end != b:
+            return np.int64(_WRONG_NUMBER), doubles
+        return np.int64(_put_double(buf, a, b, out, o, double_text, double_ends, double_at, doubles)), doubles + 1
+    if kind == ENUM and end != b:
+        return np.int64(o), doubles  # a name that a later protocol knows: as if it were not set
+    if end != b:
+        return np.int64(_WRONG_NUMBER), doubles
+    return _put_number(buf, a, b, kind, tag, True, out, o, double_text, double_ends, double_at, doubles)
+
+
+@leaf
+def _put_number(buf, a, b, kind, tag, whole, out, o, double_text, double_ends, double_at, doubles):
+    """A field whose JSON value is the number between `a` and `b`: `(position or negative code, doubles collected)`."""
+    if kind == DOUBLE:
+        o = _put_varint(tag + 1, out, o)
+        return np.int64(_put_double(buf, a, b, out, o, double_text, double_ends, double_at, doubles)), doubles + 1
+    if kind == ANY and not whole:  # an AnyValue with a double_value
+        o = _put_varint(tag + 2, out, o)
+        out[o], out[o + 1] = 9, 33
+        return np.int64(_put_double(buf, a, b, out, o + 2, double_text, double_ends, double_at, doubles)), doubles + 1
+    value, fits = _whole_number(buf, a, b)
+    if not fits:
+        return np.int64(_WRONG_NUMBER), doubles
+    if kind == FIXED64:
+        o = _put_varint(tag + 1, out, o)
+        store(out, o, np.uint64(value))
+        return np.int64(o + 8), doubles
+    if kind == FIXED32:
+        o = _put_varint(tag + 5, out, o)
+        store(out, o, np.uint64(value) & np.uint64(0xFFFFFFFF))
+        return np.int64(o + 4), doubles
+    if kind == ANY:  # an AnyValue with an int_value
+        o = _put_varint(tag + 2, out, o)
+        end = _put_varint(value, out, o + 2)
+        out[o], out[o + 1] = end - o - 1, 24
+        return np.int64(end), doubles
+    if kind == ENUM or kind == schema.WHOLE:
+        return np.int64(_put_varint(value, out, _put_varint(tag, out, o))), doubles
+    return np.int64(_WRONG_TYPE), doubles
+
+
+@kernel(
+    f"int64({BUFFER}, {BUFFER}, int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64, int64[:, ::1],"
+    " uint8[::1], uint8[::1], int32[::1], int64[::1], int64[::1])",
+    allocates=False,
+)
+def transcode(buf, words, messages, fields, enums, values, root, frames, out, double_text, double_ends, double_at, result):  # noqa: C901, PLR0911, PLR0912, PLR0915
+    """Write the wire bytes of the JSON object in `buf` to `out`: 0 or a negative code.
+
+    `result` takes the bytes written, the doubles collected (their text in `double_text`, their places in `double_at`) and the position in
+    `buf` that was reached.
+    """
+    pos = np.int64(0)
+    if buf.size >= 3 and buf[0] == 0xEF and buf[1] == 0xBB and buf[2] == 0xBF:
+        pos = np.int64(3)
+    o, doubles = np.int64(0), np.int64(0)
+    pos = np.int64(_skip_space(buf, pos))
+    if pos >= buf.size or buf[pos] != 123:
+        result[2] = pos
+        return _WRONG_JSON
+    frames[0, _FORM], frames[0, _WHAT], frames[0, _PATCH], frames[0, _COUNT] = _OBJECT, root, -1, 0
+    depth = 0
+    pos += 1
+    while depth >= 0:
+        pos = np.int64(_skip_space(buf, pos))
+        result[2] = pos
+        if pos >= buf.size:
+            return _WRONG_JSON
+        form, what = frames[depth, _FORM], frames[depth, _WHAT]
+        if buf[pos] == (93 if form == _ARRAY else 125):
+            if frames[depth, _PATCH] >= 0:
+                at = frames[depth, _PATCH]
+                _patch_length(out, at, o - at - _LENGTH_BYTES)
+            depth -= 1
+            pos += 1
+            continue
+        if frames[depth, _COUNT] > 0:
+            if buf[pos] != 44:
+                return _WRONG_JSON
+            pos = np.int64(_skip_space(buf, pos + 1))
+        frames[depth, _COUNT] += 1
+        row = np.int64(what) if form == _ARRAY else np.int64(-1)
+        key_a, key_b, escaped = np.int64(0), np.int64(0), False
+        if form != _ARRAY:
+            if pos >= buf.size or buf[pos] != 34:
+                return _WRONG_JSON
+            key_a = pos + 1
+            key_b, escaped = _end_of_text(buf, key_a)
+            if key_b < 0:
+                return _WRONG_JSON
+            pos = np.int64(_skip_space(buf, key_b + 1))
+            if pos >= buf.size or buf[pos] != 58:
+                return _WRONG_JSON
+            pos = np.int64(_skip_space(buf, pos + 1))
+            if form == _OBJECT and what >= 0:
+                row = np.int64(_find_field(buf, key_a, key_b, words, fields, messages[what, 0], messages[what, 1]))
+            elif form == _MAP:
+                row = np.int64(what)
+        if pos >= buf.size:
+            return _WRONG_JSON
+        c = buf[pos]
+        kind = fields[row, TYPE] if row >= 0 else -1
+        tag = fields[row, NUMBER] * 8 if row >= 0 else 0
+        if o + 64 > out.size:
+            return FULL
+        if row >= 0 and c != 110 and c != 91 and form == _OBJECT and fields[row, REPEATED]:
+            return _WRONG_TYPE
+        if c == 123 or c == 91:
+            if depth + 1 >= frames.shape[0]:
+                return _TOO_DEEP
+            depth += 1
+            frames[depth, _FORM], frames[depth, _WHAT], frames[depth, _PATCH], frames[depth, _COUNT] = _OBJECT, -1, -1, 0
+            if c == 91:
+                frames[depth, _FORM] = _ARRAY
+                if row >= 0 and kind != ANY:
+                    if not fields[row, REPEATED] or form == _ARRAY:
+                        return _WRONG_TYPE
+                    frames[depth, _WHAT] = row
+            elif row >= 0 and (kind == MESSAGE or form == _MAP):
+                o = np.int64(_put_varint(tag + 2, out, o))
+                frames[depth, _WHAT], frames[depth, _PATCH] = fields[row, INNER], o
+                o += _LENGTH_BYTES
+                if form == _MAP:  # the entry's key is a field of the message
+                    if o + 64 + (key_b - key_a) > out.size:
+                        return FULL
+                    out[o] = MAP_KEY * 8 + 2
+                    end = _put_unescaped(buf, key_a, key_b, out, o + 1 + _LENGTH_BYTES)
+                    if end < 0:
+                        return _WRONG_JSON
+                    _patch_length(out, o + 1, end - o - 1 - _LENGTH_BYTES)
+                    o = end
+            elif row >= 0 and kind == MAP:
+                frames[depth, _FORM], frames[depth, _WHAT] = _MAP, row
+            elif row >= 0 and kind != ANY:
+                return _WRONG_TYPE
+            pos += 1
+            continue
+        if c == 34:
+            end, escaped = _end_of_text(buf, pos + 1)
+            if end < 0:
+                return _WRONG_JSON
+            if row >= 0:
+                if o + 64 + (end - pos) + SLACK > out.size:
+                    return FULL
+                o, doubles = _put_text_value(
+                    buf, pos + 1, end, escaped, kind, fields[row, INNER], tag, words, enums, values, out, o, double_text, double_ends, double_at, doubles
+                )
+                if o < 0:
+                    return o
+            pos = end + 1
+        elif c == 116 or c == 102:
+            size = 4 if c == 116 else 5
+            if not (same(buf, pos, min(pos + size, buf.size), _TRUE, 0, 4) or same(buf, pos, min(pos + size, buf.size), _FALSE, 0, 5)):
+                return _WRONG_JSON
+            if row >= 0:
+                if kind == ANY:
+                    o = np.int64(_put_varint(tag + 2, out, o))
+                    out[o] = 2
+                    o = np.int64(_put_varint(1 if c == 116 else 0, out, _put_varint(16, out, o + 1)))
+                elif kind == BOOL:
+                    o = np.int64(_put_varint(1 if c == 116 else 0, out, _put_varint(tag, out, o)))
+                else:
+                    return _WRONG_TYPE
+            pos += size
+        elif c == 110:
+            if not same(buf, pos, min(pos + 4, buf.size), _NULL, 0, 4):
+                return _WRONG_JSON
+            if row >= 0 and form == _ARRAY and kind == MESSAGE:  # an element keeps its place
+                o = np.int64(_put_varint(tag + 2, out, o))
+                _patch_length(out, o, 0)
+                o += _LENGTH_BYTES
+            pos += 4
+        else:
+            end, whole = _end_of_number(buf, pos)
+            if end < 0:
+                return _WRONG_JSON
+            if row >= 0:
+                o, doubles = _put_number(buf, pos, end, kind, tag, whole, out, o, double_text, double_ends, double_at, doubles)
+                if o < 0:
+                    return o
+            pos = end
+    result[0], result[1] = o, doubles
+    result[2] = _skip_space(buf, pos)
+    return 0 if result[2] == buf.size else _WRONG_JSON
+
+
+def to_protobuf(body: bytes | bytearray | memoryview, table: schema.Schema) -> NDArray[np.uint8]:
+    """The wire bytes of the message that this JSON object is, by `table`; InputError when it is not JSON or a member has a wrong type."""
+    buf = np.frombuffer(body, np.uint8)
+    if buf.flags.writeable:
+        buf = buf.view()
+        buf.flags.writeable = False
+    frames = np.empty((DEEPEST, 4), np.int64)
+    double_text = np.empty(buf.size, np.uint8)
+    double_ends = np.zeros(buf.size // 8 + 2, np.int32)
+    double_at = np.empty(buf.size // 8 + 2, np.int64)
+    result = np.zeros(3, np.int64)
+    size = buf.size + 4096
+    while True:
+        out = np.empty(size, np.uint8)
+        status = transcode(
+            buf, table.words, table.messages, table.fields, table.enums, table.values, table.root,
+            frames, out, double_text, double_ends, double_at, result,
+        )  # fmt: skip
+        if status != FULL:
+            break
+        size *= 2
+    if status < 0:
+        message = f"The body {_REASONS[status]} (near byte {result[2]}); send OTLP/JSON as the protocol describes it."
+        raise InputError(message)
+    out, count = out[: result[0]], int(result[1])
+    if count:
+        texts = pa.StringArray.from_buffers(count, pa.py_buffer(double_ends), pa.py_buffer(double_text))
+        numbers = texts.cast(pa.float64()).to_numpy().view(np.uint8).reshape(count, 8)
+        out[double_at[:count, None] + np.arange(8)] = numbers
+    out.flags.writeable = False
+    return out
