@@ -19,7 +19,7 @@ from traceguard.explain.causes import (
 from traceguard.explain.caveats import warnings_of
 from traceguard.explain.entries import Clock, EntryEffects, entry_effects
 from traceguard.explain.question import Evidence, Question
-from traceguard.explain.verdict import Judged, judge, settled
+from traceguard.explain.verdict import Judged, doubtful, judge, settled
 from traceguard.traces.factors import ABSENT, FIRST_LEVEL, Factor
 from traceguard.traces.facts import Facts
 from traceguard.traces.link import Names
@@ -188,6 +188,8 @@ def _verdict(
         return "regression"
     # Who names two periods asks about them: flags that were measured well do not answer that.
     asked = judged if question.candidate is None else [j for j in judged if j.is_period]
+    if doubtful(asked, question.alpha, question.floor):
+        return "inconclusive"
     return "no_regression" if settled(asked) else "inconclusive"
 
 

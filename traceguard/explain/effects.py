@@ -9,7 +9,7 @@ observed one minus the effect on each histogram bin (distribution regression, Ch
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,11 @@ NS_PER_MS = 1e6
 
 @dataclass(frozen=True, slots=True)
 class RootEffect:
-    """A metric of the entry point under a level: milliseconds or fraction. `p_worse`, `p_better` are one-sided."""
+    """A metric of the entry point under a level, in milliseconds or as a fraction.
+
+    `p_worse` and `p_better` are one-sided; `p_alone` is `p_worse` if requests were independent, which is too sure and
+    only says whether something is worth a doubt (1 for quantiles).
+    """
 
     metric: Metric
     reference: float
@@ -38,6 +42,7 @@ class RootEffect:
     high: float
     p_worse: float
     p_better: float
+    p_alone: float = 1.0
 
     @property
     def delta(self) -> float:
@@ -92,6 +97,7 @@ def level_effects(
     tests = _Tests(fit, at, error, own_y, n, all_y, float(cells.n.sum()))
     mean = _root("latency_mean", observed[0], fit.beta[at, 0], error[0], critical, tests.mean(1), NS_PER_MS)
     rate = _root("error_rate", observed[2], fit.beta[at, 2], error[2], critical, tests.events(2), 1.0)
+    mean, rate = replace(mean, p_alone=tests.alone(1)), replace(rate, p_alone=tests.alone(2))
     quantiles, histogram = _quantiles(fit, at, own_y, outcomes, n, critical, tests)
     return LevelEffects(
         column=column, inseparable=inseparable, affected=n, clusters=float(fit.clusters[at]),
@@ -121,6 +127,11 @@ class _Tests:
         """A rate's test: t where events are frequent enough, else t and an exact test."""
         counts = _Counts(self.own[:, k], float(self.all[k]), self.affected, self.requests)
         return _rate_test(self.fit.beta[self.at, k], self.error[k], self.fit.dof[self.at], counts)
+
+    def alone(self, k: int) -> float:
+        """The p-value for worse if requests were independent."""
+        error = float(self.fit.independent_error()[self.at, k])
+        return float(stats.norm.sf(self.fit.beta[self.at, k] / error)) if error > 0.0 else 1.0
 
     def means(self, columns: slice) -> Floats:
         return np.array([self.mean(k) for k in range(columns.start, columns.stop)])

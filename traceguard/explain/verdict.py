@@ -97,6 +97,20 @@ def settled(judged: Sequence[Judged]) -> bool:
     return any(j.testable and j.effects.roots[0].high <= SETTLED * j.effects.roots[0].reference for j in judged)
 
 
+def doubtful(judged: Sequence[Judged], alpha: float, floor: Floor) -> list[Judged]:
+    """Levels that cannot be judged for want of units or time although they look worse: nobody may call that a pass."""
+    unjudged = [j for j in judged if not j.testable]
+    if not unjudged:
+        return []
+    alone = holm(np.array([root.p_alone for j in unjudged for root in j.effects.roots]))
+    worse = alone.reshape(len(unjudged), -1) <= alpha
+    return [
+        j
+        for j, metrics in zip(unjudged, worse, strict=True)
+        if any(metrics[i] and root.delta > 0 and floor.reached(root) for i, root in enumerate(j.effects.roots))
+    ]
+
+
 def requests_to_settle(judged: Judged) -> int:
     """How many requests of the entry point would bring the upper bound of a null effect below `SETTLED`."""
     root = judged.effects.roots[0]

@@ -147,3 +147,16 @@ def test_an_empty_window_is_no_data() -> None:
     """No request is an answer of its own, not a pass."""
     analysis = reported(recorded(shop(), requests=300), since="2001-01-01T00:00:00Z", until="2001-01-02T00:00:00Z")
     assert (analysis.verdict, analysis.document.window.traces) == ("no_data", 0)
+
+
+def test_a_level_that_looks_worse_but_cannot_be_judged_is_no_pass() -> None:
+    """A deploy for everybody at once with too little time after it leaves the verdict open."""
+    healthy = shop(plants=())
+    plant = Plant("payment", "Charge", versions=(("payment", "1.10.0"),), self_ms=60)
+    before = recorded(payment_versions(healthy, Version("1.9.0")), part=(0, 16), requests=2_000)
+    after = recorded(
+        replace(payment_versions(healthy, Version("1.10.0")), plants=(plant,)), seed=2, part=(1, 16), requests=2_000
+    )
+    analysis = reported([before, after])
+    assert analysis.verdict == "inconclusive"
+    assert "few_blocks" in [w.code for w in analysis.warnings]
