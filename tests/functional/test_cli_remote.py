@@ -1,0 +1,95 @@
+"""A running server answers every command like the store's file would, and says in the same words what it refuses."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+_LISTENING = re.compile(r"OTLP/HTTP on (\S+)\.")
+COMMANDS = {
+    "report": ["report"],
+    "report of a flag": ["report", "--flag", "new-pricing", "--fail-on-regression"],
+    "empty report": ["report", "--until", "2001-01-01T00:00:00Z"],
+    "graph": ["graph"],
+    "blast-radius": ["blast-radius", "--flag", "new-pricing=on"],
+    "what-if": [
+        "what-if",
+        "--service",
+        "pricing",
+        "--operation",
+        "ComputeQuote",
+        "--delay",
+        "50ms",
+        "--error-rate",
+        "1%",
+    ],
+    "query": ["query", "slowest_operations", "--param", "service=pricing"],
+    "query of a period": ["query", "entry_points", "--since", "2020-01-01T00:00:00Z"],
+}
+REFUSED = {
+    "unknown service": ["blast-radius", "--service", "pricin"],
+    "unknown query": ["query", "service"],
+    "bad time": ["report", "--since", "yesterday"],
+    "bad share": ["what-if", "--service", "pricing", "--exposure", "150%"],
+}
+
+
+@pytest.fixture(scope="module")
+def server(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a server that owns a copy of the sample store."""
+    db = shutil.copy(shop, tmp_path_factory.mktemp("live") / "live.duckdb")
+    command = [sys.executable, "-m", "traceguard", "serve", "--db", db, "--grpc=127.0.0.1:0", "--http=127.0.0.1:0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        found = next(match for line in process.stderr if (match := _LISTENING.search(line)))
+        yield f"http://{found[1]}"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+
+
+@pytest.mark.parametrize("arguments", COMMANDS.values(), ids=COMMANDS)
+def test_a_server_answers_like_the_file(run: Run, shop: Path, server: str, arguments: list[str]) -> None:
+    """The same document and the same exit code, whether the store is named by its file or by its server."""
+    here, there = (run(*arguments, "--db", db, "--format", "json") for db in (shop, server))
+    assert there.returncode == here.returncode, there.stderr
+    assert json.loads(there.stdout) == json.loads(here.stdout)
+
+
+@pytest.mark.parametrize("arguments", REFUSED.values(), ids=REFUSED)
+def test_a_server_refuses_in_the_same_words(run: Run, shop: Path, server: str, arguments: list[str]) -> None:
+    """Errors keep their sentence and their exit code on the way through the server."""
+    here, there = (run(*arguments, "--db", db) for db in (shop, server))
+    assert (there.returncode, there.stdout, there.stderr) == (2, "", here.stderr)
+
+
+def test_a_running_servers_store_is_copied(run: Run, shop: Path, server: str, tmp_path: Path) -> None:
+    """`snapshot` of a server makes a store that answers like the server's, and never replaces a file."""
+    out = tmp_path / "copy.duckdb"
+    assert run("snapshot", out, "--db", server).returncode == 0
+    here, there = (run("query", "services", "--db", db, "--format", "json") for db in (shop, out))
+    assert there.stdout == here.stdout
+    assert run("snapshot", out, "--db", server).returncode == 2
+
+
+def test_a_store_that_a_server_owns_is_refused_with_its_address(run: Run, server: str, tmp_path: Path) -> None:
+    """Whoever names the file of a live store is told to ask its server."""
+    assert server
+    db = tmp_path / "held.duckdb"
+    command = [sys.executable, "-m", "traceguard", "serve", "--db", str(db), "--grpc=127.0.0.1:0", "--http=127.0.0.1:0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ)) as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if _LISTENING.search(line))
+        done = run("report", "--db", db)
+        process.send_signal(signal.SIGTERM)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "held by another process" in done.stderr
+    assert "http://" in done.stderr
