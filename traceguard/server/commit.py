@@ -48,6 +48,8 @@ class Committer:
     def submit(self, batch: "Decoded") -> "Future[None]":
         """Queue a batch. The future ends after COMMIT, or with NotCommitted; Busy once the server is stopping."""
         future: Future[None] = Future()
+        # A caller that goes away must not cancel what the writer is about to answer.
+        future.set_running_or_notify_cancel()
         if not _rows(batch):
             future.set_result(None)
             return future

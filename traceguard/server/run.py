@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -35,6 +36,16 @@ GRACE_SECONDS = 10.0
 _KEEP_ALIVE_SECONDS = 75
 
 _ANALYSES_AT_ONCE = 2
+
+# What exports and questions need; these import all modules with compiled loops but the one for Jaeger's files.
+_WITH_LOOPS = (
+    "traceguard.otlp.decode",
+    "traceguard.otlp.json",
+    "traceguard.explain",
+    "traceguard.traces.facts",
+    "traceguard.radius.reach",
+    "traceguard.radius.what_if",
+)
 
 
 def _tell(sentence: str) -> None:
@@ -86,7 +97,7 @@ class Server:
         """Own the store and listen; returns once both ports answer. StoreError or UsageError if that cannot be."""
         with ExitStack() as stack:
             store = stack.enter_context(open_store(self._db, mode="write"))
-            _load_loops(self._settings, self._tell)
+            _load_loops(self._tell)
             self._listen(stack, store)
             self._running = stack.pop_all()
 
@@ -171,18 +182,19 @@ def serve(
     _tell(f"Stopped; everything that was acknowledged is in {db}.")
 
 
-def _load_loops(settings: Settings, tell: Callable[[str], None]) -> None:
-    """Load the compiled loops of the decoder; the first time on a machine they are compiled, which takes a while."""
+def _load_loops(tell: Callable[[str], None]) -> None:
+    """Load all compiled loops; the first time on a machine they are compiled, which takes a while.
+
+    A loop that was compiled amid a request would hold Python's lock, and exports would wait for it.
+    """
     slow = threading.Timer(
         1.0, tell, ["Loading compiled loops; the first time on a machine this takes up to a minute."]
     )
     slow.daemon = True
     slow.start()
     try:
-        from traceguard.otlp.decode import decode
-
-        decode(b"", encoding="protobuf", signal="traces", settings=settings)
-        decode(b"", encoding="protobuf", signal="logs", settings=settings)
+        for module in _WITH_LOOPS:
+            import_module(module)
     finally:
         slow.cancel()
 

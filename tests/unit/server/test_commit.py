@@ -98,6 +98,17 @@ def test_an_empty_request_needs_no_transaction(store: Store) -> None:
     assert Committer(store, Counters()).submit(Decoded()).done()
 
 
+def test_a_caller_that_gives_up_changes_nothing(store: Store) -> None:
+    """What was taken is committed whoever still waits for it."""
+    committer = Committer(store, Counters())
+    future = committer.submit(_batch("a"))
+    assert not future.cancel()
+    committer.start()
+    committer.close()
+    assert future.result(10) is None
+    assert _bodies(store) == ["a"]
+
+
 def test_many_threads_lose_nothing(store: Store) -> None:
     """Every future that ended well stands for exactly one row."""
     committer = Committer(store, Counters())

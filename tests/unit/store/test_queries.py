@@ -29,7 +29,7 @@ def test_query_is_prepared_against_the_real_schema(store: Store, name: str) -> N
     with store.cursor() as cursor:
         table = queries.run(cursor, name, {p.name: "1" for p in query.parameters if not p.optional})
     assert table.column_names
-    assert table.num_rows == 0
+    assert table.num_rows == (name == "totals")
 
 
 @pytest.mark.parametrize("name", queries.names())
@@ -97,6 +97,13 @@ def test_services_count_distinct_spans(shop: Store) -> None:
     assert rows["prices"]["versions"] == "7, 8"
     assert rows["prices"]["environments"] == "prod, test"
     assert [r["service"] for r in _run(shop, "services", environment="test")] == ["prices"]
+
+
+def test_totals_count_distinct_spans(shop: Store) -> None:
+    """One row for the whole store, or for one environment of it."""
+    (row,) = _run(shop, "totals")
+    assert (row["traces"], row["spans"], row["services"]) == (3, 9, 4)
+    assert [r["spans"] for r in _run(shop, "totals", environment="test")] == [1]
 
 
 def test_slowest_operations_come_slowest_first(shop: Store) -> None:
