@@ -28,11 +28,17 @@ class Span:
     evaluation: bool = False
 
 
-def linked_of(spans: Sequence[Span]) -> Linked:
-    """Link the spans; services, operations and environments are numbered in sorted order."""
+def names_of(spans: Sequence[Span]) -> Names:
+    """Number services, operations and environments in sorted order."""
     services = tuple(sorted({s.service for s in spans}))
     operations = tuple(sorted({(services.index(s.service), s.operation) for s in spans}))
-    environments = tuple(sorted({s.environment for s in spans}))
+    return Names(services, operations, tuple(sorted({s.environment for s in spans})))
+
+
+def linked_of(spans: Sequence[Span], names: Names | None = None) -> Linked:
+    """Link the spans as one partition, of an analysis with more names where `names` is given."""
+    names = names or names_of(spans)
+    services, operations, environments = names.services, names.operations, names.environments
     frame = pl.DataFrame(
         {
             "trace": pl.Series([s.trace for s in spans], dtype=pl.UInt64),
@@ -52,4 +58,4 @@ def linked_of(spans: Sequence[Span]) -> Linked:
     )
     traces = sorted({s.trace for s in spans})
     ids = np.array([f"{t:032x}" for t in traces], dtype=object)
-    return link(frame, Names(services, operations, environments), ids, np.array(traces, dtype=np.uint64))
+    return link(frame, names, ids, np.array(traces, dtype=np.uint64))
