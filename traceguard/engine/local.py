@@ -80,9 +80,11 @@ def open_window(cursor: "duckdb.DuckDBPyConnection", period: "Period", environme
     )
 
 
-def linked_partitions(cursor: "duckdb.DuckDBPyConnection", window: Window) -> Iterator[Linked]:
-    """The window's traces, linked, a partition at a time."""
-    parts = max(1, -(-window.rows // SPANS_PER_PARTITION))
+def linked_partitions(
+    cursor: "duckdb.DuckDBPyConnection", window: Window, spans_per_partition: int = SPANS_PER_PARTITION
+) -> Iterator[Linked]:
+    """The window's traces, linked, a partition of about `spans_per_partition` spans at a time."""
+    parts = max(1, -(-window.rows // spans_per_partition))
     for part in range(parts):
         spans = fetch(cursor, "partition_spans", parts=parts, part=part, environment=window.environment)
         if spans.is_empty():

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +60,7 @@ def explain(evidence: Evidence, question: Question, version: str) -> model.Repor
         f for f in better if question.service in (None, names.services[names.operations[f.component // 2][0]])
     ]
     verdict = _verdict(evidence, question, regressions, judged)
-    regressions.sort(key=lambda r: (r.p_adjusted, -r.delta))
+    regressions = _ordered(regressions)
     return model.Report(
         traceguard_version=version,
         window=_window_document(evidence),
@@ -71,6 +72,18 @@ def explain(evidence: Evidence, question: Question, version: str) -> model.Repor
         improvements=_name_exemplars(rank(gains_kept, names, environments), evidence.window),
         warnings=warnings_of(evidence, question, factors, levels, judged, verdict, weak=weak),
         alpha=question.alpha,
+    )
+
+
+def _ordered(regressions: Sequence[model.Regression]) -> list[model.Regression]:
+    """The surest entry point first, its metrics together and in their usual order."""
+    surest: dict[model.Entry, tuple[float, float]] = {}
+    for r in regressions:
+        surest[r.entry] = min(surest.get(r.entry, (1.0, 0.0)), (r.p_adjusted, -r.delta))
+    metrics = get_args(model.Metric)
+    return sorted(
+        regressions,
+        key=lambda r: (surest[r.entry], r.entry.service, r.entry.operation, str(r.factors), metrics.index(r.metric)),
     )
 
 
