@@ -7,6 +7,7 @@ stands in the specification; nothing is fetched.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
     from traceguard.model import Histogram
 
 _MOST_BINS = 56
-_LOG_FROM = 8.0
+_FEWEST_BINS = 8
+_ROUGH = 2.0
+_SHOWN_SHARE = 0.0005
+_LOG_FROM = 1.3  # the last bin is this much wider than the first
 _MOST_TICKS = 9
 _SIDES = ("expected without it", "seen with it")
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
@@ -25,7 +29,7 @@ def distribution(histogram: Histogram, means: tuple[float, float] | None = None)
     """Latency of the affected requests (seen) against the reference, as two stepped outlines over common bins.
 
     `means` (reference, observed; ms) adds a dashed rule for each side. Bins without requests at both ends are left
-    out, and bins are merged by pairs until at most 56 remain.
+    out, and bins are merged by pairs while there are more than 56 or their outlines are rough, as with few requests.
     """
     edges, sides = _readable(histogram)
     axis = _latency(edges)
@@ -89,31 +93,49 @@ def _styled(chart: Any) -> Any:
 
 
 def _latency(edges: list[float]) -> alt.X:
-    """The latency axis: logarithmic where the bins span much, ticked at 1, 2 and 5."""
+    """The latency axis, spaced as the bins are: logarithmic where they widen, so that all look equally wide."""
     ends = [edges[0], edges[-1]]
-    if edges[0] <= 0 or edges[-1] / edges[0] <= _LOG_FROM:
-        scale, axis = alt.Scale(domain=ends, nice=False, zero=False), alt.Axis(format="~g", tickCount=6)
+    widening = (edges[-1] - edges[-2]) / (edges[1] - edges[0])
+    if edges[0] <= 0 or widening < _LOG_FROM:
+        scale, axis = alt.Scale(domain=ends, nice=False, zero=False), alt.Axis(format=",~r", tickCount=6)
         return alt.X("from:Q", title="latency, ms", scale=scale, axis=axis)
-    ticks = [
-        step * 10.0**power for power in range(-4, 8) for step in (1, 2, 5) if ends[0] <= step * 10**power <= ends[1]
-    ]
-    if len(ticks) > _MOST_TICKS:
-        ticks = [tick for tick in ticks if round(math.log10(tick), 6) % 1 == 0]
-    axis = alt.Axis(values=ticks, format="~s" if ends[1] >= 1e5 else "~g")
     scale = alt.Scale(type="log", domain=ends, nice=False)
+    axis = alt.Axis(values=_log_ticks(*ends), format=",~r")
     return alt.X("from:Q", title="latency, ms (logarithmic)", scale=scale, axis=axis)
 
 
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Round numbers between two bounds: as many a decade as there is room for, five to nine in all where possible."""
+    ticks: list[float] = []
+    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), (1, 1.2, 1.5, 1.8, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)):
+        finer = [step * 10.0**power for power in range(-4, 8) for step in steps if low <= step * 10.0**power <= high]
+        if ticks and len(finer) > _MOST_TICKS:
+            break
+        ticks = finer
+    return ticks
+
+
 def _readable(histogram: Histogram) -> tuple[list[float], tuple[list[float], list[float]]]:
+    """Bins without the empty ends, coarse enough to show shapes and not noise, closed by an empty bin on each side."""
     edges, reference, observed = list(histogram.edges_ms), list(histogram.reference), list(histogram.observed)
-    filled = [i for i, pair in enumerate(zip(reference, observed, strict=True)) if max(pair) > 0.0005]
+    filled = [i for i, pair in enumerate(zip(reference, observed, strict=True)) if max(pair) > _SHOWN_SHARE]
     if filled:
-        first, last = max(filled[0] - 1, 0), min(filled[-1] + 2, len(reference))
+        first, last = filled[0], filled[-1] + 1
         edges, reference, observed = edges[first : last + 1], reference[first:last], observed[first:last]
-    while len(reference) > _MOST_BINS:
-        edges = [*edges[:-1:2], edges[-1]]
+    while len(reference) > _MOST_BINS or (
+        len(reference) >= 2 * _FEWEST_BINS and max(_roughness(reference), _roughness(observed)) > _ROUGH
+    ):
+        edges = edges[::2] if len(reference) % 2 == 0 else [*edges[:-1:2], edges[-1] ** 2 / edges[-2]]
         reference, observed = _paired(reference), _paired(observed)
-    return edges, (reference, observed)
+    before = edges[0] ** 2 / edges[1] if edges[0] > 0 else edges[0]
+    after = edges[-1] ** 2 / edges[-2]
+    return [before, *edges, after], ([0.0, *reference, 0.0], [0.0, *observed, 0.0])
+
+
+def _roughness(shares: list[float]) -> float:
+    """How much an outline goes up and down, in units of a single hump: 1 for one, about n for n spikes."""
+    steps = sum(abs(b - a) for a, b in pairwise([0.0, *shares, 0.0]))
+    return steps / (2 * max(shares)) if max(shares, default=0.0) > 0 else 0.0
 
 
 def _paired(shares: list[float]) -> list[float]:
