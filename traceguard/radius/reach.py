@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traceguard import model
-from traceguard.kernels import kernel
 from traceguard.radius.calls import calls_of, members, visits_of
+from traceguard.radius.entry_points import EntryPoints, calls_per_request
 from traceguard.radius.evaluators import Evaluators, evaluating, read_evaluators
 from traceguard.radius.neighbours import FAR, Neighbours, Side
 from traceguard.traces.critical_path import own_time
@@ -29,74 +29,13 @@ if TYPE_CHECKING:
 
 __all__ = ["reach", "read_evaluators"]
 
-_I32, _I64, _B = "int32[::1]", "int64[::1]", "boolean[::1]"
-
-
-@kernel(f"{_I64}({_I32}, {_I32}, {_I32}, {_B})")
-def _calls_per_request(parent, request, root, call):  # type: ignore[no-untyped-def]
-    """Calls in each request and in the asynchronous work that it started."""
-    calls = np.zeros(root.size, dtype=np.int64)
-    for i in range(call.size):
-        if call[i]:
-            p = np.int32(i)
-            while p >= 0:
-                calls[request[p]] += 1
-                p = parent[root[request[p]]]
-    return calls
-
-
-@dataclass(slots=True)
-class _Entries:
-    """Sums over requests by entry, an entry being environment * operations + operation of the root."""
-
-    names: Names
-    requests: NDArray[np.int64]
-    reached: NDArray[np.int64]
-    calls: NDArray[np.int64]
-    spent: NDArray[np.int64]
-    total: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, names: Names) -> "_Entries":
-        size = len(names.environments) * len(names.operations)
-        return cls(names, *(np.zeros(size, np.int64) for _ in range(5)))
-
-    def add(self, linked: Linked, whole: NDArray[np.bool_], calls: NDArray[np.int64], spent: NDArray[np.int64]) -> None:
-        root = linked.root[whole]
-        entry = linked.environment[whole].astype(np.int64) * len(self.names.operations) + linked.operation[root]
-        np.add.at(self.requests, entry, 1)
-        np.add.at(self.reached, entry, calls[whole] > 0)
-        np.add.at(self.calls, entry, calls[whole])
-        np.add.at(self.spent, entry, spent[whole])
-        np.add.at(self.total, entry, linked.end[root] - linked.start[root])
-
-    def rows(self) -> list[model.ReachedEntry]:
-        several = len(self.names.environments) > 1
-        found = []
-        for entry in np.flatnonzero(self.reached):
-            environment, operation = divmod(int(entry), len(self.names.operations))
-            service, text = self.names.operations[operation]
-            requests = int(self.requests[entry])
-            found.append(
-                model.ReachedEntry(
-                    service=self.names.services[service],
-                    operation=text,
-                    environment=(self.names.environments[environment] or "unknown") if several else None,
-                    requests=requests,
-                    fraction=float(self.reached[entry] / requests),
-                    calls_per_request=float(self.calls[entry] / requests),
-                    critical_fraction=float(self.spent[entry] / max(self.total[entry], 1)),
-                )
-            )
-        return sorted(found, key=lambda e: (-e.fraction * e.requests, e.service, e.operation, e.environment or ""))
-
 
 @dataclass(slots=True)
 class _Sums:
     """What partitions add up to."""
 
     names: Names
-    entries: _Entries
+    entries: EntryPoints
     neighbours: Neighbours
     traces: int = 0
     spans: int = 0
@@ -110,7 +49,7 @@ class _Sums:
 
     @classmethod
     def of(cls, names: Names) -> "_Sums":
-        return cls(names, _Entries.of(names), Neighbours(len(names.services)))
+        return cls(names, EntryPoints.of(names), Neighbours(len(names.services)))
 
     def add(self, linked: Linked, question: "_Question") -> None:
         visits = visits_of(linked)
@@ -120,7 +59,7 @@ class _Sums:
         else:
             member = members(linked, target.service or "", target.operation)
         call, within = calls_of(linked, visits, member)
-        calls = _calls_per_request(linked.parent, linked.request, linked.root, call)
+        calls = calls_per_request(linked, call)
         inside = within if target.operation is not None else member & ~linked.evaluation
         spent = np.zeros(linked.root.size, np.int64)
         np.add.at(spent, linked.request[inside], own_time(linked)[inside])
@@ -131,8 +70,10 @@ class _Sums:
         self.neighbours.add(linked, visits, call, whole_traces=evaluators is not None)
         self.traces += len(linked.trace_ids)
         self.spans += linked.start.size
-        self.requests += int(whole.sum())
-        self.requests_reached += int((whole & (calls > 0)).sum())
+        # Asynchronous work is part of the request that started it here, although it is an entry of its own.
+        begun_outside = whole & ~linked.detached[linked.root]
+        self.requests += int(begun_outside.sum())
+        self.requests_reached += int((begun_outside & (calls > 0)).sum())
         self.torn += int((linked.fragment & (calls > 0)).sum())
         hit = np.unique(linked.trace[call])
         self.traces_reached += hit.size
@@ -176,7 +117,8 @@ def reach(
     that do, of a service below the part of the target's outermost calls (of a flag: of its traces) that reach it.
     `critical_fraction` is the time on the critical path inside the target's own spans over the time of all the entry's
     requests. `units` counts distinct randomisation units of the reached traces (the traces where `circumstances` is
-    None). `kind` is async where every path has an asynchronous step. `leave_out` marks, per operation of the names, the
+    None); `requests_fraction` is the part of requests, asynchronous work counted with the request that started it.
+    `kind` is async where every path has an asynchronous step. `leave_out` marks, per operation of the names, the
     entry points that do not count. Without usable requests there are no entries but the warning `no_requests`.
     """
     question = _Question(target, circumstances, evaluators, leave_out)

@@ -50,7 +50,7 @@ def test_entries_count_requests_and_calls() -> None:
     found = ask(Target(service="pricing"))
     assert entries(found) == {"POST /buy": (2, 1.0, 2.0), "GET /": (2, 0.5, 0.5)}
     assert (found.reach.traces, found.reach.units) == (3, 3)
-    assert found.reach.requests_fraction == pytest.approx(3 / 6)  # two of the six requests are the mailer's own
+    assert found.reach.requests_fraction == pytest.approx(3 / 4)
     assert (found.window.traces, found.window.spans) == (4, 15)
     assert found.warnings == []
 

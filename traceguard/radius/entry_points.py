@@ -1,0 +1,82 @@
+"""What the target's calls mean to each entry point: requests that reach it, calls, time on the critical path."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traceguard import model
+from traceguard.kernels import kernel
+from traceguard.traces.link import Linked, Names
+
+_I32, _I64, _B = "int32[::1]", "int64[::1]", "boolean[::1]"
+
+
+@kernel(f"{_I64}({_I32}, {_I32}, {_I32}, {_B})")
+def _count(parent, request, root, call):  # type: ignore[no-untyped-def]
+    calls = np.zeros(root.size, dtype=np.int64)
+    for i in range(call.size):
+        if call[i]:
+            p = np.int32(i)
+            while p >= 0:
+                calls[request[p]] += 1
+                p = parent[root[request[p]]]
+    return calls
+
+
+def calls_per_request(linked: Linked, call: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Marked calls in each request and in the asynchronous work that it started, directly or not; shape r."""
+    calls: NDArray[np.int64] = _count(linked.parent, linked.request, linked.root, call)
+    return calls
+
+
+@dataclass(slots=True)
+class EntryPoints:
+    """Sums over requests by entry, an entry being environment * operations + operation of the root."""
+
+    names: Names
+    requests: NDArray[np.int64]
+    reached: NDArray[np.int64]
+    calls: NDArray[np.int64]
+    spent: NDArray[np.int64]
+    total: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, names: Names) -> "EntryPoints":
+        """No request seen yet, for an analysis with these names."""
+        size = len(names.environments) * len(names.operations)
+        return cls(names, *(np.zeros(size, np.int64) for _ in range(5)))
+
+    def add(self, linked: Linked, whole: NDArray[np.bool_], calls: NDArray[np.int64], spent: NDArray[np.int64]) -> None:
+        """Add the requests of one partition that `whole` marks: their calls, and ns on the critical path in the target.
+
+        All three arrays have length r.
+        """
+        root = linked.root[whole]
+        entry = linked.environment[whole].astype(np.int64) * len(self.names.operations) + linked.operation[root]
+        np.add.at(self.requests, entry, 1)
+        np.add.at(self.reached, entry, calls[whole] > 0)
+        np.add.at(self.calls, entry, calls[whole])
+        np.add.at(self.spent, entry, spent[whole])
+        np.add.at(self.total, entry, linked.end[root] - linked.start[root])
+
+    def rows(self) -> list[model.ReachedEntry]:
+        """The entry points that reach the target, those with most such requests first."""
+        several = len(self.names.environments) > 1
+        found = []
+        for entry in np.flatnonzero(self.reached):
+            environment, operation = divmod(int(entry), len(self.names.operations))
+            service, text = self.names.operations[operation]
+            requests = int(self.requests[entry])
+            found.append(
+                model.ReachedEntry(
+                    service=self.names.services[service],
+                    operation=text,
+                    environment=(self.names.environments[environment] or "unknown") if several else None,
+                    requests=requests,
+                    fraction=float(self.reached[entry] / requests),
+                    calls_per_request=float(self.calls[entry] / requests),
+                    critical_fraction=float(self.spent[entry] / max(self.total[entry], 1)),
+                )
+            )
+        return sorted(found, key=lambda e: (-e.fraction * e.requests, e.service, e.operation, e.environment or ""))
