@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -115,3 +116,23 @@ def test_help_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1].split() == ["HEAVY"]
+
+
+def test_make_says_which_python_it_wants(repository: Path, tmp_path: Path) -> None:
+    """On a machine without a Python that fits, make ends with one sentence that says what to install."""
+    too_old = tmp_path / "python3"
+    too_old.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    too_old.chmod(0o755)
+    (tmp_path / "sh").symlink_to("/bin/sh")
+    target = tmp_path / "venv/bin/python"
+    command = [shutil.which("make") or "make", "-C", str(repository), f"VENV={tmp_path / 'venv'}", str(target)]
+    done = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "python3-venv" in done.stderr
+    assert not target.exists()
+
+
+def test_make_lists_its_targets(repository: Path) -> None:
+    """`make` alone shows what there is, the targets of the README among them."""
+    done = subprocess.run(["make", "-C", str(repository)], capture_output=True, text=True, check=True)
+    assert {"demo", "test", "check", "bench", "sample-data"} <= set(re.findall(r"make ([a-z-]+)", done.stdout))
