@@ -100,14 +100,14 @@ def _latency(edges: list[float]) -> alt.X:
         scale, axis = alt.Scale(domain=ends, nice=False, zero=False), alt.Axis(format=",~r", tickCount=6)
         return alt.X("from:Q", title="latency, ms", scale=scale, axis=axis)
     scale = alt.Scale(type="log", domain=ends, nice=False)
-    axis = alt.Axis(values=_log_ticks(*ends), format=",~r")
+    axis = alt.Axis(values=_log_ticks(*ends), format=",~r", labelOverlap="greedy", labelSeparation=6)
     return alt.X("from:Q", title="latency, ms (logarithmic)", scale=scale, axis=axis)
 
 
 def _log_ticks(low: float, high: float) -> list[float]:
     """Round numbers between two bounds: as many a decade as there is room for, five to nine in all where possible."""
     ticks: list[float] = []
-    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), (1, 1.2, 1.5, 1.8, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)):
+    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)):
         finer = [step * 10.0**power for power in range(-4, 8) for step in steps if low <= step * 10.0**power <= high]
         if ticks and len(finer) > _MOST_TICKS:
             break
