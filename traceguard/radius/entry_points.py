@@ -7,26 +7,28 @@ from numpy.typing import NDArray
 
 from traceguard import model
 from traceguard.kernels import kernel
+from traceguard.radius.calls import Visits
 from traceguard.traces.link import Linked, Names
 
 _I32, _I64, _B = "int32[::1]", "int64[::1]", "boolean[::1]"
 
 
-@kernel(f"{_I64}({_I32}, {_I32}, {_I32}, {_B})")
-def _count(parent, request, root, call):  # type: ignore[no-untyped-def]
+@kernel(f"{_I64}({_I32}, {_I32}, {_I32}, {_I32}, {_B})")
+def _count(order, parent, request, root, call):  # type: ignore[no-untyped-def]
     calls = np.zeros(root.size, dtype=np.int64)
-    for i in range(call.size):
+    for k in range(order.size - 1, -1, -1):
+        i = order[k]
+        r = request[i]
         if call[i]:
-            p = np.int32(i)
-            while p >= 0:
-                calls[request[p]] += 1
-                p = parent[root[request[p]]]
+            calls[r] += 1
+        if root[r] == i and parent[i] >= 0:
+            calls[request[parent[i]]] += calls[r]
     return calls
 
 
-def calls_per_request(linked: Linked, call: NDArray[np.bool_]) -> NDArray[np.int64]:
+def calls_per_request(linked: Linked, visits: Visits, call: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Marked calls in each request and in the asynchronous work that it started, directly or not; shape r."""
-    calls: NDArray[np.int64] = _count(linked.parent, linked.request, linked.root, call)
+    calls: NDArray[np.int64] = _count(visits.order, linked.parent, linked.request, linked.root, call)
     return calls
 
 

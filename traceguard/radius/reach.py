@@ -59,7 +59,7 @@ class _Sums:
         else:
             member = members(linked, target.service or "", target.operation)
         call, within = calls_of(linked, visits, member)
-        calls = calls_per_request(linked, call)
+        calls = calls_per_request(linked, visits, call)
         inside = within if target.operation is not None else member & ~linked.evaluation
         spent = np.zeros(linked.root.size, np.int64)
         np.add.at(spent, linked.request[inside], own_time(linked)[inside])
