@@ -46,7 +46,7 @@ def simulated() -> Iterator[Store]:
 def test_fraction_is_the_routing_probability(
     simulated: Store, target: dict[str, str], entry: str, probability: float
 ) -> None:
-    """The part of an entry's requests that reach a service is the probability with which it is called, within chance."""
+    """The part of an entry's requests that reach a service is the probability of calling it, within chance."""
     found = next(e for e in ask(simulated, **target).entries if e.operation == entry)
     within = 4 * math.sqrt(probability * (1 - probability) / found.requests)
     assert abs(found.fraction - probability) <= within
