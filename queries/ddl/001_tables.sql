@@ -2,7 +2,12 @@
 -- No index and no primary key: they make log replay fragile and inserts three times slower. A client's retry may repeat rows here;
 -- the views below, every query and every command count them once.
 
-CREATE TABLE schema_version (version INTEGER NOT NULL, program VARCHAR NOT NULL, migrated_at TIMESTAMP NOT NULL DEFAULT now()::TIMESTAMP);
+-- A row is a step that was applied; the highest version is the store's. Times are UTC.
+CREATE TABLE schema_version (
+    version INTEGER NOT NULL,
+    program VARCHAR NOT NULL,
+    migrated_at TIMESTAMP NOT NULL DEFAULT make_timestamp(epoch_us(now()))
+);
 
 -- A row is a span as received. Ids are lowercase hex as in every trace UI; parent_span_id is null for a root.
 -- An end before its start is stored as dur_ns 0 with the distance in end_before_start_ns, so that nothing is lost.

@@ -1,9 +1,10 @@
 -- attr('key') is any attribute of a span by its name: the span's own first, then its resource's, then its scope's, as text.
--- The empty string before the key keeps its type open, so that DuckDB binds the columns where the macro is used and not here.
+-- The key becomes a JSON pointer (RFC 6901): any text is a key then, also the empty one, which a JSONPath cannot say. The empty
+-- string before it keeps its type open, so that DuckDB binds the columns where the macro is used and not here.
 CREATE OR REPLACE MACRO attr(k) AS coalesce(
-    json_extract_string(attributes, '$."' || replace(replace('' || k, chr(92), chr(92) || chr(92)), '"', chr(92) || '"') || '"'),
-    json_extract_string(resource, '$.attributes."' || replace(replace('' || k, chr(92), chr(92) || chr(92)), '"', chr(92) || '"') || '"'),
-    json_extract_string(scope, '$.attributes."' || replace(replace('' || k, chr(92), chr(92) || chr(92)), '"', chr(92) || '"') || '"')
+    json_extract_string(attributes, '/' || replace(replace('' || k, '~', '~0'), '/', '~1')),
+    json_extract_string(resource, '/attributes/' || replace(replace('' || k, '~', '~0'), '/', '~1')),
+    json_extract_string(scope, '/attributes/' || replace(replace('' || k, '~', '~0'), '/', '~1'))
 );
 
 -- utc(ns) is a time in nanoseconds since the epoch as RFC 3339 text, to the microsecond.

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-# DuckDB checkpoints when its log reaches this size. Its own default, 16 MB, is reached every few commits and halves a
-# sustained insert.
+# DuckDB checkpoints when its log reaches this size. Measured with 20,000 spans of 8 attributes a commit: 208,000 spans a
+# second at its own 16 MB; 302,000 at 256 MB, and a log that full is replayed in about a second after a crash; 419,000 at
+# 1 GB, but its log takes several seconds to replay.
 CHECKPOINT_THRESHOLD = "256MB"
 
 TABLES = ("spans", "flag_records", "correlations", "logs")
@@ -105,7 +106,7 @@ class Store:
 
         try:
             with self.cursor() as cursor:
-                cursor.execute("SELECT count(*) FROM schema_version").fetchone()
+                cursor.execute("SELECT count(*) FROM schema_version").fetchall()
         except duckdb.Error:
             with self._writer, self._guard:
                 self._connection.close()
@@ -129,6 +130,8 @@ class Store:
     def _connected(self) -> "duckdb.DuckDBPyConnection":
         connection = self._reconnect()
         connection.execute(f"SET GLOBAL checkpoint_threshold = '{CHECKPOINT_THRESHOLD}'")
+        # Everything needed is built in; a query that names something else shall fail here and not ask another host.
+        connection.execute("SET GLOBAL autoinstall_known_extensions = false")
         return connection
 
 

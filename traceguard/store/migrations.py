@@ -45,8 +45,8 @@ def version_of(connection: "duckdb.DuckDBPyConnection") -> int | None:
     ).fetchall()
     if ("version",) not in columns or ("program",) not in columns:
         return None
-    row = connection.execute("SELECT max(version) FROM schema_version").fetchone()
-    return row[0] if row else None
+    version: int | None = connection.execute("SELECT max(version) FROM schema_version").fetchall()[0][0]
+    return version
 
 
 def migrate(connection: "duckdb.DuckDBPyConnection", name: str, steps: Sequence[Step] = STEPS) -> None:

@@ -91,8 +91,8 @@ def _look_whole(connection: "duckdb.DuckDBPyConnection", path: Path) -> None:
     """Refuse a file that was cut short; DuckDB itself would say so only when a query reaches the missing blocks."""
     if str(path) == _MEMORY:
         return
-    row = connection.execute("SELECT block_size * total_blocks FROM pragma_database_size()").fetchone()
-    if row and path.stat().st_size < _HEADER_BYTES + row[0]:
+    ((blocks,),) = connection.execute("SELECT block_size * total_blocks FROM pragma_database_size()").fetchall()
+    if path.stat().st_size < _HEADER_BYTES + blocks:
         raise StoreError(f"{path} is damaged or cut short: its last blocks are missing; restore it from a snapshot.")
 
 

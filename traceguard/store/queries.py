@@ -74,6 +74,7 @@ def text(name: str) -> str:
 def run(cursor: "duckdb.DuckDBPyConnection", name: str, params: Mapping[str, Any] | None = None) -> "pa.Table":
     """Run the query `name` on a cursor of a store and return its rows.
 
+    The cursor must have no result that is read only in part: fetch all of it before (DuckDB 2.0 refuses otherwise).
     Values may be text as it comes from a command line or a URL, or already typed. UsageError names a parameter that
     the query does not have, one that is missing, or a value that is not of its type.
     """

@@ -45,8 +45,8 @@ def write_snapshot(cursor: "duckdb.DuckDBPyConnection", out: Path) -> None:
 
 
 def _current(cursor: "duckdb.DuckDBPyConnection") -> str:
-    row = cursor.execute("SELECT current_database()").fetchone()
-    return '"' + str(row[0] if row else "").replace('"', '""') + '"'
+    ((name,),) = cursor.execute("SELECT current_database()").fetchall()
+    return '"' + str(name).replace('"', '""') + '"'
 
 
 def _publish(half_done: Path, out: Path) -> None:
