@@ -146,20 +146,15 @@ def cause_cards(causes: Sequence[Cause], report: Report, settings: Settings) -> 
 def regression_cards(report: Report) -> list[RegressionCard]:
     """A card per entry point and factors, in the report's order."""
     level = confidence(report.alpha)
-    groups: dict[tuple[str, str, str], list[Regression]] = {}
-    for r in report.regressions:
-        groups.setdefault((entry_name(r.entry), factors_name(r.factors), reference_name(r.factors)), []).append(r)
-    return [_regression_card(entry, members, level) for (entry, _, _), members in groups.items()]
+    return [_regression_card(members, level) for members in tables.by_entry(report.regressions)]
 
 
-def _regression_card(entry: str, members: list[Regression], level: str) -> RegressionCard:
-    full = tables.regressions(members, level)
-    table = tables.Table(full.columns[2:], tuple(row[2:] for row in full.rows), frozenset(i - 2 for i in full.numbers))
+def _regression_card(members: list[Regression], level: str) -> RegressionCard:
     mean = next((r for r in members if r.metric == "latency_mean"), None)
     parted = next((r for r in members if r.parts), None)
     unit_of = METRICS[parted.metric] if parted else ""
     return RegressionCard(
-        entry=entry, chips=_chips(members[0]), table=table,
+        entry=entry_name(members[0].entry), chips=_chips(members[0]), table=tables.metrics(members, level),
         distribution=next((r.distribution for r in members if r.distribution), None),
         means=(mean.reference, mean.observed) if mean else None,
         parts=_parts(parted.parts) if parted else (),

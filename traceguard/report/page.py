@@ -89,11 +89,12 @@ def _facts(data: PageData, services: int) -> list[tuple[str, str, str]]:
 
 
 def _entries(rows: Sequence[Mapping[str, Any]]) -> Table:
+    several = len({row.get("environment") for row in rows}) > 1
     body = tuple(
         (
             clean(
                 f"{row['operation']} of {row['service']}"
-                + (f" in {row['environment']}" if row.get("environment") else "")
+                + (f" in {row['environment']}" if several and row.get("environment") else "")
             ),
             count(row["requests"]),
             percent(row["errors"] / row["requests"]) if row["requests"] else "",

@@ -19,6 +19,7 @@ from traceguard.report.wording import (
     percent,
     probability,
     quantity,
+    reference_name,
 )
 
 if TYPE_CHECKING:
@@ -44,21 +45,32 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], text_columns: 
 
 def regressions(found: Sequence[Regression], confidence: str) -> Table:
     """A row per entry point, factors and metric: what was expected, what was seen, the change and its interval."""
-    rows = [
-        (
-            entry_name(r.entry),
-            factors_name(r.factors),
-            METRICS[r.metric],
-            quantity(r.reference, metric_unit(r.metric)),
-            quantity(r.observed, metric_unit(r.metric)),
-            quantity(r.delta, metric_unit(r.metric), signed=True),
-            interval(r.low, r.high, metric_unit(r.metric)),
-            probability(r.p_adjusted),
-        )
-        for r in found
-    ]
-    columns = ("entry point", "under", "metric", "expected", "seen", "change", f"{confidence} interval", "adj. p")
-    return _table(columns, rows, text_columns=3)
+    rows = [(entry_name(r.entry), factors_name(r.factors), *_metric(r)) for r in found]
+    return _table(("entry point", "under", *_metric_columns(confidence)), rows, text_columns=3)
+
+
+def metrics(found: Sequence[Regression], confidence: str) -> Table:
+    """The same without entry point and factors, for a table that stands under their names."""
+    return _table(_metric_columns(confidence), [_metric(r) for r in found])
+
+
+def by_entry(found: Sequence[Regression]) -> list[list[Regression]]:
+    """Regressions with the same entry point and factors together, in the order of their first."""
+    groups: dict[tuple[str, str, str], list[Regression]] = {}
+    for r in found:
+        groups.setdefault((entry_name(r.entry), factors_name(r.factors), reference_name(r.factors)), []).append(r)
+    return list(groups.values())
+
+
+def _metric_columns(confidence: str) -> tuple[str, ...]:
+    return ("metric", "expected", "seen", "change", f"{confidence} interval", "adj. p")
+
+
+def _metric(r: Regression) -> tuple[str, ...]:
+    unit = metric_unit(r.metric)
+    change, bounds = quantity(r.delta, unit, signed=True), interval(r.low, r.high, unit)
+    expected, seen = quantity(r.reference, unit), quantity(r.observed, unit)
+    return METRICS[r.metric], expected, seen, change, bounds, probability(r.p_adjusted)
 
 
 def causes(found: Sequence[Cause], confidence: str) -> Table:

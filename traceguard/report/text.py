@@ -16,7 +16,6 @@ from rich.text import Text
 
 from traceguard.report import tables
 from traceguard.report.wording import (
-    METRICS,
     VERDICTS,
     clean,
     confidence,
@@ -27,12 +26,9 @@ from traceguard.report.wording import (
     factors_name,
     graph_size,
     headline,
-    interval,
-    metric_unit,
     percent,
     place,
     probability,
-    quantity,
     reference_name,
     scenario_name,
     target_name,
@@ -52,6 +48,7 @@ if TYPE_CHECKING:
 _COLORS = {"regression": "bold red", "no_regression": "bold green", "inconclusive": "bold yellow", "no_data": "bold"}
 _NARROWEST = 40
 _SHOWN_CAUSES = 10
+_SHOWN_ENTRIES = 12
 _ONE_LINE = 100_000
 
 
@@ -101,25 +98,16 @@ def _indent(content: RenderableType, left: int = 2) -> Padding:
 
 def _regressions(found: Sequence[Regression], level: str) -> Group:
     """One small table per entry point and factors: their names would not fit beside the numbers."""
-    groups: dict[tuple[str, str, str], list[Regression]] = {}
-    for r in found:
-        groups.setdefault((entry_name(r.entry), factors_name(r.factors), reference_name(r.factors)), []).append(r)
+    groups = tables.by_entry(found)
     blocks: list[RenderableType] = []
-    for (entry, under, reference), members in groups.items():
-        blocks.append(_indent(Text.assemble((entry, "bold"), " under ", (under, "cyan"), f", against {reference}")))
-        rows = [
-            (
-                METRICS[r.metric],
-                quantity(r.reference, metric_unit(r.metric)),
-                quantity(r.observed, metric_unit(r.metric)),
-                quantity(r.delta, metric_unit(r.metric), signed=True),
-                interval(r.low, r.high, metric_unit(r.metric)),
-                probability(r.p_adjusted),
-            )
-            for r in members
-        ]
-        columns = ("metric", "expected", "seen", "change", f"{level} interval", "adj. p")
-        blocks += [_grid(tables.Table(columns, tuple(rows), frozenset(range(1, 6)))), Text("")]
+    for members in groups[:_SHOWN_ENTRIES]:
+        first = members[0]
+        under = Text.assemble((entry_name(first.entry), "bold"), " under ", (factors_name(first.factors), "cyan"))
+        under.append(f", against {reference_name(first.factors)}")
+        blocks += [_indent(under), _grid(tables.metrics(members, level)), Text("")]
+    left_out = len(groups) - _SHOWN_ENTRIES
+    if left_out > 0:
+        blocks += [Text(f"  {count(left_out)} more; --format json or html lists them all.", "dim"), Text("")]
     return Group(*blocks[:-1])
 
 

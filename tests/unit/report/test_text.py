@@ -75,6 +75,14 @@ def test_many_causes_are_cut_with_a_pointer(documents: ModuleType) -> None:
     assert "  11. " not in text
 
 
+def test_many_entries_are_cut_with_a_pointer(documents: ModuleType) -> None:
+    """A terminal shows the first twelve entry points that got worse."""
+    found = [documents.regression(entry=documents.entry(f"s{n}")) for n in range(30)]
+    text = render(Analysis(documents.report(regressions=found)), "text")
+    assert text.count("metric ") == 12
+    assert "18 more; --format json or html lists them all." in text
+
+
 def test_no_data_says_what_to_look_at(documents: ModuleType) -> None:
     """A report without requests names the next step."""
     assert "traceguard query" in render(Analysis(documents.quiet_report("no_data")), "text")
