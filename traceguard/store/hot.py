@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-# DuckDB checkpoints when its log reaches this size. Measured with 20,000 spans of 8 attributes a commit, in spans/s:
-# 208,000 at its own 16 MB; 302,000 at 256 MB, and a log that full is replayed in about a second after a crash; 419,000 at 1 GB,
+# DuckDB checkpoints when its log reaches this size. Measured in spans/s, 20,000 spans of 8 attributes a commit: 208,000
+# at its own 16 MB; 302,000 at 256 MB, and a log that full is replayed in about a second after a crash; 419,000 at 1 GB,
 # but its log takes several seconds to replay.
 CHECKPOINT_THRESHOLD = "256MB"
 
