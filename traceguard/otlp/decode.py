@@ -36,7 +36,7 @@ def decode(body: bytes | bytearray | memoryview, *, encoding: Encoding, signal: 
         from traceguard.otlp.json import to_protobuf
         from traceguard.otlp.schema import of_requests
 
-        return decode_wire(to_protobuf(body, of_requests(signal)), signal, settings)
+        return decode_wire(to_protobuf(body, of_requests(signal)).wire, signal, settings)
     return decode_wire(np.frombuffer(body, np.uint8), signal, settings)
 
 
@@ -89,8 +89,8 @@ class _Scratch:
         self.frames = np.empty((DEEPEST + flags.ROLES, 4), np.int64)
 
 
-def _origins(buf: NDArray[np.uint8], layers: envelope.Envelope, scratch: _Scratch) -> tuple[dict[str, pa.Array], pa.Array]:
-    """The columns of the resources by name, and the scopes' JSON."""
+def _origins(buf: NDArray[np.uint8], layers: envelope.Envelope, scratch: _Scratch) -> tuple[dict[str, pa.Array], pa.Array, NDArray[np.uint8]]:
+    """The columns of the resources by name, the scopes' JSON, and which of the scopes are flag hooks."""
     count = len(layers.resources)
     cells = arrow.Cells.empty(origins.TEXTS, count, scratch.size)
     _check(origins.fill_resources(buf, layers.resources, scratch.work, scratch.frames, cells.text, cells.ends))
@@ -106,8 +106,9 @@ def _origins(buf: NDArray[np.uint8], layers: envelope.Envelope, scratch: _Scratc
         "instance": cells.strings(origins.INSTANCE, count, empty_is_null=True),
     }
     scopes = arrow.Cells.empty(1, len(layers.scopes), scratch.size)
-    _check(origins.fill_scopes(buf, layers.scopes, scratch.work, scratch.frames, scopes.text[0], scopes.ends[0]))
-    return columns, scopes.strings(0, len(layers.scopes), empty_is_null=True)
+    hooks = np.zeros(len(layers.scopes), np.uint8)
+    _check(origins.fill_scopes(buf, layers.scopes, scratch.work, scratch.frames, scopes.text[0], scopes.ends[0], hooks))
+    return columns, scopes.strings(0, len(layers.scopes), empty_is_null=True), hooks
 
 
 def _flag_table(cells: arrow.Cells, values: NDArray[np.int64], count: int) -> pa.Table:
@@ -126,6 +127,7 @@ def _flag_table(cells: arrow.Cells, values: NDArray[np.int64], count: int) -> pa
 
 def _decode_spans(buf: NDArray[np.uint8], layers: envelope.Envelope, words: flags.Vocabulary, room: int) -> Decoded:
     scratch = _Scratch(buf, room)
+    resources, scopes, hooks = _origins(buf, layers, scratch)
     received = len(layers.items)
     cells = arrow.Cells.empty(spans.TEXTS, received, scratch.size)
     values = np.empty((spans.NUMBERS, received), np.int64)
@@ -134,12 +136,11 @@ def _decode_spans(buf: NDArray[np.uint8], layers: envelope.Envelope, words: flag
     flag_values = np.empty((2, scratch.rows + 2), np.int64)
     counts = np.zeros(spans.COUNTS, np.int64)
     status = spans.fill(
-        buf, layers.items, scratch.work, scratch.frames,
+        buf, layers.items, hooks, scratch.work, scratch.frames,
         words.words, words.names, words.roles, words.convention, words.promoted, words.prefixes, words.interest,
         cells.text, cells.ends, values, near.text, near.ends, flag_cells.text, flag_cells.ends, flag_values, counts,
     )  # fmt: skip
     _check(status)
-    resources, scopes = _origins(buf, layers, scratch)
     rows = int(counts[spans.ROWS])
     scope = values[spans.SCOPE, :rows]
     resource = layers.scopes[scope, 4]
@@ -189,7 +190,7 @@ def _decode_logs(buf: NDArray[np.uint8], layers: envelope.Envelope, words: flags
         cells.text, cells.ends, values, flag_cells.text, flag_cells.ends, flag_values, counts,
     )  # fmt: skip
     _check(status)
-    resources, scopes = _origins(buf, layers, scratch)
+    resources, scopes, _ = _origins(buf, layers, scratch)
     rows = int(counts[logs.ROWS])
     scope = values[logs.SCOPE, :rows]
     resource = layers.scopes[scope, 4]

@@ -8,6 +8,8 @@ wrong type, and more than DEEPEST levels.
 Lengths are written as five bytes whatever their value and filled in when a message closes; doubles are collected and converted together.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -159,7 +161,7 @@ def _put_unescaped(buf, a, b, out, o):
 
 
 @leaf
-def _put_varint(value, out, o):
+def put_varint(value, out, o):
     """A varint; at most 10 bytes."""
     value = np.uint64(value)
     while value >= np.uint64(128):
@@ -171,7 +173,7 @@ def _put_varint(value, out, o):
 
 
 @leaf
-def _patch_length(out, at, length):
+def patch_length(out, at, length):
     """The length of a message in the five bytes that were kept free for it."""
     for k in range(_LENGTH_BYTES):
         out[at + k] = (length >> (7 * k) & 127) | (128 if k < _LENGTH_BYTES - 1 else 0)
@@ -210,7 +212,7 @@ def _end_of_number(buf, pos):
 
 
 @leaf
-def _whole_number(buf, a, b):
+def whole_number(buf, a, b):
     """`(value, fits)` of the JSON number between `a` and `b`: exact, also when written as 5.0 or 5e3; 64 bits with or without sign."""
     negative = buf[a] == 45
     value, digits_after, exponent = np.uint64(0), 0, 0
@@ -264,7 +266,7 @@ def _whole_number(buf, a, b):
 
 
 @leaf
-def _put_base64_decoded(buf, a, b, out, o):
+def put_base64_decoded(buf, a, b, out, o):
     """The bytes of base64 text, standard or URL-safe, padded or not: the position after them, or negative."""
     while b > a and buf[b - 1] == 61:
         b -= 1
@@ -285,7 +287,7 @@ def _put_base64_decoded(buf, a, b, out, o):
 
 
 @leaf
-def _put_hex_decoded(buf, a, b, out, o):
+def put_hex_decoded(buf, a, b, out, o):
     """The bytes of hexadecimal text; a single zero byte, which is no id, when it is none."""
     good = (b - a) % 2 == 0
     for i in range(a, b):
@@ -337,18 +339,18 @@ def _put_special(buf, a, b, out, o):
 def _put_text_value(buf, a, b, escaped, kind, inner, tag, words, enums, values, out, o, double_text, double_ends, double_at, doubles):
     """A field whose JSON value is the string between `a` and `b`: `(position or negative code, doubles collected)`."""
     if kind == TEXT or kind == HEX or kind == BASE64 or kind == ANY:
-        o = _put_varint(tag + 2, out, o)
+        o = put_varint(tag + 2, out, o)
         at = o
         o += _LENGTH_BYTES
         if kind == HEX:
-            end = np.int64(_put_hex_decoded(buf, a, b, out, o))
+            end = np.int64(put_hex_decoded(buf, a, b, out, o))
         elif kind == BASE64:
-            end = _put_base64_decoded(buf, a, b, out, o)
+            end = put_base64_decoded(buf, a, b, out, o)
         elif kind == ANY:  # an AnyValue with a string_value
             out[o] = 10
             end = _put_unescaped(buf, a, b, out, o + 1 + _LENGTH_BYTES)
             if end >= 0:
-                _patch_length(out, o + 1, end - o - 1 - _LENGTH_BYTES)
+                patch_length(out, o + 1, end - o - 1 - _LENGTH_BYTES)
         elif escaped:
             end = _put_unescaped(buf, a, b, out, o)
         else:
@@ -361,22 +363,22 @@ def _put_text_value(buf, a, b, escaped, kind, inner, tag, words, enums, values, 
             end = np.int64(o + b - a)
         if end < 0:
             return np.int64(_WRONG_JSON), doubles
-        _patch_length(out, at, end - o)
+        patch_length(out, at, end - o)
         return end, doubles
     if kind == ENUM:
         for row in range(enums[inner, 0], enums[inner, 1]):
             if same(buf, a, b, words, values[row, 0], values[row, 1]):
-                return np.int64(_put_varint(values[row, 2], out, _put_varint(tag, out, o))), doubles
+                return np.int64(put_varint(values[row, 2], out, put_varint(tag, out, o))), doubles
     if kind == BOOL:
         yes = same(buf, a, b, _TRUE, 0, 4)
         if not yes and not same(buf, a, b, _FALSE, 0, 5):
             return np.int64(_WRONG_TYPE), doubles
-        return np.int64(_put_varint(1 if yes else 0, out, _put_varint(tag, out, o))), doubles
+        return np.int64(put_varint(1 if yes else 0, out, put_varint(tag, out, o))), doubles
     if kind == MESSAGE or kind == MAP:
         return np.int64(_WRONG_TYPE), doubles
     end, _ = _end_of_number(buf, a)
     if kind == DOUBLE:
-        o = _put_varint(tag + 1, out, o)
+        o = put_varint(tag + 1, out, o)
         special = _put_special(buf, a, b, out, o)
         if special >= 0:
             return special, doubles
@@ -394,48 +396,49 @@ def _put_text_value(buf, a, b, escaped, kind, inner, tag, words, enums, values, 
 def _put_number(buf, a, b, kind, tag, whole, out, o, double_text, double_ends, double_at, doubles):
     """A field whose JSON value is the number between `a` and `b`: `(position or negative code, doubles collected)`."""
     if kind == DOUBLE:
-        o = _put_varint(tag + 1, out, o)
+        o = put_varint(tag + 1, out, o)
         return np.int64(_put_double(buf, a, b, out, o, double_text, double_ends, double_at, doubles)), doubles + 1
     if kind == ANY and not whole:  # an AnyValue with a double_value
-        o = _put_varint(tag + 2, out, o)
+        o = put_varint(tag + 2, out, o)
         out[o], out[o + 1] = 9, 33
         return np.int64(_put_double(buf, a, b, out, o + 2, double_text, double_ends, double_at, doubles)), doubles + 1
-    value, fits = _whole_number(buf, a, b)
+    value, fits = whole_number(buf, a, b)
     if not fits:
         return np.int64(_WRONG_NUMBER), doubles
     if kind == FIXED64:
-        o = _put_varint(tag + 1, out, o)
+        o = put_varint(tag + 1, out, o)
         store(out, o, np.uint64(value))
         return np.int64(o + 8), doubles
     if kind == FIXED32:
-        o = _put_varint(tag + 5, out, o)
+        o = put_varint(tag + 5, out, o)
         store(out, o, np.uint64(value) & np.uint64(0xFFFFFFFF))
         return np.int64(o + 4), doubles
     if kind == ANY:  # an AnyValue with an int_value
-        o = _put_varint(tag + 2, out, o)
-        end = _put_varint(value, out, o + 2)
+        o = put_varint(tag + 2, out, o)
+        end = put_varint(value, out, o + 2)
         out[o], out[o + 1] = end - o - 1, 24
         return np.int64(end), doubles
     if kind == ENUM or kind == schema.WHOLE:
-        return np.int64(_put_varint(value, out, _put_varint(tag, out, o))), doubles
+        return np.int64(put_varint(value, out, put_varint(tag, out, o))), doubles
     return np.int64(_WRONG_TYPE), doubles
 
 
 @kernel(
-    f"int64({BUFFER}, {BUFFER}, int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64, int64[:, ::1],"
+    f"int64({BUFFER}, {BUFFER}, int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64, boolean, int64[:, ::1],"
     " uint8[::1], uint8[::1], int32[::1], int64[::1], int64[::1])",
     allocates=False,
 )
-def transcode(buf, words, messages, fields, enums, values, root, frames, out, double_text, double_ends, double_at, result):  # noqa: C901, PLR0911, PLR0912, PLR0915
-    """Write the wire bytes of the JSON object in `buf` to `out`: 0 or a negative code.
+def transcode(buf, words, messages, fields, enums, values, root, many, frames, out, double_text, double_ends, double_at, result):  # noqa: C901, PLR0911, PLR0912, PLR0915
+    """Write the wire bytes of the JSON object in `buf` (with `many`, of all that follow each other, as one message) to `out`: 0 or a negative code.
 
-    `result` takes the bytes written, the doubles collected (their text in `double_text`, their places in `double_at`) and the position in
-    `buf` that was reached.
+    `result` takes the bytes written, the doubles collected (their text in `double_text`, their places in `double_at`), the position in
+    `buf` that was reached, and how many members of the outermost object were known and unknown.
     """
     pos = np.int64(0)
     if buf.size >= 3 and buf[0] == 0xEF and buf[1] == 0xBB and buf[2] == 0xBF:
         pos = np.int64(3)
     o, doubles = np.int64(0), np.int64(0)
+    result[3], result[4] = 0, 0
     pos = np.int64(_skip_space(buf, pos))
     if pos >= buf.size or buf[pos] != 123:
         result[2] = pos
@@ -452,9 +455,15 @@ def transcode(buf, words, messages, fields, enums, values, root, frames, out, do
         if buf[pos] == (93 if form == _ARRAY else 125):
             if frames[depth, _PATCH] >= 0:
                 at = frames[depth, _PATCH]
-                _patch_length(out, at, o - at - _LENGTH_BYTES)
+                patch_length(out, at, o - at - _LENGTH_BYTES)
             depth -= 1
             pos += 1
+            if depth < 0 and many:
+                pos = np.int64(_skip_space(buf, pos))
+                if pos < buf.size and buf[pos] == 123:
+                    depth = 0
+                    frames[0, _COUNT] = 0
+                    pos += 1
             continue
         if frames[depth, _COUNT] > 0:
             if buf[pos] != 44:
@@ -476,6 +485,8 @@ def transcode(buf, words, messages, fields, enums, values, root, frames, out, do
             pos = np.int64(_skip_space(buf, pos + 1))
             if form == _OBJECT and what >= 0:
                 row = np.int64(_find_field(buf, key_a, key_b, words, fields, messages[what, 0], messages[what, 1]))
+                if depth == 0:
+                    result[3 if row >= 0 else 4] += 1
             elif form == _MAP:
                 row = np.int64(what)
         if pos >= buf.size:
@@ -499,7 +510,7 @@ def transcode(buf, words, messages, fields, enums, values, root, frames, out, do
                         return _WRONG_TYPE
                     frames[depth, _WHAT] = row
             elif row >= 0 and (kind == MESSAGE or form == _MAP):
-                o = np.int64(_put_varint(tag + 2, out, o))
+                o = np.int64(put_varint(tag + 2, out, o))
                 frames[depth, _WHAT], frames[depth, _PATCH] = fields[row, INNER], o
                 o += _LENGTH_BYTES
                 if form == _MAP:  # the entry's key is a field of the message
@@ -509,7 +520,7 @@ def transcode(buf, words, messages, fields, enums, values, root, frames, out, do
                     end = _put_unescaped(buf, key_a, key_b, out, o + 1 + _LENGTH_BYTES)
                     if end < 0:
                         return _WRONG_JSON
-                    _patch_length(out, o + 1, end - o - 1 - _LENGTH_BYTES)
+                    patch_length(out, o + 1, end - o - 1 - _LENGTH_BYTES)
                     o = end
             elif row >= 0 and kind == MAP:
                 frames[depth, _FORM], frames[depth, _WHAT] = _MAP, row
@@ -536,11 +547,11 @@ def transcode(buf, words, messages, fields, enums, values, root, frames, out, do
                 return _WRONG_JSON
             if row >= 0:
                 if kind == ANY:
-                    o = np.int64(_put_varint(tag + 2, out, o))
+                    o = np.int64(put_varint(tag + 2, out, o))
                     out[o] = 2
-                    o = np.int64(_put_varint(1 if c == 116 else 0, out, _put_varint(16, out, o + 1)))
+                    o = np.int64(put_varint(1 if c == 116 else 0, out, put_varint(16, out, o + 1)))
                 elif kind == BOOL:
-                    o = np.int64(_put_varint(1 if c == 116 else 0, out, _put_varint(tag, out, o)))
+                    o = np.int64(put_varint(1 if c == 116 else 0, out, put_varint(tag, out, o)))
                 else:
                     return _WRONG_TYPE
             pos += size
@@ -548,8 +559,8 @@ def transcode(buf, words, messages, fields, enums, values, root, frames, out, do
             if not same(buf, pos, min(pos + 4, buf.size), _NULL, 0, 4):
                 return _WRONG_JSON
             if row >= 0 and form == _ARRAY and kind == MESSAGE:  # an element keeps its place
-                o = np.int64(_put_varint(tag + 2, out, o))
-                _patch_length(out, o, 0)
+                o = np.int64(put_varint(tag + 2, out, o))
+                patch_length(out, o, 0)
                 o += _LENGTH_BYTES
             pos += 4
         else:
@@ -566,8 +577,20 @@ def transcode(buf, words, messages, fields, enums, values, root, frames, out, do
     return 0 if result[2] == buf.size else _WRONG_JSON
 
 
-def to_protobuf(body: bytes | bytearray | memoryview, table: schema.Schema) -> NDArray[np.uint8]:
-    """The wire bytes of the message that this JSON object is, by `table`; InputError when it is not JSON or a member has a wrong type."""
+@dataclass(frozen=True, slots=True)
+class Transcoded:
+    """Wire bytes, and how many members of the outermost objects the schema knew and did not know."""
+
+    wire: NDArray[np.uint8]
+    known: int
+    unknown: int
+
+
+def to_protobuf(body: bytes | bytearray | memoryview, table: schema.Schema, *, many: bool = False) -> Transcoded:
+    """The wire bytes of the message that this JSON object is by `table`, or with `many` of several objects in a row.
+
+    InputError when it is not JSON or a member has a wrong type.
+    """
     buf = np.frombuffer(body, np.uint8)
     if buf.flags.writeable:
         buf = buf.view()
@@ -576,12 +599,12 @@ def to_protobuf(body: bytes | bytearray | memoryview, table: schema.Schema) -> N
     double_text = np.empty(buf.size, np.uint8)
     double_ends = np.zeros(buf.size // 8 + 2, np.int32)
     double_at = np.empty(buf.size // 8 + 2, np.int64)
-    result = np.zeros(3, np.int64)
+    result = np.zeros(5, np.int64)
     size = buf.size + 4096
     while True:
         out = np.empty(size, np.uint8)
         status = transcode(
-            buf, table.words, table.messages, table.fields, table.enums, table.values, table.root,
+            buf, table.words, table.messages, table.fields, table.enums, table.values, table.root, many,
             frames, out, double_text, double_ends, double_at, result,
         )  # fmt: skip
         if status != FULL:
@@ -596,4 +619,4 @@ def to_protobuf(body: bytes | bytearray | memoryview, table: schema.Schema) -> N
         numbers = texts.cast(pa.float64()).to_numpy().view(np.uint8).reshape(count, 8)
         out[double_at[:count, None] + np.arange(8)] = numbers
     out.flags.writeable = False
-    return out
+    return Transcoded(out, int(result[3]), int(result[4]))

@@ -14,6 +14,9 @@ _PROMISED = np.frombuffer(
 )
 _PROMISED_ENDS = np.cumsum([0, 12, 15, 27, 22, 19])
 
+# LaunchDarkly's hooks may wrap each evaluation in a span of their own, called like the method.
+_HOOK = np.frombuffer(b"launchdarkly", np.uint8)
+
 _MEMBERS = 256  # more than all names, numbers and punctuation outside of texts and attributes need
 _NAME = np.frombuffer(b'"name":', np.uint8)
 _VERSION = np.frombuffer(b'"version":', np.uint8)
@@ -176,9 +179,18 @@ def fill_resources(buf, resources, work, frames, text, ends):
     return 0
 
 
-@kernel(f"int64({BUFFER}, int64[:, ::1], int64[:, ::1], int64[:, ::1], uint8[::1], int32[::1])", allocates=False)
-def fill_scopes(buf, scopes, work, frames, out, ends):
-    """One row per scope of an Envelope: its JSON, empty when it says nothing: 0 or a negative code."""
+@leaf
+def _names_hook(buf, a, b):
+    """Whether a scope's name says that its internal spans only record flag evaluations."""
+    for i in range(a, b - _HOOK.size + 1):
+        if same(buf, i, i + _HOOK.size, _HOOK, 0, _HOOK.size):
+            return True
+    return False
+
+
+@kernel(f"int64({BUFFER}, int64[:, ::1], int64[:, ::1], int64[:, ::1], uint8[::1], int32[::1], uint8[::1])", allocates=False)
+def fill_scopes(buf, scopes, work, frames, out, ends, hooks):
+    """One row per scope of an Envelope: its JSON, empty when it says nothing, and whether it is a flag hook: 0 or a negative code."""
     for row in range(scopes.shape[0]):
         a, b = scopes[row, 0], scopes[row, 1]
         dropped = np.uint64(0)
@@ -194,6 +206,7 @@ def fill_scopes(buf, scopes, work, frames, out, ends):
                 version_a, version_b = start, pos
             elif tag == 32:
                 dropped = value & np.uint64(0xFFFFFFFF)
+        hooks[row] = _names_hook(buf, name_a, name_b)
         rows = open_list(buf, a, b, 26, True, work, 0)
         if rows < 0:
             return rows

@@ -12,6 +12,8 @@ from traceguard.otlp.flags import (
     CELLS,
     PREFIX_INTEREST,
     PROMOTED_INTEREST,
+    READ_NONE,
+    READING,
     conventional,
     find_prefix,
     find_word,
@@ -218,7 +220,7 @@ def _put_id(buf, a, b, text, ends, row):
 
 
 @kernel(
-    f"int64({BUFFER}, int64[:, ::1], int64[:, ::1], int64[:, ::1],"
+    f"int64({BUFFER}, int64[:, ::1], uint8[::1], int64[:, ::1], int64[:, ::1],"
     f" {BUFFER}, int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], uint8[::1],"
     f" UniTuple(uint8[::1], {TEXTS}), UniTuple(int32[::1], {TEXTS}), int64[:, ::1],"
     f" UniTuple(uint8[::1], {CORRELATION_CELLS}), UniTuple(int32[::1], {CORRELATION_CELLS}),"
@@ -226,13 +228,13 @@ def _put_id(buf, a, b, text, ends, row):
     allocates=False,
 )
 def fill(
-    buf, items, work, frames,
+    buf, items, hooks, work, frames,
     words, names, roles, convention, promoted, prefixes, interest,
     text, ends, numbers,
     near_text, near_ends,
     flag_text, flag_ends, flag_numbers, counts,
 ):  # fmt: skip
-    """Fill all columns from the spans in `items`: 0, MALFORMED, or FULL when some buffer is too small.
+    """Fill all columns from the spans in `items` (`hooks` says which of their scopes are flag hooks): 0, MALFORMED, or FULL when some buffer is too small.
 
     `ends[c][row]` is where a cell begins and `ends[c][row + 1]` where it ends in `text[c]`. `counts` (zeroed) takes the number of rows,
     correlations and flag records, and of refused spans by reason.
@@ -307,8 +309,9 @@ def fill(
                 buf, work[entry, KEY_A], work[entry, KEY_B], _FLAG_KEY, 0, _FLAG_KEY.size
             ):
                 names_flag = True
+        from_hook = hooks[items[item, 2]] != 0
         only_evaluation = (
-            names_flag and kind <= _INTERNAL and kind >= 0 and same(buf, name_a, name_b, words, names[0, 0], names[0, 1])
+            names_flag and 0 <= kind <= _INTERNAL and (from_hook or same(buf, name_a, name_b, words, names[0, 0], names[0, 1]))
         )
         if parent_b - parent_a == 8 and not nonzero(buf, parent_a, parent_b):
             parent_b = parent_a
@@ -342,7 +345,9 @@ def fill(
             )
             if written < 0:
                 return written
-            records += written
+            # Such a hook also sends an event, which has the level; the span without one would be a second evaluation.
+            if not (from_hook and only_evaluation and flag_numbers[READING, records] == READ_NONE):
+                records += written
 
         cell = np.int64(ends[ATTRIBUTES][row])
         if rows > 0:
