@@ -41,14 +41,11 @@ def _silent(_message: str) -> None:
 def find(paths: Iterable[str | Path], warn: Warn = _silent) -> list[Path]:
     """The files to read: named ones as they are (`-` too), folders searched through in order of their names.
 
-    In folders, hidden files and files that are no telemetry are left out, the latter with a warning each. InputError for a missing path.
+    In folders, hidden files and files that are no telemetry are left out, the latter with a warning each. A missing path is found out when it is read.
     """
     found: list[Path] = []
     for path in map(Path, paths):
         if str(path) == "-" or not path.is_dir():
-            if str(path) != "-" and not path.exists():
-                message = f"The file {path} does not exist; correct the path."
-                raise InputError(message)
             found.append(path)
             continue
         for file in sorted(path.rglob("*")):
@@ -261,7 +258,7 @@ def _read_json(window: _Window, settings: Settings, warn: Warn) -> Iterator[Deco
 def _decode_json(text: bytes, settings: Settings, warn: Warn) -> Iterator[Decoded]:
     """The spans, then the log records, of documents in a row."""
     from traceguard.otlp import jaeger
-    from traceguard.otlp.decode import decode_wire
+    from traceguard.otlp.request import decode_wire
     from traceguard.otlp.json import Transcoded, to_protobuf
     from traceguard.otlp.schema import of_requests
 
@@ -311,7 +308,7 @@ def _read_protobuf(window: _Window, settings: Settings, warn: Warn) -> Iterator[
 
 def _decode_wire(part: NDArray[np.uint8], signal: int, settings: Settings, warn: Warn) -> Iterator[Decoded]:
     from traceguard.otlp import framing
-    from traceguard.otlp.decode import decode_wire
+    from traceguard.otlp.request import decode_wire
 
     if signal == framing.METRICS:
         warn("it holds metrics, which were skipped.")

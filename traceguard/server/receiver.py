@@ -55,7 +55,7 @@ class Receiver:
             return Accepted(
                 done, points, "traceguard keeps traces and logs only; metrics are dropped." if points else ""
             )
-        from traceguard.otlp.decode import decode
+        from traceguard.otlp import decode
 
         try:
             batch = decode(body, encoding=encoding, signal=signal, settings=self._settings)

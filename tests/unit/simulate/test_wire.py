@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from polars.testing import assert_frame_equal
 
-from traceguard.otlp.decode import decode
+from traceguard.otlp import decode
 from traceguard.settings import Settings
 from traceguard.simulate import Fleet, Recording, generate, random_fleet, shop
 from traceguard.simulate.files import json_lines, write
