@@ -105,7 +105,7 @@ def reader(repository: Path, borrow: Callable[[Path], Path], tmp_path: Path) -> 
         "PIP_NO_INDEX": "1",
         "PIP_NO_BUILD_ISOLATION": "0",  # pip reads this one backwards: 0 switches isolation off
     }
-    install = [str(programs / "pip"), "install", "--quiet", "--editable", "."]
+    install = [str(programs / "pip"), "install", "--quiet", "."]
     subprocess.run(install, cwd=checkout, env=environment, check=True)
     later = time.time() + 60
     for stamp in (".runs", ".develops"):
