@@ -44,7 +44,7 @@ def compact(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any) -> Any:  # noqa: PLR0911  (one for each type)
     """An AnyValue as a Python value."""
     match value.WhichOneof("value"):
         case "array_value":
@@ -94,7 +94,9 @@ def resource_json(container: Any) -> str | None:
     """The resource column."""
     resource = container.resource
     entities = [
-        members(schema_url=e.schema_url, type=e.type, id_keys=list(e.id_keys), description_keys=list(e.description_keys))
+        members(
+            schema_url=e.schema_url, type=e.type, id_keys=list(e.id_keys), description_keys=list(e.description_keys)
+        )
         for e in resource.entity_refs
     ]
     found = members(
@@ -199,7 +201,9 @@ def refusal(span: Any) -> str | None:
 def add_span(span: Any, shared: Row, scope: str, settings: Settings, out: dict[str, Any]) -> None:
     """One span's rows in all tables."""
     found = attributes(span.attributes)
-    parent = None if len(span.parent_span_id) == 8 and not any(span.parent_span_id) else span.parent_span_id.hex() or None
+    parent = (
+        None if len(span.parent_span_id) == 8 and not any(span.parent_span_id) else span.parent_span_id.hex() or None
+    )
     hook = "launchdarkly" in scope
     only = "feature_flag.key" in found and span.kind in {0, 1} and (hook or span.name == EVALUATION)
     ids = {"trace_id": span.trace_id.hex(), "span_id": span.span_id.hex()}
@@ -224,7 +228,12 @@ def add_span(span: Any, shared: Row, scope: str, settings: Settings, out: dict[s
             record(evaluation(attributes(event.attributes)), event.time_unix_nano)
     duration = span.end_time_unix_nano - span.start_time_unix_nano
     events = [
-        members(name=e.name, time_ns=e.time_unix_nano, attributes=attributes(e.attributes), dropped=e.dropped_attributes_count)
+        members(
+            name=e.name,
+            time_ns=e.time_unix_nano,
+            attributes=attributes(e.attributes),
+            dropped=e.dropped_attributes_count,
+        )
         for e in span.events
     ]
     links = [
@@ -288,19 +297,21 @@ def add_log(log: Any, shared: Row, scope: str | None, out: dict[str, Any]) -> No
     if row is not None:
         time = log.time_unix_nano or log.observed_time_unix_nano
         out["flag_records"].append({"trace_id": trace, "span_id": span} | row | {"time_ns": time or None})
-    out["logs"].append({
-        "trace_id": trace,
-        "span_id": span,
-        "time_ns": log.time_unix_nano or None,
-        "observed_ns": log.observed_time_unix_nano or None,
-        "service": shared["service"],
-        "severity": log.severity_number,
-        "severity_text": log.severity_text or None,
-        "event_name": log.event_name or None,
-        "body": None if log.body.WhichOneof("value") is None else compact(plain(log.body)),
-        "attributes": compact(found) if found else None,
-        "resource": shared["resource"],
-        "scope": scope,
-        "flags": log.flags,
-        "dropped_attributes": log.dropped_attributes_count,
-    })
+    out["logs"].append(
+        {
+            "trace_id": trace,
+            "span_id": span,
+            "time_ns": log.time_unix_nano or None,
+            "observed_ns": log.observed_time_unix_nano or None,
+            "service": shared["service"],
+            "severity": log.severity_number,
+            "severity_text": log.severity_text or None,
+            "event_name": log.event_name or None,
+            "body": None if log.body.WhichOneof("value") is None else compact(plain(log.body)),
+            "attributes": compact(found) if found else None,
+            "resource": shared["resource"],
+            "scope": scope,
+            "flags": log.flags,
+            "dropped_attributes": log.dropped_attributes_count,
+        }
+    )

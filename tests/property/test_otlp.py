@@ -1,4 +1,4 @@
-"""What must always hold of decoding: equal to the slow decoder, from either encoding, and never a crash on any bytes."""
+"""What must always hold of decoding: equal to the slow decoder, from either encoding, no crash on any bytes."""
 
 import base64
 import json
@@ -11,7 +11,14 @@ from google.protobuf import json_format
 from hypothesis import given, settings
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, EntityRef, InstrumentationScope, KeyValue, KeyValueList
+from opentelemetry.proto.common.v1.common_pb2 import (
+    AnyValue,
+    ArrayValue,
+    EntityRef,
+    InstrumentationScope,
+    KeyValue,
+    KeyValueList,
+)
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
@@ -27,13 +34,17 @@ words = st.text(max_size=12)
 keys = st.one_of(
     words,
     st.sampled_from([
-        *reference.KEYS, *reference.VARIANTS, *reference.VALUES, *reference.CONTEXTS, *reference.PROVIDERS, *reference.REASONS,
-        "feature_flag.checkout", "feature_flag.result.reason.inExperiment", "flag.evaluation.new", "ff/x", "ff/", "session.id",
+        *reference.KEYS, *reference.VARIANTS, *reference.VALUES, *reference.CONTEXTS, *reference.PROVIDERS,
+        *reference.REASONS, "feature_flag.checkout", "feature_flag.result.reason.inExperiment", "flag.evaluation.new", "ff/x", "ff/",
+        "session.id",
         "user.id", "service.name", "service.version", "deployment.environment", "deployment.environment.name",
         "service.instance.id", "event.name", "http.request.header.x-request-id",
     ]),
 )  # fmt: skip
-texts = st.one_of(words, st.sampled_from(["on", "True", "3.0", '"quoted"', '{"b": 1, "a": [2]}', "{", "feature_flag", "FeatureEvaluation"]))
+texts = st.one_of(
+    words,
+    st.sampled_from(["on", "True", "3.0", '"quoted"', '{"b": 1, "a": [2]}', "{", "feature_flag", "FeatureEvaluation"]),
+)
 scalars = st.one_of(
     st.builds(AnyValue),
     st.builds(AnyValue, string_value=texts),
@@ -49,33 +60,53 @@ values = st.recursive(
         st.builds(AnyValue, array_value=st.builds(ArrayValue, values=st.lists(inner, max_size=3))),
         st.builds(
             AnyValue,
-            kvlist_value=st.builds(KeyValueList, values=st.lists(st.builds(KeyValue, key=keys, value=inner), max_size=3)),
+            kvlist_value=st.builds(
+                KeyValueList, values=st.lists(st.builds(KeyValue, key=keys, value=inner), max_size=3)
+            ),
         ),
     ),
     max_leaves=5,
 )
 pairs = st.lists(st.one_of(st.builds(KeyValue, key=keys, value=values), st.builds(KeyValue, key=keys)), max_size=6)
-long_pairs = st.one_of(pairs, st.lists(st.builds(KeyValue, key=st.sampled_from("abcdefghijklmnopqrstuvw"), value=scalars), max_size=40))
+long_pairs = st.one_of(
+    pairs, st.lists(st.builds(KeyValue, key=st.sampled_from("abcdefghijklmnopqrstuvw"), value=scalars), max_size=40)
+)
 small = st.integers(0, 2**32 - 1)
-times = st.one_of(st.integers(0, 10), st.integers(1_700_000_000_000_000_000, 1_800_000_000_000_000_000), st.integers(0, 2**64 - 1))
+times = st.one_of(
+    st.integers(0, 10), st.integers(1_700_000_000_000_000_000, 1_800_000_000_000_000_000), st.integers(0, 2**64 - 1)
+)
 trace_ids = st.one_of(st.binary(min_size=16, max_size=16), st.binary(max_size=17))
 span_ids = st.one_of(st.binary(min_size=8, max_size=8), st.binary(max_size=9), st.just(bytes(8)))
 event_names = st.one_of(words, st.sampled_from([*reference.EVENT_NAMES, "exception"]))
 events = st.builds(Span.Event, time_unix_nano=times, name=event_names, attributes=pairs, dropped_attributes_count=small)
 links = st.builds(
-    Span.Link, trace_id=trace_ids, span_id=span_ids, trace_state=words, attributes=pairs, dropped_attributes_count=small, flags=small
+    Span.Link,
+    trace_id=trace_ids,
+    span_id=span_ids,
+    trace_state=words,
+    attributes=pairs,
+    dropped_attributes_count=small,
+    flags=small,
 )
 spans = st.builds(
     Span,
     trace_id=trace_ids, span_id=span_ids, trace_state=words, parent_span_id=span_ids, flags=small,
-    name=event_names, kind=st.integers(0, 7), start_time_unix_nano=times, end_time_unix_nano=times, attributes=long_pairs,
+    name=event_names, kind=st.integers(0, 7), start_time_unix_nano=times, end_time_unix_nano=times,
+    attributes=long_pairs,
     dropped_attributes_count=small, events=st.lists(events, max_size=3), dropped_events_count=small,
-    links=st.lists(links, max_size=2), dropped_links_count=small, status=st.builds(Status, message=words, code=st.integers(0, 4)),
+    links=st.lists(links, max_size=2), dropped_links_count=small,
+    status=st.builds(Status, message=words, code=st.integers(0, 4)),
 )  # fmt: skip
 entities = st.builds(
-    EntityRef, schema_url=words, type=words, id_keys=st.lists(words, max_size=2), description_keys=st.lists(words, max_size=2)
+    EntityRef,
+    schema_url=words,
+    type=words,
+    id_keys=st.lists(words, max_size=2),
+    description_keys=st.lists(words, max_size=2),
 )
-resources = st.builds(Resource, attributes=pairs, dropped_attributes_count=small, entity_refs=st.lists(entities, max_size=2))
+resources = st.builds(
+    Resource, attributes=pairs, dropped_attributes_count=small, entity_refs=st.lists(entities, max_size=2)
+)
 scopes = st.builds(
     InstrumentationScope,
     name=st.one_of(words, st.sampled_from(["launchdarkly", "@launchdarkly/otel"])),
@@ -86,14 +117,17 @@ trace_requests = st.builds(
     resource_spans=st.lists(
         st.builds(
             ResourceSpans, resource=resources, schema_url=words,
-            scope_spans=st.lists(st.builds(ScopeSpans, scope=scopes, schema_url=words, spans=st.lists(spans, max_size=3)), max_size=2),
+            scope_spans=st.lists(
+                st.builds(ScopeSpans, scope=scopes, schema_url=words, spans=st.lists(spans, max_size=3)), max_size=2
+            ),
         ),
         max_size=2,
     ),
 )  # fmt: skip
 log_records = st.builds(
     LogRecord,
-    time_unix_nano=times, observed_time_unix_nano=times, severity_number=st.integers(0, 30), severity_text=words, body=values,
+    time_unix_nano=times, observed_time_unix_nano=times, severity_number=st.integers(0, 30), severity_text=words,
+    body=values,
     attributes=pairs, dropped_attributes_count=small, flags=small, trace_id=trace_ids, span_id=span_ids,
     event_name=st.one_of(st.just(""), event_names),
 )  # fmt: skip
@@ -103,7 +137,8 @@ log_requests = st.builds(
         st.builds(
             ResourceLogs, resource=resources, schema_url=words,
             scope_logs=st.lists(
-                st.builds(ScopeLogs, scope=scopes, schema_url=words, log_records=st.lists(log_records, max_size=3)), max_size=2
+                st.builds(ScopeLogs, scope=scopes, schema_url=words, log_records=st.lists(log_records, max_size=3)),
+                max_size=2,
             ),
         ),
         max_size=2,
@@ -127,7 +162,8 @@ def with_hex_ids(value: Any) -> Any:
         return [with_hex_ids(element) for element in value]
     if isinstance(value, dict):
         return {
-            key: base64.b64decode(inner).hex().upper() if key in ID_FIELDS else with_hex_ids(inner) for key, inner in value.items()
+            key: base64.b64decode(inner).hex().upper() if key in ID_FIELDS else with_hex_ids(inner)
+            for key, inner in value.items()
         }
     return value
 
@@ -149,7 +185,9 @@ def test_spans_equal_the_reference(request: ExportTraceServiceRequest) -> None:
 def test_logs_equal_the_reference(request: ExportLogsServiceRequest) -> None:
     """Every column of every log record, and of the evaluations among them."""
     body = request.SerializeToString()
-    assert as_rows(decode(body, encoding="protobuf", signal="logs", settings=SETTINGS), "logs", "flag_records") == reference.logs(body)
+    assert as_rows(
+        decode(body, encoding="protobuf", signal="logs", settings=SETTINGS), "logs", "flag_records"
+    ) == reference.logs(body)
 
 
 @given(trace_requests, st.booleans(), st.booleans())
@@ -160,22 +198,34 @@ def test_json_equals_protobuf(request: ExportTraceServiceRequest, numbers: bool,
         text = json.dumps(json.loads(text), indent=1, ensure_ascii=False).encode()
     names = ("spans", "flag_records", "correlations")
     from_json = as_rows(decode(text, encoding="json", signal="traces", settings=SETTINGS), *names)
-    assert from_json == as_rows(decode(request.SerializeToString(), encoding="protobuf", signal="traces", settings=SETTINGS), *names)
+    assert from_json == as_rows(
+        decode(request.SerializeToString(), encoding="protobuf", signal="traces", settings=SETTINGS), *names
+    )
 
 
 @given(log_requests)
 def test_json_logs_equal_protobuf(request: ExportLogsServiceRequest) -> None:
     """The same for log records."""
-    from_json = as_rows(decode(as_json(request), encoding="json", signal="logs", settings=SETTINGS), "logs", "flag_records")
+    from_json = as_rows(
+        decode(as_json(request), encoding="json", signal="logs", settings=SETTINGS), "logs", "flag_records"
+    )
     body = request.SerializeToString()
-    assert from_json == as_rows(decode(body, encoding="protobuf", signal="logs", settings=SETTINGS), "logs", "flag_records")
+    assert from_json == as_rows(
+        decode(body, encoding="protobuf", signal="logs", settings=SETTINGS), "logs", "flag_records"
+    )
 
 
 @given(st.binary(max_size=200), st.sampled_from(["traces", "logs"]), st.sampled_from(["protobuf", "json"]))
 def test_any_bytes_decode_or_are_refused(body: bytes, signal: Any, encoding: Any) -> None:
     """Whatever comes is a result or an InputError."""
     try:
-        as_rows(decode(body, encoding=encoding, signal=signal, settings=SETTINGS), "spans", "logs", "flag_records", "correlations")
+        as_rows(
+            decode(body, encoding=encoding, signal=signal, settings=SETTINGS),
+            "spans",
+            "logs",
+            "flag_records",
+            "correlations",
+        )
     except InputError:
         return
 

@@ -20,9 +20,13 @@ class Cells:
 
     @classmethod
     def empty(cls, columns: int, rows: int, size: int) -> "Cells":
-        """Room for `rows` cells in each column, of `size` bytes together; pages that are never written cost no memory.
+        """Room for `rows` cells in each column, of `size` bytes together.
 
-        Arrow's allocator keeps pages that it has touched before: for small bodies, fresh ones take a third of the time of decoding.
+        Pages that are never written cost no
+        memory.
+
+        Arrow's allocator keeps pages that it has touched before: for small bodies, fresh ones take a third of the
+        time of decoding.
         """
         size = min(size, LARGEST_TEXT)
         buffers = tuple((pa.allocate_buffer(4 * rows + 8), pa.allocate_buffer(size)) for _ in range(columns))
@@ -42,7 +46,9 @@ class Cells:
             nulls = rows - int(np.count_nonzero(present))
             mask = pa.py_buffer(np.packbits(present, bitorder="little")) if nulls else None
         offsets, data = self.buffers[column]
-        return pa.StringArray.from_buffers(rows, offsets.slice(0, 4 * rows + 4), data.slice(0, int(ends[rows])), mask, nulls)
+        return pa.StringArray.from_buffers(
+            rows, offsets.slice(0, 4 * rows + 4), data.slice(0, int(ends[rows])), mask, nulls
+        )
 
 
 def numbers(column: NDArray[np.int64], rows: int, *, zero_is_null: bool = False) -> pa.Array:

@@ -1,13 +1,16 @@
 """Attributes as JSON text: KeyValue lists and AnyValues, rendered without an object per value.
 
-Keys keep their order; of equal keys in one list the last wins, as everywhere in protobuf. Integers are exact, doubles shortest with a
-decimal point or exponent, bytes base64, NaN and the infinities text, an empty value null. Containers nested deeper than DEEPEST make
-the message malformed, as protobuf's own limit of 100 levels does.
+Keys keep their order; of equal keys in one list the last wins, as everywhere in protobuf. Integers are exact, doubles
+shortest with a decimal point or exponent, bytes base64, NaN and the infinities text, an empty value null. Containers
+nested deeper than DEEPEST make the message malformed, as protobuf's own limit of 100 levels does.
 
-A list is first opened: one row of `work` per entry, so that the caller can look at keys and values before they are rendered. Rows are
-(key start, key end, type, x, y, superseded): x and y are the bounds of text, bytes and containers, x is the number itself otherwise.
-Source: opentelemetry-proto common.proto.
+A list is first opened: one row of `work` per entry, so that the caller can look at keys and values before they are
+rendered. Rows are (key start, key end, type, x, y, superseded): x and y are the bounds of text, bytes and containers,
+x is the number itself otherwise. Source: opentelemetry-proto common.proto.
 """
+
+# mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
+# The types of compiled functions stand in their kernels' signatures.
 
 import numpy as np
 
@@ -32,7 +35,7 @@ _INDEX = np.frombuffer(b"strindex:", np.uint8)
 
 @leaf
 def parse_any(buf, a, b):
-    """`(type, x, y)` of the AnyValue between `a` and `b`; type MALFORMED when its fields are not well-formed. The last one set wins."""
+    """`(type, x, y)` of the AnyValue between `a` and `b`; type MALFORMED when it is. The last field set wins."""
     kind, x, y = np.int64(NOTHING), np.int64(0), np.int64(0)
     pos = np.int64(a)
     while pos < b:
@@ -60,16 +63,26 @@ def parse_any(buf, a, b):
 
 @leaf
 def _parse_pair(buf, a, b, work, row):
-    """Fill a row of `work` from the KeyValue between `a` and `b`; False when malformed. A key by index is (index, -1)."""
+    """Fill a row of `work` from a KeyValue; False when malformed. A key by index is (index, -1)."""
     kind, x, y = np.int64(NOTHING), np.int64(0), np.int64(0)
     pos = np.int64(a)
     # As everyone writes it: a key of up to 127 bytes, then a value of up to 127 bytes, and nothing else.
     if a + 1 < b and buf[a] == 10 and buf[a + 1] < 128:
         middle = a + 2 + np.int64(buf[a + 1])
-        if middle + 1 < b and buf[middle] == 18 and middle + 2 + np.int64(buf[middle + 1]) == b and buf[middle + 1] < 128:
+        if (
+            middle + 1 < b
+            and buf[middle] == 18
+            and middle + 2 + np.int64(buf[middle + 1]) == b
+            and buf[middle + 1] < 128
+        ):
             work[row, KEY_A], work[row, KEY_B] = a + 2, middle
             inner = middle + 2
-            if inner + 1 < b and buf[inner] == 10 and inner + 2 + np.int64(buf[inner + 1]) == b and buf[inner + 1] < 128:
+            if (
+                inner + 1 < b
+                and buf[inner] == 10
+                and inner + 2 + np.int64(buf[inner + 1]) == b
+                and buf[inner + 1] < 128
+            ):
                 kind, x, y = np.int64(TEXT), np.int64(inner + 2), np.int64(b)
             else:
                 kind, x, y = parse_any(buf, inner, b)
@@ -98,12 +111,18 @@ def _glance(buf, a, b):
     size = b - a
     if size <= 0:
         return -2 - a if b < 0 else np.int64(0)
-    return (size << 32) | np.int64(buf[a]) | np.int64(buf[b - 1]) << 8 | np.int64(buf[a + size // 2]) << 16 | np.int64(buf[b - (size + 3) // 4]) << 24
+    return (
+        (size << 32)
+        | np.int64(buf[a])
+        | np.int64(buf[b - 1]) << 8
+        | np.int64(buf[a + size // 2]) << 16
+        | np.int64(buf[b - (size + 3) // 4]) << 24
+    )
 
 
 @leaf
 def _supersede_in_table(buf, work, low, high):
-    """The same for a long list, in time linear in its length whatever the keys are. The hash table lies in the rows after the list."""
+    """The same for a long list, in linear time whatever the keys are; the hash table lies in the rows after it."""
     size = 64
     while size < 2 * (high - low):
         size *= 2
@@ -120,7 +139,9 @@ def _supersede_in_table(buf, work, low, high):
         slot = np.int64((code ^ (code >> np.uint64(29))) & np.uint64(size - 1))
         other = work[high + (slot >> 2), slot & 3]
         while other >= 0:
-            if work[other, KEY_B] - work[other, KEY_A] == b - a and same(buf, a, b, buf, work[other, KEY_A], work[other, KEY_B]):
+            if work[other, KEY_B] - work[other, KEY_A] == b - a and same(
+                buf, a, b, buf, work[other, KEY_A], work[other, KEY_B]
+            ):
                 work[row, SUPERSEDED] = 1
                 break
             slot = (slot + 1) & (size - 1)
@@ -147,7 +168,10 @@ def _supersede(buf, work, low, high):
 
 @leaf
 def open_list(buf, a, b, entry, keyed, work, low):
-    """Parse the entries with tag `entry` between `a` and `b` into `work` from row `low`: the row after the last, or a negative code."""
+    """Parse the entries (fields with tag `entry`) of a message into `work` from row `low`.
+
+    Returns the row after the last, or a negative code.
+    """
     high = np.int64(low)
     pos = np.int64(a)
     while pos < b:
@@ -175,7 +199,7 @@ def open_list(buf, a, b, entry, keyed, work, low):
 
 @leaf
 def _put_scalar(buf, kind, x, y, out, o, quoted):
-    """A value that is no container: as JSON when `quoted`, else text and bytes without quotes. Room has been checked."""
+    """A value that is no container: as JSON when `quoted`, else text and bytes without quotes."""
     if kind == TEXT:
         return put_json(buf, x, y, out, o) if quoted else put_plain(buf, x, y, out, o)
     if kind == INTEGER:
@@ -189,10 +213,8 @@ def _put_scalar(buf, kind, x, y, out, o, quoted):
     if quoted:
         out[o] = 34
         o += 1
-    if kind == BYTES:
-        o = put_base64(buf, x, y, out, o)
-    else:
-        o = put_integer(x, out, put_literal(_INDEX, out, o))
+    index = kind != BYTES
+    o = put_integer(x, out, put_literal(_INDEX, out, o)) if index else put_base64(buf, x, y, out, o)
     if quoted:
         out[o] = 34
         o += 1
@@ -201,7 +223,7 @@ def _put_scalar(buf, kind, x, y, out, o, quoted):
 
 @leaf
 def _room(work, row):
-    """The most bytes that the entry in this row can need, its key, punctuation and closing brackets of the containers included."""
+    """The most bytes that the entry in this row can need, its key, punctuation and closing brackets included."""
     size = WORST_JSON * max(0, work[row, KEY_B] - work[row, KEY_A])
     if work[row, TYPE] == TEXT or work[row, TYPE] == BYTES:
         size += WORST_JSON * (work[row, Y] - work[row, X])
@@ -273,9 +295,13 @@ def put_list(buf, work, low, high, keyed, out, o, frames):
 
 @leaf
 def put_value(buf, kind, x, y, work, top, out, o, frames, quoted, first):
-    """One value: as JSON when `quoted`, else as plain text (containers as JSON). With `first`, an array stands for its first element.
+    """One value: as JSON when `quoted`, else as plain text (containers as JSON).
 
-    `work` is free from row `top` on. Nothing (and an empty array with `first`) is null when `quoted` and no text at all otherwise.
+    With `first`, an array stands for
+    its first element.
+
+    `work` is free from row `top` on. Nothing (and an empty array with `first`) is null when `quoted` and no text at
+    all otherwise.
     """
     if top >= work.shape[0]:
         return np.int64(FULL)

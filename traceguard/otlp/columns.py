@@ -1,8 +1,8 @@
 """The columns that OTLP becomes: one Arrow schema per table of the store.
 
 Names and order equal the tables of `queries/ddl`, which a test asserts. Repeated text (service, resource, scope) is
-dictionary-encoded, so a batch carries it once. Attributes are JSON text: an object from key to value, integers exact, doubles with a
-decimal point or exponent, bytes as base64, NaN and the infinities as text.
+dictionary-encoded, so a batch carries it once. Attributes are JSON text: an object from key to value, integers exact,
+doubles with a decimal point or exponent, bytes as base64, NaN and the infinities as text.
 """
 
 from dataclasses import dataclass, field

@@ -1,8 +1,12 @@
-"""A double as the shortest text that reads back as the same double, always with a decimal point or an exponent, as Python writes it.
+"""A double as the shortest text that reads back as the same double, as Python writes it.
 
-The Schubfach algorithm: Raffaele Giulietti, "The Schubfach way to render doubles" (2021); the shape follows Alexander Bolz's C++ version.
-A table of 617 powers of ten with 128 bits each is computed when the module is imported (about a millisecond).
+There is always a decimal point or an exponent. The algorithm is Schubfach: Raffaele Giulietti, "The Schubfach way to
+render doubles" (2021); the shape follows Alexander Bolz's C++ version. A table of 617 powers of ten with 128 bits each
+is computed when the module is imported (about a millisecond).
 """
+
+# mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
+# The types of compiled functions stand in their kernels' signatures.
 
 import numpy as np
 

@@ -1,7 +1,11 @@
-"""Where the spans (or log records) of a request lie, and under which resource and scope: the outer three levels of OTLP.
+"""The outer three levels of OTLP: where the spans or log records of a request lie, under which resource and scope.
 
-Traces and logs share these levels field by field, so one pair of loops serves both: count first, then fill arrays of the exact size.
+Traces and logs share these levels field by field, so one pair of loops serves both: count first, then fill arrays of
+the exact size.
 """
+
+# mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
+# The types of compiled functions stand in their kernels' signatures.
 
 from dataclasses import dataclass
 
@@ -19,8 +23,9 @@ _LENGTH_1, _LENGTH_2, _LENGTH_3 = 10, 18, 26  # tags of the length-delimited fie
 class Envelope:
     """Bounds `[start, end)` into the body; -1 for what is not there.
 
-    `resources` is R x 4: the Resource message and its schema URL. `scopes` is S x 5: the InstrumentationScope message, its schema URL and
-    the number of its resource. `items` is N x 3: the Span or LogRecord message and the number of its scope.
+    `resources` is R x 4: the Resource message and its schema URL. `scopes` is S x 5: the InstrumentationScope
+    message, its schema URL and the number of its resource. `items` is N x 3: the Span or LogRecord message and the
+    number of its scope.
     """
 
     resources: NDArray[np.int64]

@@ -1,8 +1,9 @@
 """Files into tables: every form in which people keep OTLP, told apart by content, in chunks of bounded size.
 
-OTLP/JSON (one request, or any number in a row), OTLP protobuf (one request, or the Collector file exporter's frames: four bytes of
-length before each, the payload perhaps compressed by itself), Jaeger JSON; the whole plain, gzip or zstd. Metrics are skipped with a
-warning. What cannot be read raises InputError with the file's name; chunks that came before the damage have been handed out by then.
+OTLP/JSON (one request, or any number in a row), OTLP protobuf (one request, or the Collector file exporter's frames:
+four bytes of length before each, the payload perhaps compressed by itself), Jaeger JSON; the whole plain, gzip or
+zstd. Metrics are skipped with a warning. What cannot be read raises InputError with the file's name; chunks that came
+before the damage have been handed out by then.
 """
 
 import sys
@@ -41,7 +42,8 @@ def _silent(_message: str) -> None:
 def find(paths: Iterable[str | Path], warn: Warn = _silent) -> list[Path]:
     """The files to read: named ones as they are (`-` too), folders searched through in order of their names.
 
-    In folders, hidden files and files that are no telemetry are left out, the latter with a warning each. A missing path is found out when it is read.
+    In folders, hidden files and files that are no telemetry are left out, the latter with a warning each. A missing
+    path is found out when it is read.
     """
     found: list[Path] = []
     for path in map(Path, paths):
@@ -61,14 +63,19 @@ def find(paths: Iterable[str | Path], warn: Warn = _silent) -> list[Path]:
 def read(path: str | Path, settings: Settings, warn: Warn = _silent) -> Iterator[Decoded]:
     """The spans and log records of one file (`-` is standard input) in chunks; nothing for an empty file.
 
-    `warn` is called with a sentence for what is skipped. InputError names the file when it is missing, truncated or of no known form.
+    `warn` is called with a sentence for what is skipped. InputError names the file when it is missing, truncated or
+    of no known form.
     """
     name = "standard input" if str(path) == "-" else str(path)
     try:
         with _opened(path) as stream:
             yield from _read(_Window(_decompressed(stream)), settings, lambda what: warn(f"{name}: {what}"))
     except InputError as error:
-        message = f"The file {name} cannot be read: {error}" if name != "standard input" else f"Standard input cannot be read: {error}"
+        message = (
+            f"The file {name} cannot be read: {error}"
+            if name != "standard input"
+            else f"Standard input cannot be read: {error}"
+        )
         raise InputError(message) from None
     except OSError as error:
         message = f"The file {name} cannot be opened: {error.strerror or error}; check the path and its permissions."
@@ -100,7 +107,7 @@ def _opened(path: str | Path) -> Iterator[IO[bytes]]:
 
 
 def _decompressed(stream: IO[bytes]) -> Iterator[bytes]:
-    """The stream's bytes in pieces, decompressed when they begin like gzip or zstd; several compressed members may follow each other."""
+    """The stream's bytes in pieces, decompressed when they begin like gzip or zstd (one member or several)."""
     head = stream.read(4)
     if head.startswith(_GZIP):
         yield from _inflated(stream, head, lambda: zlib.decompressobj(wbits=31))
@@ -122,7 +129,7 @@ def _inflated(stream: IO[bytes], head: bytes, begin: Callable[[], object]) -> It
     untouched = False  # a member has begun but got no byte yet
     try:
         while piece:
-            # A compressed piece of 64 KiB holds at most 64 MiB: what comes out at once stays bounded.
+            # In small steps: 64 KiB of gzip hold at most 64 MiB.
             for start in range(0, len(piece), _HEAD):
                 rest = piece[start : start + _HEAD]
                 while rest:
@@ -142,7 +149,7 @@ def _inflated(stream: IO[bytes], head: bytes, begin: Callable[[], object]) -> It
 
 
 class _Window:
-    """The part of a stream that is in memory: grows at the end as pieces come, shrinks at the front as they are used."""
+    """The part of a stream that is in memory: grows at the end as pieces come, shrinks in front as they are used."""
 
     __slots__ = ("_bytes", "_pieces", "ended")
 
@@ -173,7 +180,7 @@ class _Window:
     def head(self) -> bytes:
         return bytes(self._bytes[:_HEAD])
 
-    def bytes(self, end: int) -> bytes:
+    def front(self, end: int) -> bytes:
         """A copy of the first `end` bytes."""
         return bytes(memoryview(self._bytes)[:end])
 
@@ -189,8 +196,8 @@ class _Window:
 def _form(head: bytes) -> Form:
     """The form of a file by its first bytes.
 
-    A protobuf request begins with the tag of field 1, which is also a line feed: text is what has no other control characters. Frames
-    begin with a length below 2^27, and a request in each.
+    A protobuf request begins with the tag of field 1, which is also a line feed: text is what has no other control
+    characters. Frames begin with a length below 2^27, and a request in each.
     """
     text = head.removeprefix(_BYTE_ORDER_MARK)
     stripped = text.lstrip(b" \t\r\n")
@@ -200,7 +207,11 @@ def _form(head: bytes) -> Form:
         return "json"
     if head[:1] == b"\n":
         return "protobuf"
-    if len(head) >= 4 and head[0] < 8 and (head[:4] == bytes(4) or head[4:5] in {b"\n", b"{"} or head[4:8] == _ZSTD or head[4:6] == _GZIP):
+    if (
+        len(head) >= 4
+        and head[0] < 8
+        and (head[:4] == bytes(4) or head[4:5] in {b"\n", b"{"} or head[4:8] == _ZSTD or head[4:6] == _GZIP)
+    ):
         return "frames"
     return "unknown"
 
@@ -232,23 +243,23 @@ def _read_json(window: _Window, settings: Settings, warn: Warn) -> Iterator[Deco
             warn(sentence)
 
     window.fill(CHUNK)
-    if window.bytes(3) == _BYTE_ORDER_MARK:
+    if window.front(3) == _BYTE_ORDER_MARK:
         window.drop(3)
     while len(window):
         if window.ended:
-            if window.bytes(len(window)).strip():
-                yield from _decode_json(window.bytes(len(window)), settings, warn_once)
+            if window.front(len(window)).strip():
+                yield from _decode_json(window.front(len(window)), settings, warn_once)
             return
         if framing.json_cut(window.array(), cut) < 0:
             message = "it is not valid JSON: a bracket closes that was never opened."
             raise InputError(message)
         end, key, array, comma = (int(n) for n in cut)
         if end > 0:
-            yield from _decode_json(window.bytes(end), settings, warn_once)
+            yield from _decode_json(window.front(end), settings, warn_once)
             window.drop(end)
         elif comma > 0 and key >= 0:
-            opening = b"{" + window.bytes(array)[key:]
-            yield from _decode_json(window.bytes(comma) + b"]}", settings, warn_once)
+            opening = b"{" + window.front(array)[key:]
+            yield from _decode_json(window.front(comma) + b"]}", settings, warn_once)
             window.drop(comma + 1, opening)
         else:
             window.grow()
@@ -258,8 +269,8 @@ def _read_json(window: _Window, settings: Settings, warn: Warn) -> Iterator[Deco
 def _decode_json(text: bytes, settings: Settings, warn: Warn) -> Iterator[Decoded]:
     """The spans, then the log records, of documents in a row."""
     from traceguard.otlp import jaeger
-    from traceguard.otlp.request import decode_wire
     from traceguard.otlp.json import Transcoded, to_protobuf
+    from traceguard.otlp.request import decode_wire
     from traceguard.otlp.schema import of_requests
 
     def is_in(members: Iterable[bytes]) -> bool:
@@ -297,7 +308,7 @@ def _read_protobuf(window: _Window, settings: Settings, warn: Warn) -> Iterator[
         if end == 0:
             window.grow()
             continue
-        part = np.frombuffer(window.bytes(end), np.uint8)
+        part = np.frombuffer(window.front(end), np.uint8)
         window.drop(end)
         signal = signal or int(framing.signal(part))
         yield from _decode_wire(part, signal, settings, warn)
@@ -321,7 +332,7 @@ def _read_frames(window: _Window, settings: Settings, warn: Warn) -> Iterator[De
     from traceguard.otlp import framing
 
     window.fill(CHUNK)
-    inside = window.bytes(8)[4:8]
+    inside = window.front(8)[4:8]
     if inside == _ZSTD or inside[:2] == _GZIP or inside[:1] == b"{":
         yield from _read_wrapped_frames(window, settings, warn)
         return
@@ -345,7 +356,7 @@ def _read_frames(window: _Window, settings: Settings, warn: Warn) -> Iterator[De
 
 def _more_of_frame(window: _Window) -> None:
     """Read on until the frame at the front is whole; InputError when the file ends before."""
-    size = int.from_bytes(window.bytes(4), "big") + 4
+    size = int.from_bytes(window.front(4), "big") + 4
     if size <= _LARGEST_PIECE:
         window.fill(size)
     if len(window) < size:
@@ -359,8 +370,8 @@ def _read_wrapped_frames(window: _Window, settings: Settings, warn: Warn) -> Ite
 
     while len(window):
         _more_of_frame(window)
-        size = int.from_bytes(window.bytes(4), "big") + 4
-        payload = window.bytes(size)[4:]
+        size = int.from_bytes(window.front(4), "big") + 4
+        payload = window.front(size)[4:]
         window.drop(size)
         if payload:
             yield from _read(_Window(_decompressed(io.BytesIO(payload))), settings, warn)

@@ -1,10 +1,14 @@
 """Flag evaluations in every form in which they arrive, as one kind of row: flag, level, context, provider, reason.
 
-The forms differ in where the attributes stand (log record, span event, span, an extra span) and in how keys are called; the tables here say
-which keys mean what. The level is the first present of the variant, the variation's index and the canonical value. What the
-convention says about evaluations elsewhere (`feature_flag.result.reason` as a span attribute, say) is never mistaken for a flag.
-Sources: the semantic conventions for feature flags, and what the hooks of OpenFeature, LaunchDarkly, flagd, Flipt, Sentry and Microsoft send.
+The forms differ in where the attributes stand (log record, span event, span, an extra span) and in how keys are
+called; the tables here say which keys mean what. The level is the first present of the variant, the variation's index
+and the canonical value. What the convention says about evaluations elsewhere (`feature_flag.result.reason` as a span
+attribute, say) is never mistaken for a flag. Sources: the semantic conventions for feature flags, and what the hooks
+of OpenFeature, LaunchDarkly, flagd, Flipt, Sentry and Microsoft send.
 """
+
+# mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
+# The types of compiled functions stand in their kernels' signatures.
 
 import json
 import re
@@ -35,17 +39,21 @@ _ROLES = (  # in order of preference; for each: role, reading, key
     (LEVEL, _VARIANT, "flipt.result.variant"), (LEVEL, _VARIANT, "Variant"),
     (LEVEL, _VARIANT, "feature_flag.result.variationIndex"), (LEVEL, _VALUE, "feature_flag.result.value"),
     (LEVEL, _VALUE, "flipt.result.value"), (LEVEL, _VALUE, "flipt.value"), (LEVEL, _VALUE, "Enabled"),
-    (CONTEXT, 0, "feature_flag.context.id"), (CONTEXT, 0, "feature_flag.context.key"), (CONTEXT, 0, "flipt.context.entity_id"),
+    (CONTEXT, 0, "feature_flag.context.id"), (CONTEXT, 0, "feature_flag.context.key"),
+    (CONTEXT, 0, "flipt.context.entity_id"),
     (CONTEXT, 0, "flipt.entity_id"), (CONTEXT, 0, "TargetingId"),
     (PROVIDER, 0, "feature_flag.provider.name"), (PROVIDER, 0, "feature_flag.provider_name"),
-    (REASON, 0, "feature_flag.result.reason"), (REASON, 0, "feature_flag.reason"), (REASON, 0, "feature_flag.evaluation.reason"),
+    (REASON, 0, "feature_flag.result.reason"), (REASON, 0, "feature_flag.reason"),
+    (REASON, 0, "feature_flag.evaluation.reason"),
     (REASON, 0, "flipt.result.reason"), (REASON, 0, "flipt.reason"), (REASON, 0, "VariantAssignmentReason"),
 )  # fmt: skip
 ROLES = 5
-# Keys under `feature_flag.` that belong to the convention, present or past: exact ones end in nothing, families in a dot.
+# Keys under `feature_flag.` that belong to the convention, present or past: exact ones end in nothing, families in a
+# dot.
 _CONVENTION = (
     *(key for _, _, key in _ROLES if key.startswith("feature_flag.")), "feature_flag.version", "feature_flag.value",
-    "feature_flag.result", "feature_flag.evaluation", "feature_flag.result.", "feature_flag.evaluation.", "feature_flag.error.",
+    "feature_flag.result", "feature_flag.evaluation", "feature_flag.result.", "feature_flag.evaluation.",
+    "feature_flag.error.",
     "feature_flag.context.", "feature_flag.provider.", "feature_flag.set.",
 )  # fmt: skip
 
@@ -61,8 +69,9 @@ PROMOTED_INTEREST, PREFIX_INTEREST = 1, 2
 class Vocabulary:
     """The words that the loops look for, as bounds into one array of bytes.
 
-    Each table has a row `(start, end)` per word; `roles` adds `(role, reading)`. `interest` says for a key's first byte whether it
-    can be a promoted key or begin with a flag prefix, so that most keys are passed over at the cost of one look.
+    Each table has a row `(start, end)` per word; `roles` adds `(role, reading)`. `interest` says for a key's first
+    byte whether it can be a promoted key or begin with a flag prefix, so that most keys are passed over at the cost
+    of one look.
     """
 
     words: NDArray[np.uint8]
@@ -152,7 +161,10 @@ def begin_record(buf, trace_a, trace_b, span_a, span_b, text, ends, flag):
 
 @leaf
 def put_evaluation(buf, work, high, frames, words, roles, ids, time, text, ends, numbers, flag):
-    """Write record `flag` from the attributes opened in the first `high` rows: 1 written, 0 no flag is named, or a negative code.
+    """Write record `flag` from the attributes in the first `high` rows.
+
+    Returns 1 when written, 0 when no flag is named, or a
+    negative code.
 
     `ids` is (trace start, trace end, span start, span end).
     """
@@ -182,7 +194,17 @@ def put_evaluation(buf, work, high, frames, words, roles, ids, time, text, ends,
         row = best[role]
         cell = KEY_CELL + role
         end = put_value(
-            buf, work[row, TYPE], work[row, X], work[row, Y], work, high, text[cell], np.int64(ends[cell][flag]), frames, False, False
+            buf,
+            work[row, TYPE],
+            work[row, X],
+            work[row, Y],
+            work,
+            high,
+            text[cell],
+            np.int64(ends[cell][flag]),
+            frames,
+            False,
+            False,
         )
         if end < 0:
             return end
@@ -194,7 +216,7 @@ def put_evaluation(buf, work, high, frames, words, roles, ids, time, text, ends,
 
 @leaf
 def put_tag(buf, key_a, key_b, work, row, high, frames, ids, time, text, ends, numbers, flag):
-    """Write record `flag` from a plain attribute `PREFIX<flag> = <level>`, the flag's name between `key_a` and `key_b`: 1 or a negative code."""
+    """Write record `flag` from an attribute `PREFIX<flag> = <level>`; 1 or a negative code."""
     if not begin_record(buf, ids[0], ids[1], ids[2], ids[3], text, ends, flag):
         return np.int64(FULL)
     start = np.int64(ends[KEY_CELL][flag])
@@ -202,7 +224,17 @@ def put_tag(buf, key_a, key_b, work, row, high, frames, ids, time, text, ends, n
         return np.int64(FULL)
     ends[KEY_CELL][flag + 1] = put_plain(buf, key_a, key_b, text[KEY_CELL], start)
     end = put_value(
-        buf, work[row, TYPE], work[row, X], work[row, Y], work, high, text[LEVEL_CELL], np.int64(ends[LEVEL_CELL][flag]), frames, False, False
+        buf,
+        work[row, TYPE],
+        work[row, X],
+        work[row, Y],
+        work,
+        high,
+        text[LEVEL_CELL],
+        np.int64(ends[LEVEL_CELL][flag]),
+        frames,
+        False,
+        False,
     )
     if end < 0:
         return end
@@ -220,7 +252,10 @@ def _reject_constant(word: str) -> float:
 
 
 def canonical_level(text: str) -> str:
-    """One spelling for equal values: JSON text loses its quotes, objects sort their keys, `True` is `true`, 3.0 is 3; other text stays."""
+    """One spelling for equal values; text that is no value stays.
+
+    JSON text loses its quotes, objects sort their keys, `True` is `true`, 3.0 is 3.
+    """
     whole = _WHOLE.fullmatch(text)
     if whole is not None:
         return whole[1]
@@ -230,7 +265,11 @@ def canonical_level(text: str) -> str:
         return text
     try:
         value = json.loads(text, parse_constant=_reject_constant)
-        spelled = value if isinstance(value, str) else json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        spelled = (
+            value
+            if isinstance(value, str)
+            else json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        )
         spelled.encode()
     except (ValueError, RecursionError):
         return text
@@ -238,7 +277,7 @@ def canonical_level(text: str) -> str:
 
 
 def canonical(levels: pa.Array, reading: NDArray[np.int64]) -> pa.Array:
-    """Levels (text) with those read as values made canonical, and null where there was none; each distinct text is looked at once."""
+    """Levels with those read as values made canonical, null where there is none; each distinct text is read once."""
     none = pa.array(reading == READ_NONE)
     as_value = pa.array(reading == READ_VALUE)
     if pc.any(as_value).as_py():

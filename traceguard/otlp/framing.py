@@ -1,8 +1,11 @@
 """Where a stream of bytes may be cut, so that files of any size go through bounded memory, and what the pieces hold.
 
-Nothing is decoded here: text is followed by its quotes and brackets, protobuf by its outermost fields, the file exporter's frames by
-their lengths. What a cut piece is worth, `decode` says.
+Nothing is decoded here: text is followed by its quotes and brackets, protobuf by its outermost fields, the file
+exporter's frames by their lengths. What a cut piece is worth, `decode` says.
 """
+
+# mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
+# The types of compiled functions stand in their kernels' signatures.
 
 import numpy as np
 
@@ -11,8 +14,9 @@ from traceguard.otlp.wire import BUFFER, MALFORMED, field, varint
 
 NOTHING, TRACES, LOGS, METRICS = 0, 1, 2, 3
 
-# What json_cut found, by place in its result: the end of the last whole document; and in a document that is not whole, the start of the
-# outermost array's key, the position after its bracket, the last comma between its elements. -1 for what is not there.
+# What json_cut found, by place in its result: the end of the last whole document; and in a document that is not
+# whole, the start of the outermost array's key, the position after its bracket, the last comma between its elements.
+# -1 for what is not there.
 DOCUMENT_END, KEY, ARRAY, COMMA = 0, 1, 2, 3
 
 
@@ -49,7 +53,7 @@ def json_cut(buf, result):
 
 @kernel(f"int64({BUFFER})", allocates=False)
 def protobuf_cut(buf):
-    """The end of the last outermost field that is whole, 0 when there is none, MALFORMED when the bytes can be no message."""
+    """The end of the last outermost field that is whole, 0 for none, MALFORMED when the bytes can be no message."""
     pos = np.int64(0)
     while pos < buf.size:
         tag, value = varint(buf, pos, buf.size)
@@ -70,7 +74,10 @@ def protobuf_cut(buf):
 
 @leaf
 def _item(buf, a, b):
-    """What a message is by its fields: a Span has times at 7 and 8, a LogRecord at 1 and 11, a Metric neither and its data at 5 to 11."""
+    """What a message is by its fields.
+
+    A Span has times at 7 and 8, a LogRecord at 1 and 11, a Metric neither and its data at 5 to 11.
+    """
     named, severe, data = False, False, False
     id_16, id_8 = False, False
     pos = np.int64(a)
@@ -136,14 +143,23 @@ def _copy(buf, a, b, out, o):
 
 @kernel(f"int64({BUFFER}, uint8[::1], uint8[::1], int64[::1])", allocates=False)
 def unframe(buf, traces, logs, result):
-    """Join the payloads of all whole frames (four bytes of length, big end first) by what they hold: the position after the last.
+    """Join the payloads of all whole frames (four bytes of length, big end first) by what they hold.
 
-    `result` takes the bytes written to `traces` and `logs`, and the number of frames with metrics. A payload of nothing is left out.
+    Returns the position
+    after the last.
+
+    `result` takes the bytes written to `traces` and `logs`, and the number of frames with metrics. A payload of
+    nothing is left out.
     """
     pos = np.int64(0)
     result[:] = 0
     while pos + 4 <= buf.size:
-        size = np.int64(buf[pos]) << 24 | np.int64(buf[pos + 1]) << 16 | np.int64(buf[pos + 2]) << 8 | np.int64(buf[pos + 3])
+        size = (
+            np.int64(buf[pos]) << 24
+            | np.int64(buf[pos + 1]) << 16
+            | np.int64(buf[pos + 2]) << 8
+            | np.int64(buf[pos + 3])
+        )
         if pos + 4 + size > buf.size:
             break
         start = pos + 4

@@ -1,27 +1,37 @@
 """Jaeger's JSON (what its UI downloads and its query API answers) as OTLP wire bytes.
 
-Tags become typed attributes, logs events, processes resources. The parent is the first CHILD_OF reference within the trace, else the
-first FOLLOWS_FROM, as in Jaeger's own model; every other reference, and a FOLLOWS_FROM parent too, becomes a link that says its type.
-Short ids are padded with zeros on the left. The tags `span.kind`, `error`, `otel.status_code` and `otel.status_description` set kind and
-status and stay attributes. The JSON is first read into messages of our own (`document()`), then rewritten.
+Tags become typed attributes, logs events, processes resources. The parent is the first CHILD_OF reference within the
+trace, else the first FOLLOWS_FROM, as in Jaeger's own model; every other reference, and a FOLLOWS_FROM parent too,
+becomes a link that says its type. Short ids are padded with zeros on the left. The tags `span.kind`, `error`,
+`otel.status_code` and `otel.status_description` set kind and status and stay attributes. The JSON is first read into
+messages of our own (`document()`), then rewritten.
 """
+
+# mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
+# The types of compiled functions stand in their kernels' signatures.
 
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from traceguard.errors import InputError
 from traceguard.kernels import kernel, leaf
 from traceguard.otlp.attributes import BOOL, BYTES, DOUBLE, INTEGER, TEXT, parse_any
-from traceguard.otlp.json import MAP_KEY, Transcoded, patch_length, put_base64_decoded, put_hex_decoded, put_varint, to_protobuf, whole_number
+from traceguard.otlp.json import MAP_KEY, Transcoded, to_protobuf
+from traceguard.otlp.literals import (
+    LENGTH_BYTES,
+    patch_length,
+    put_base64_decoded,
+    put_hex_decoded,
+    put_varint,
+    whole_number,
+)  # fmt: skip
 from traceguard.otlp.schema import ANY, MAP, MESSAGE, WHOLE, Field, Schema, tabulate
 from traceguard.otlp.schema import TEXT as TEXT_FIELD
 from traceguard.otlp.text import same
 from traceguard.otlp.wire import BUFFER, FULL, MALFORMED, field, store
 
-_LENGTH_BYTES = 5
-_KINDS = np.frombuffer(b"internal" b"server" b"client" b"producer" b"consumer", np.uint8)
+_KINDS = np.frombuffer(b"internalserverclientproducerconsumer", np.uint8)
 _KIND_ENDS = np.cumsum([0, 8, 6, 6, 8, 8])
 _SERVICE = np.frombuffer(b"service.name", np.uint8)
 _REF_TYPE = np.frombuffer(b"opentracing.ref_type", np.uint8)
@@ -56,13 +66,16 @@ def document() -> Schema:
         {
             "Document": {"data": Field(1, MESSAGE, "Trace", repeated=True)},
             "Trace": {
-                "traceID": Field(1, text), "spans": Field(2, MESSAGE, "Span", repeated=True), "processes": Field(3, MAP, "Process"),
+                "traceID": Field(1, text), "spans": Field(2, MESSAGE, "Span", repeated=True),
+                "processes": Field(3, MAP, "Process"),
             },
             "Span": {
-                "traceID": Field(1, text), "spanID": Field(2, text), "parentSpanID": Field(3, text), "flags": Field(4, whole),
-                "operationName": Field(5, text), "references": Field(6, MESSAGE, "Reference", repeated=True), "startTime": Field(7, whole),
+                "traceID": Field(1, text), "spanID": Field(2, text), "parentSpanID": Field(3, text),
+                "flags": Field(4, whole), "operationName": Field(5, text),
+                "references": Field(6, MESSAGE, "Reference", repeated=True), "startTime": Field(7, whole),
                 "duration": Field(8, whole), "tags": Field(9, MESSAGE, "Tag", repeated=True),
-                "logs": Field(10, MESSAGE, "Log", repeated=True), "processID": Field(11, text), "process": Field(12, MESSAGE, "Process"),
+                "logs": Field(10, MESSAGE, "Log", repeated=True), "processID": Field(11, text),
+                "process": Field(12, MESSAGE, "Process"),
             },
             "Reference": {"refType": Field(1, text), "traceID": Field(2, text), "spanID": Field(3, text)},
             "Tag": {"key": Field(1, text), "type": Field(2, text), "value": Field(3, ANY)},
@@ -103,7 +116,7 @@ def _put_bytes(source, a, b, number, out, o):
     """A length-delimited field with the bytes from `a` to `b`."""
     o = put_varint(number * 8 + 2, out, o)
     patch_length(out, o, b - a)
-    o += _LENGTH_BYTES
+    o += LENGTH_BYTES
     for k in range(a, b):
         out[o] = source[k]
         o += 1
@@ -113,17 +126,17 @@ def _put_bytes(source, a, b, number, out, o):
 @leaf
 def _open(number, out, o):
     """Begin a message; its length is filled in by `patch_length(out, o - 5, ...)`."""
-    return put_varint(number * 8 + 2, out, o) + _LENGTH_BYTES
+    return put_varint(number * 8 + 2, out, o) + LENGTH_BYTES
 
 
 @leaf
 def _close(opened, out, o):
-    patch_length(out, opened - _LENGTH_BYTES, o - opened)
+    patch_length(out, opened - LENGTH_BYTES, o - opened)
 
 
 @leaf
 def _put_id(buf, a, b, size, number, out, o):
-    """A hexadecimal id, filled up with zeros on the left to `size` bytes. Longer ones keep their length, so that they are refused."""
+    """A hexadecimal id, filled up with zeros on the left to `size` bytes. Longer ones stay so, and are refused."""
     o = _open(number, out, o)
     opened = o
     for _ in range(size - (b - a + 1) // 2):
@@ -157,7 +170,7 @@ def _same_id(buf, a, b, c, d):
 
 @leaf
 def _put_typed(buf, a, b, number, out, o):
-    """The tag between `a` and `b` as a KeyValue in field `number`; the value takes the type that the tag names where it can."""
+    """A tag as a KeyValue in field `number`; the value takes the type that the tag names where it can."""
     key_a, key_b = _find(buf, a, b, 10)
     type_a, type_b = _find(buf, a, b, 18)
     value_a, value_b = _find(buf, a, b, 26)
@@ -167,7 +180,7 @@ def _put_typed(buf, a, b, number, out, o):
     o = _open(2, out, _put_bytes(buf, key_a, key_b, 1, out, o))
     opened = o
     if kind == TEXT and same(buf, type_a, type_b, _BINARY, 0, 6):
-        start = put_varint(7 * 8 + 2, out, o) + _LENGTH_BYTES
+        start = put_varint(7 * 8 + 2, out, o) + LENGTH_BYTES
         end = put_base64_decoded(buf, x, y, out, start)
         if end >= 0:
             _close(start, out, end)
@@ -297,7 +310,7 @@ def _put_resource(buf, a, b, out, o):
 
 @leaf
 def _parent_of(buf, a, b, trace_a, trace_b):
-    """Bounds of the reference in span `a` to `b` that names its parent, and whether it is a CHILD_OF; (0, 0) when there is none."""
+    """Bounds of the reference that names a span's parent (or zeros), and whether it is a CHILD_OF."""
     found_a, found_b = np.int64(0), np.int64(0)
     pos = np.int64(a)
     while pos < b:
@@ -409,7 +422,7 @@ def _process_of(buf, a, b, span_a, span_b):
 
 @kernel(f"int64({BUFFER}, uint8[::1])", allocates=False)
 def convert(buf, out):
-    """Rewrite a Jaeger document of `document()` as an OTLP request: its size, or FULL. Each span comes with its own resource."""
+    """Rewrite what `document()` describes as an OTLP request: its size, or FULL. Each span brings its own resource."""
     o = np.int64(0)
     pos = np.int64(0)
     while pos < buf.size:

@@ -1,12 +1,16 @@
 """OTLP/JSON to OTLP protobuf, text to wire bytes in one pass, so that everything after has one form to deal with.
 
-Accepted beyond protobuf's own JSON, as the protocol asks: ids in hexadecimal of any case, 64-bit numbers as text or number, enums as number
-or name, unknown members at any depth, null for what is not set, a byte-order mark. An id that is not hexadecimal becomes one of
-the wrong length, so that its span is refused and counted and not the whole body. Refused: text that is no JSON object, a member of the
-wrong type, and more than DEEPEST levels.
+Accepted beyond protobuf's own JSON, as the protocol asks: ids in hexadecimal of any case, 64-bit numbers as text or
+number, enums as number or name, unknown members at any depth, null for what is not set, a byte-order mark. An id that
+is not hexadecimal becomes one of the wrong length, so that its span is refused and counted and not the whole body.
+Refused: text that is no JSON object, a member of the wrong type, and more than DEEPEST levels.
 
-Lengths are written as five bytes whatever their value and filled in when a message closes; doubles are collected and converted together.
+Lengths are written as five bytes whatever their value and filled in when a message closes; doubles are collected and
+converted together.
 """
+
+# mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
+# The types of compiled functions stand in their kernels' signatures.
 
 from dataclasses import dataclass
 
@@ -17,8 +21,36 @@ from numpy.typing import NDArray
 from traceguard.errors import InputError
 from traceguard.kernels import kernel, leaf
 from traceguard.otlp import schema
+from traceguard.otlp.literals import (
+    LENGTH_BYTES,
+    end_of_number,
+    end_of_text,
+    patch_length,
+    put_base64_decoded,
+    put_hex_decoded,
+    put_unescaped,
+    put_varint,
+    skip_space,
+    whole_number,
+)  # fmt: skip
 from traceguard.otlp.schema import (
-    ANY, BASE64, BOOL, DOUBLE, ENUM, FIXED32, FIXED64, HEX, INNER, MAP, MESSAGE, NAME_A, NAME_B, NUMBER, REPEATED, TEXT, TYPE,
+    ANY,
+    BASE64,
+    BOOL,
+    DOUBLE,
+    ENUM,
+    FIXED32,
+    FIXED64,
+    HEX,
+    INNER,
+    MAP,
+    MESSAGE,
+    NAME_A,
+    NAME_B,
+    NUMBER,
+    REPEATED,
+    TEXT,
+    TYPE,
 )  # fmt: skip
 from traceguard.otlp.text import SLACK, same
 from traceguard.otlp.wire import BUFFER, FULL, load, store
@@ -26,8 +58,12 @@ from traceguard.otlp.wire import BUFFER, FULL, load, store
 DEEPEST = 160  # levels of brackets; a container within a container takes four in OTLP
 
 _OBJECT, _ARRAY, _MAP = 0, 1, 2
-_FORM, _WHAT, _PATCH, _COUNT = 0, 1, 2, 3  # columns of frames: form, message or field row (-1 unknown), where the length goes, members so far
-_LENGTH_BYTES = 5
+_FORM, _WHAT, _PATCH, _COUNT = (
+    0,
+    1,
+    2,
+    3,
+)  # columns of frames: form, message or field row (-1 unknown), where the length goes, members so far
 MAP_KEY = 15  # an entry of a JSON map becomes a message that carries its key in this field
 
 # Why the text was refused.
@@ -45,261 +81,6 @@ _NULL = np.frombuffer(b"null", np.uint8)
 _NAN = np.frombuffer(b"NaN", np.uint8)
 _INFINITY = np.frombuffer(b"Infinity", np.uint8)
 
-_HEX_VALUE = np.full(256, 255, np.uint8)
-_HEX_VALUE[48:58] = np.arange(10)
-_HEX_VALUE[65:71] = np.arange(10, 16)
-_HEX_VALUE[97:103] = np.arange(10, 16)
-_BASE64_VALUE = np.full(256, 255, np.uint8)
-for _number, _letter in enumerate(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"):
-    _BASE64_VALUE[_letter] = _number
-_BASE64_VALUE[ord("-")], _BASE64_VALUE[ord("_")] = 62, 63
-_UNESCAPED = np.zeros(256, np.uint8)
-for _letter, _character in zip(b'"\\/bfnrt', b'"\\/\b\f\n\r\t', strict=True):
-    _UNESCAPED[_letter] = _character
-
-
-@leaf
-def _skip_space(buf, pos):
-    """The first position from `pos` on that is no white space."""
-    while pos < buf.size and (buf[pos] == 32 or buf[pos] == 10 or buf[pos] == 13 or buf[pos] == 9):
-        pos += 1
-    return pos
-
-
-@leaf
-def _end_of_text(buf, pos):
-    """`(end, escaped)` of the JSON string whose first character is at `pos`; the end, where its quote is, is negative when there is none."""
-    escaped = False
-    while True:
-        if pos + 8 <= buf.size:
-            chunk = load(buf, pos)
-            quote, backslash = chunk ^ np.uint64(0x2222222222222222), chunk ^ np.uint64(0x5C5C5C5C5C5C5C5C)
-            one = np.uint64(0x0101010101010101)
-            if (((quote - one) & ~quote) | ((backslash - one) & ~backslash)) & np.uint64(0x8080808080808080) == 0:
-                pos += 8
-                continue
-        if pos >= buf.size:
-            return np.int64(-1), escaped
-        if buf[pos] == 34:
-            return np.int64(pos), escaped
-        if buf[pos] == 92:
-            escaped = True
-            pos += 1
-        pos += 1
-
-
-@leaf
-def _code_unit(buf, pos, end):
-    """The number of the four hexadecimal digits at `pos`, or negative."""
-    if pos + 4 > end:
-        return np.int64(-1)
-    value = np.int64(0)
-    for k in range(4):
-        digit = _HEX_VALUE[buf[pos + k]]
-        if digit > 15:
-            return np.int64(-1)
-        value = value * 16 + digit
-    return value
-
-
-@leaf
-def _put_character(code, out, o):
-    """A character as UTF-8; half of a surrogate pair becomes U+FFFD."""
-    if 0xD800 <= code <= 0xDFFF:
-        code = 0xFFFD
-    if code < 0x80:
-        out[o] = code
-        return o + 1
-    if code < 0x800:
-        out[o] = 0xC0 | code >> 6
-        out[o + 1] = 0x80 | code & 63
-        return o + 2
-    if code < 0x10000:
-        out[o] = 0xE0 | code >> 12
-        out[o + 1] = 0x80 | code >> 6 & 63
-        out[o + 2] = 0x80 | code & 63
-        return o + 3
-    out[o] = 0xF0 | code >> 18
-    out[o + 1] = 0x80 | code >> 12 & 63
-    out[o + 2] = 0x80 | code >> 6 & 63
-    out[o + 3] = 0x80 | code & 63
-    return o + 4
-
-
-@leaf
-def _put_unescaped(buf, a, b, out, o):
-    """The text of a JSON string without its escapes: the position after it (never longer than the source), or negative."""
-    pos = a
-    while pos < b:
-        c = buf[pos]
-        if c != 92:
-            out[o] = c
-            pos += 1
-            o += 1
-            continue
-        if pos + 1 >= b:
-            return np.int64(-1)
-        letter = buf[pos + 1]
-        if letter != 117:
-            if _UNESCAPED[letter] == 0:
-                return np.int64(-1)
-            out[o] = _UNESCAPED[letter]
-            pos += 2
-            o += 1
-            continue
-        code = _code_unit(buf, pos + 2, b)
-        if code < 0:
-            return np.int64(-1)
-        pos += 6
-        if 0xD800 <= code < 0xDC00 and pos + 6 <= b and buf[pos] == 92 and buf[pos + 1] == 117:
-            low = _code_unit(buf, pos + 2, b)
-            if 0xDC00 <= low <= 0xDFFF:
-                code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00)
-                pos += 6
-        o = _put_character(code, out, o)
-    return np.int64(o)
-
-
-@leaf
-def put_varint(value, out, o):
-    """A varint; at most 10 bytes."""
-    value = np.uint64(value)
-    while value >= np.uint64(128):
-        out[o] = np.uint8(value & np.uint64(127)) | np.uint8(128)
-        value >>= np.uint64(7)
-        o += 1
-    out[o] = np.uint8(value)
-    return o + 1
-
-
-@leaf
-def patch_length(out, at, length):
-    """The length of a message in the five bytes that were kept free for it."""
-    for k in range(_LENGTH_BYTES):
-        out[at + k] = (length >> (7 * k) & 127) | (128 if k < _LENGTH_BYTES - 1 else 0)
-
-
-@leaf
-def _end_of_number(buf, pos):
-    """The position after the JSON number at `pos`, or negative; `whole` as second value says that it has no fraction or exponent."""
-    whole = True
-    if pos < buf.size and buf[pos] == 45:
-        pos += 1
-    start = pos
-    while pos < buf.size and 48 <= buf[pos] <= 57:
-        pos += 1
-    if pos == start:
-        return np.int64(-1), whole
-    if pos < buf.size and buf[pos] == 46:
-        whole = False
-        pos += 1
-        start = pos
-        while pos < buf.size and 48 <= buf[pos] <= 57:
-            pos += 1
-        if pos == start:
-            return np.int64(-1), whole
-    if pos < buf.size and (buf[pos] == 101 or buf[pos] == 69):
-        whole = False
-        pos += 1
-        if pos < buf.size and (buf[pos] == 43 or buf[pos] == 45):
-            pos += 1
-        start = pos
-        while pos < buf.size and 48 <= buf[pos] <= 57:
-            pos += 1
-        if pos == start:
-            return np.int64(-1), whole
-    return np.int64(pos), whole
-
-
-@leaf
-def whole_number(buf, a, b):
-    """`(value, fits)` of the JSON number between `a` and `b`: exact, also when written as 5.0 or 5e3; 64 bits with or without sign."""
-    negative = buf[a] == 45
-    value, digits_after, exponent = np.uint64(0), 0, 0
-    fraction = False
-    pos = a + 1 if negative else a
-    limit = np.uint64(0xFFFFFFFFFFFFFFFF)
-    ten = np.uint64(10)
-    pending_zeros = 0  # zeros after the point count only when another digit follows
-    while pos < b and buf[pos] != 101 and buf[pos] != 69:
-        if buf[pos] == 46:
-            fraction = True
-        elif fraction and buf[pos] == 48:
-            pending_zeros += 1
-        else:
-            digit = np.uint64(buf[pos] - 48)
-            steps = pending_zeros + 1 if fraction else 1
-            for _ in range(min(steps, 21)):
-                if value > limit // ten:
-                    return np.int64(0), False
-                value *= ten
-            if value > limit - digit:
-                return np.int64(0), False
-            value += digit
-            digits_after += steps if fraction else 0
-            pending_zeros = 0
-        pos += 1
-    if pos < b:
-        pos += 1
-        down = buf[pos] == 45
-        if down or buf[pos] == 43:
-            pos += 1
-        while pos < b:
-            exponent = min(exponent * 10 + np.int64(buf[pos] - 48), 100000)
-            pos += 1
-        if down:
-            exponent = -exponent
-    exponent -= digits_after
-    while exponent > 0 and value > 0:
-        if value > limit // ten:
-            return np.int64(0), False
-        value *= ten
-        exponent -= 1
-    while exponent < 0 and value > 0:
-        if value % ten != 0:
-            return np.int64(0), False
-        value //= ten
-        exponent += 1
-    if negative:
-        return np.int64(~value + np.uint64(1)), value <= np.uint64(1 << 63)
-    return np.int64(value), True
-
-
-@leaf
-def put_base64_decoded(buf, a, b, out, o):
-    """The bytes of base64 text, standard or URL-safe, padded or not: the position after them, or negative."""
-    while b > a and buf[b - 1] == 61:
-        b -= 1
-    if (b - a) % 4 == 1:
-        return np.int64(-1)
-    bits, count = np.int64(0), 0
-    for i in range(a, b):
-        value = _BASE64_VALUE[buf[i]]
-        if value > 63:
-            return np.int64(-1)
-        bits = (bits << 6 | value) & 0xFFFFFF
-        count += 6
-        if count >= 8:
-            count -= 8
-            out[o] = bits >> count & 255
-            o += 1
-    return np.int64(o)
-
-
-@leaf
-def put_hex_decoded(buf, a, b, out, o):
-    """The bytes of hexadecimal text; a single zero byte, which is no id, when it is none."""
-    good = (b - a) % 2 == 0
-    for i in range(a, b):
-        good &= _HEX_VALUE[buf[i]] <= 15
-    if not good:
-        out[o] = 0
-        return o + 1
-    for i in range(a, b, 2):
-        out[o] = _HEX_VALUE[buf[i]] << 4 | _HEX_VALUE[buf[i + 1]]
-        o += 1
-    return o
-
 
 @leaf
 def _find_field(buf, a, b, words, fields, first, last):
@@ -311,7 +92,7 @@ def _find_field(buf, a, b, words, fields, first, last):
 
 
 @leaf
-def _put_double(buf, a, b, out, o, double_text, double_ends, double_at, doubles):
+def _put_double(buf, a, b, o, double_text, double_ends, double_at, doubles):
     """Keep eight bytes free at `o` for the number between `a` and `b`, which is converted later."""
     start = double_ends[doubles]
     for k in range(b - a):
@@ -336,23 +117,25 @@ def _put_special(buf, a, b, out, o):
 
 
 @leaf
-def _put_text_value(buf, a, b, escaped, kind, inner, tag, words, enums, values, out, o, double_text, double_ends, double_at, doubles):
+def _put_text_value(
+    buf, a, b, escaped, kind, inner, tag, words, enums, values, out, o, double_text, double_ends, double_at, doubles
+):
     """A field whose JSON value is the string between `a` and `b`: `(position or negative code, doubles collected)`."""
     if kind == TEXT or kind == HEX or kind == BASE64 or kind == ANY:
         o = put_varint(tag + 2, out, o)
         at = o
-        o += _LENGTH_BYTES
+        o += LENGTH_BYTES
         if kind == HEX:
             end = np.int64(put_hex_decoded(buf, a, b, out, o))
         elif kind == BASE64:
             end = put_base64_decoded(buf, a, b, out, o)
         elif kind == ANY:  # an AnyValue with a string_value
             out[o] = 10
-            end = _put_unescaped(buf, a, b, out, o + 1 + _LENGTH_BYTES)
+            end = put_unescaped(buf, a, b, out, o + 1 + LENGTH_BYTES)
             if end >= 0:
-                patch_length(out, o + 1, end - o - 1 - _LENGTH_BYTES)
+                patch_length(out, o + 1, end - o - 1 - LENGTH_BYTES)
         elif escaped:
-            end = _put_unescaped(buf, a, b, out, o)
+            end = put_unescaped(buf, a, b, out, o)
         else:
             for k in range(0, b - a, 8):
                 if a + k + 8 <= buf.size:
@@ -376,7 +159,7 @@ def _put_text_value(buf, a, b, escaped, kind, inner, tag, words, enums, values, 
         return np.int64(put_varint(1 if yes else 0, out, put_varint(tag, out, o))), doubles
     if kind == MESSAGE or kind == MAP:
         return np.int64(_WRONG_TYPE), doubles
-    end, _ = _end_of_number(buf, a)
+    end, _ = end_of_number(buf, a)
     if kind == DOUBLE:
         o = put_varint(tag + 1, out, o)
         special = _put_special(buf, a, b, out, o)
@@ -384,7 +167,7 @@ def _put_text_value(buf, a, b, escaped, kind, inner, tag, words, enums, values, 
             return special, doubles
         if end != b:
             return np.int64(_WRONG_NUMBER), doubles
-        return np.int64(_put_double(buf, a, b, out, o, double_text, double_ends, double_at, doubles)), doubles + 1
+        return np.int64(_put_double(buf, a, b, o, double_text, double_ends, double_at, doubles)), doubles + 1
     if kind == ENUM and end != b:
         return np.int64(o), doubles  # a name that a later protocol knows: as if it were not set
     if end != b:
@@ -397,11 +180,11 @@ def _put_number(buf, a, b, kind, tag, whole, out, o, double_text, double_ends, d
     """A field whose JSON value is the number between `a` and `b`: `(position or negative code, doubles collected)`."""
     if kind == DOUBLE:
         o = put_varint(tag + 1, out, o)
-        return np.int64(_put_double(buf, a, b, out, o, double_text, double_ends, double_at, doubles)), doubles + 1
+        return np.int64(_put_double(buf, a, b, o, double_text, double_ends, double_at, doubles)), doubles + 1
     if kind == ANY and not whole:  # an AnyValue with a double_value
         o = put_varint(tag + 2, out, o)
         out[o], out[o + 1] = 9, 33
-        return np.int64(_put_double(buf, a, b, out, o + 2, double_text, double_ends, double_at, doubles)), doubles + 1
+        return np.int64(_put_double(buf, a, b, o + 2, double_text, double_ends, double_at, doubles)), doubles + 1
     value, fits = whole_number(buf, a, b)
     if not fits:
         return np.int64(_WRONG_NUMBER), doubles
@@ -424,22 +207,25 @@ def _put_number(buf, a, b, kind, tag, whole, out, o, double_text, double_ends, d
 
 
 @kernel(
-    f"int64({BUFFER}, {BUFFER}, int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64, boolean, int64[:, ::1],"
-    " uint8[::1], uint8[::1], int32[::1], int64[::1], int64[::1])",
+    f"int64({BUFFER}, {BUFFER}, int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64, boolean,"
+    " int64[:, ::1], uint8[::1], uint8[::1], int32[::1], int64[::1], int64[::1])",
     allocates=False,
 )
-def transcode(buf, words, messages, fields, enums, values, root, many, frames, out, double_text, double_ends, double_at, result):  # noqa: C901, PLR0911, PLR0912, PLR0915
-    """Write the wire bytes of the JSON object in `buf` (with `many`, of all that follow each other, as one message) to `out`: 0 or a negative code.
+def transcode(
+    buf, words, messages, fields, enums, values, root, many, frames, out, double_text, double_ends, double_at, result
+):
+    """Write the wire bytes of the JSON object in `buf`; with `many`, of all that follow each other, as one message.
 
-    `result` takes the bytes written, the doubles collected (their text in `double_text`, their places in `double_at`), the position in
-    `buf` that was reached, and how many members of the outermost object were known and unknown.
+    Returns 0 or a negative code. `result` takes the bytes written, the doubles collected (their text in `double_text`,
+    their places in `double_at`), the position in `buf` that was reached, and how many members of the outermost object
+    were known and unknown.
     """
     pos = np.int64(0)
     if buf.size >= 3 and buf[0] == 0xEF and buf[1] == 0xBB and buf[2] == 0xBF:
         pos = np.int64(3)
     o, doubles = np.int64(0), np.int64(0)
     result[3], result[4] = 0, 0
-    pos = np.int64(_skip_space(buf, pos))
+    pos = np.int64(skip_space(buf, pos))
     if pos >= buf.size or buf[pos] != 123:
         result[2] = pos
         return _WRONG_JSON
@@ -447,7 +233,7 @@ def transcode(buf, words, messages, fields, enums, values, root, many, frames, o
     depth = 0
     pos += 1
     while depth >= 0:
-        pos = np.int64(_skip_space(buf, pos))
+        pos = np.int64(skip_space(buf, pos))
         result[2] = pos
         if pos >= buf.size:
             return _WRONG_JSON
@@ -455,11 +241,11 @@ def transcode(buf, words, messages, fields, enums, values, root, many, frames, o
         if buf[pos] == (93 if form == _ARRAY else 125):
             if frames[depth, _PATCH] >= 0:
                 at = frames[depth, _PATCH]
-                patch_length(out, at, o - at - _LENGTH_BYTES)
+                patch_length(out, at, o - at - LENGTH_BYTES)
             depth -= 1
             pos += 1
             if depth < 0 and many:
-                pos = np.int64(_skip_space(buf, pos))
+                pos = np.int64(skip_space(buf, pos))
                 if pos < buf.size and buf[pos] == 123:
                     depth = 0
                     frames[0, _COUNT] = 0
@@ -468,7 +254,7 @@ def transcode(buf, words, messages, fields, enums, values, root, many, frames, o
         if frames[depth, _COUNT] > 0:
             if buf[pos] != 44:
                 return _WRONG_JSON
-            pos = np.int64(_skip_space(buf, pos + 1))
+            pos = np.int64(skip_space(buf, pos + 1))
         frames[depth, _COUNT] += 1
         row = np.int64(what) if form == _ARRAY else np.int64(-1)
         key_a, key_b, escaped = np.int64(0), np.int64(0), False
@@ -476,13 +262,13 @@ def transcode(buf, words, messages, fields, enums, values, root, many, frames, o
             if pos >= buf.size or buf[pos] != 34:
                 return _WRONG_JSON
             key_a = pos + 1
-            key_b, escaped = _end_of_text(buf, key_a)
+            key_b, escaped = end_of_text(buf, key_a)
             if key_b < 0:
                 return _WRONG_JSON
-            pos = np.int64(_skip_space(buf, key_b + 1))
+            pos = np.int64(skip_space(buf, key_b + 1))
             if pos >= buf.size or buf[pos] != 58:
                 return _WRONG_JSON
-            pos = np.int64(_skip_space(buf, pos + 1))
+            pos = np.int64(skip_space(buf, pos + 1))
             if form == _OBJECT and what >= 0:
                 row = np.int64(_find_field(buf, key_a, key_b, words, fields, messages[what, 0], messages[what, 1]))
                 if depth == 0:
@@ -502,7 +288,12 @@ def transcode(buf, words, messages, fields, enums, values, root, many, frames, o
             if depth + 1 >= frames.shape[0]:
                 return _TOO_DEEP
             depth += 1
-            frames[depth, _FORM], frames[depth, _WHAT], frames[depth, _PATCH], frames[depth, _COUNT] = _OBJECT, -1, -1, 0
+            frames[depth, _FORM], frames[depth, _WHAT], frames[depth, _PATCH], frames[depth, _COUNT] = (
+                _OBJECT,
+                -1,
+                -1,
+                0,
+            )
             if c == 91:
                 frames[depth, _FORM] = _ARRAY
                 if row >= 0 and kind != ANY:
@@ -512,15 +303,15 @@ def transcode(buf, words, messages, fields, enums, values, root, many, frames, o
             elif row >= 0 and (kind == MESSAGE or form == _MAP):
                 o = np.int64(put_varint(tag + 2, out, o))
                 frames[depth, _WHAT], frames[depth, _PATCH] = fields[row, INNER], o
-                o += _LENGTH_BYTES
+                o += LENGTH_BYTES
                 if form == _MAP:  # the entry's key is a field of the message
                     if o + 64 + (key_b - key_a) > out.size:
                         return FULL
                     out[o] = MAP_KEY * 8 + 2
-                    end = _put_unescaped(buf, key_a, key_b, out, o + 1 + _LENGTH_BYTES)
+                    end = put_unescaped(buf, key_a, key_b, out, o + 1 + LENGTH_BYTES)
                     if end < 0:
                         return _WRONG_JSON
-                    patch_length(out, o + 1, end - o - 1 - _LENGTH_BYTES)
+                    patch_length(out, o + 1, end - o - 1 - LENGTH_BYTES)
                     o = end
             elif row >= 0 and kind == MAP:
                 frames[depth, _FORM], frames[depth, _WHAT] = _MAP, row
@@ -529,21 +320,39 @@ def transcode(buf, words, messages, fields, enums, values, root, many, frames, o
             pos += 1
             continue
         if c == 34:
-            end, escaped = _end_of_text(buf, pos + 1)
+            end, escaped = end_of_text(buf, pos + 1)
             if end < 0:
                 return _WRONG_JSON
             if row >= 0:
                 if o + 64 + (end - pos) + SLACK > out.size:
                     return FULL
                 o, doubles = _put_text_value(
-                    buf, pos + 1, end, escaped, kind, fields[row, INNER], tag, words, enums, values, out, o, double_text, double_ends, double_at, doubles
+                    buf,
+                    pos + 1,
+                    end,
+                    escaped,
+                    kind,
+                    fields[row, INNER],
+                    tag,
+                    words,
+                    enums,
+                    values,
+                    out,
+                    o,
+                    double_text,
+                    double_ends,
+                    double_at,
+                    doubles,
                 )
                 if o < 0:
                     return o
             pos = end + 1
         elif c == 116 or c == 102:
             size = 4 if c == 116 else 5
-            if not (same(buf, pos, min(pos + size, buf.size), _TRUE, 0, 4) or same(buf, pos, min(pos + size, buf.size), _FALSE, 0, 5)):
+            if not (
+                same(buf, pos, min(pos + size, buf.size), _TRUE, 0, 4)
+                or same(buf, pos, min(pos + size, buf.size), _FALSE, 0, 5)
+            ):
                 return _WRONG_JSON
             if row >= 0:
                 if kind == ANY:
@@ -561,19 +370,21 @@ def transcode(buf, words, messages, fields, enums, values, root, many, frames, o
             if row >= 0 and form == _ARRAY and kind == MESSAGE:  # an element keeps its place
                 o = np.int64(put_varint(tag + 2, out, o))
                 patch_length(out, o, 0)
-                o += _LENGTH_BYTES
+                o += LENGTH_BYTES
             pos += 4
         else:
-            end, whole = _end_of_number(buf, pos)
+            end, whole = end_of_number(buf, pos)
             if end < 0:
                 return _WRONG_JSON
             if row >= 0:
-                o, doubles = _put_number(buf, pos, end, kind, tag, whole, out, o, double_text, double_ends, double_at, doubles)
+                o, doubles = _put_number(
+                    buf, pos, end, kind, tag, whole, out, o, double_text, double_ends, double_at, doubles
+                )
                 if o < 0:
                     return o
             pos = end
     result[0], result[1] = o, doubles
-    result[2] = _skip_space(buf, pos)
+    result[2] = skip_space(buf, pos)
     return 0 if result[2] == buf.size else _WRONG_JSON
 
 

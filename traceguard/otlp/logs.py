@@ -1,16 +1,31 @@
 """Log records of a request into rows, and the flag evaluations that some of them are.
 
-As the protocol says, an id of the wrong length or all zero means that the record belongs to no trace (or span). A record is refused,
-and counted, when a time does not fit into int64 nanoseconds.
+As the protocol says, an id of the wrong length or all zero means that the record belongs to no trace (or span). A
+record is refused, and counted, when a time does not fit into int64 nanoseconds.
 """
+
+# mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
+# The types of compiled functions stand in their kernels' signatures.
 
 import numpy as np
 
 from traceguard.kernels import kernel, leaf
-from traceguard.otlp.attributes import KEY_A, KEY_B, SUPERSEDED, TEXT, TYPE, X, Y, open_list, parse_any, put_list, put_value
+from traceguard.otlp.attributes import (
+    KEY_A,
+    KEY_B,
+    SUPERSEDED,
+    TEXT,
+    TYPE,
+    X,
+    Y,
+    open_list,
+    parse_any,
+    put_list,
+    put_value,
+)
 from traceguard.otlp.flags import CELLS, find_word, put_evaluation
 from traceguard.otlp.text import SLACK, WORST_PLAIN, put_hex, put_plain
-from traceguard.otlp.wire import BUFFER, FULL, MALFORMED, field, fixed32, fixed64
+from traceguard.otlp.wire import BUFFER, FULL, MALFORMED, field, fixed32, fixed64, nonzero
 
 TRACE_ID, SPAN_ID, SEVERITY_TEXT, EVENT_NAME, BODY, ATTRIBUTES = 0, 1, 2, 3, 4, 5
 TEXTS = 6
@@ -23,19 +38,8 @@ COUNTS = 3
 
 
 @leaf
-def _known_id(buf, a, b, size):
-    """Whether the bytes are an id of `size` bytes that is not all zero."""
-    if b - a != size:
-        return False
-    for i in range(a, b):
-        if buf[i] != 0:
-            return True
-    return False
-
-
-@leaf
 def _is_evaluation(buf, name_a, name_b, kind, body_a, body_b, work, rows, words, names, name_keys):
-    """Whether the record is a flag evaluation by its event name, an attribute that holds it, or its body where there is neither."""
+    """Whether the record is a flag evaluation: by its event name, else an attribute that holds it, else its body."""
     if name_b > name_a:
         return find_word(buf, name_a, name_b, words, names) >= 0
     for row in range(rows):
@@ -100,9 +104,9 @@ def fill(
                 name_a, name_b = start, pos
         limit = np.uint64(0x7FFFFFFFFFFFFFFF)
         kept = time <= limit and observed <= limit
-        if not _known_id(buf, trace_a, trace_b, 16):
+        if trace_b - trace_a != 16 or not nonzero(buf, trace_a, trace_b):
             trace_b = trace_a
-        if not _known_id(buf, span_a, span_b, 8):
+        if span_b - span_a != 8 or not nonzero(buf, span_a, span_b):
             span_b = span_a
 
         rows = open_list(buf, attributes_a, attributes_b, 50, True, work, 0)
@@ -112,7 +116,9 @@ def fill(
         if trace_b > trace_a and _is_evaluation(buf, name_a, name_b, kind, x, y, work, rows, words, names, name_keys):
             ids = (trace_a, trace_b, span_a, span_b)
             when = np.int64(time) if time > 0 else np.int64(observed)
-            written = put_evaluation(buf, work, rows, frames, words, roles, ids, when, flag_text, flag_ends, flag_numbers, records)
+            written = put_evaluation(
+                buf, work, rows, frames, words, roles, ids, when, flag_text, flag_ends, flag_numbers, records
+            )
             if written < 0:
                 return written
             records += written

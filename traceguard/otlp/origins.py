@@ -1,16 +1,19 @@
-"""Where spans come from: resources and instrumentation scopes as JSON text, and what a resource says about service and deployment."""
+"""Where spans come from: resources and scopes as JSON text, and what a resource says of service and deployment."""
+
+# mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
+# The types of compiled functions stand in their kernels' signatures.
 
 import numpy as np
 
 from traceguard.kernels import kernel, leaf
 from traceguard.otlp.attributes import KEY_A, KEY_B, SUPERSEDED, TYPE, X, Y, open_list, put_list, put_value
-from traceguard.otlp.text import WORST_JSON, put_json, put_literal, put_unsigned, same
+from traceguard.otlp.text import WORST_JSON, put_json, put_member, put_unsigned, same
 from traceguard.otlp.wire import BUFFER, FULL, MALFORMED, field
 
 RESOURCE, SERVICE, VERSION, ENVIRONMENT, OLD_ENVIRONMENT, INSTANCE = 0, 1, 2, 3, 4, 5
 TEXTS = 6
 _PROMISED = np.frombuffer(
-    b"service.name" b"service.version" b"deployment.environment.name" b"deployment.environment" b"service.instance.id", np.uint8
+    b"service.nameservice.versiondeployment.environment.namedeployment.environmentservice.instance.id", np.uint8
 )
 _PROMISED_ENDS = np.cumsum([0, 12, 15, 27, 22, 19])
 
@@ -30,15 +33,6 @@ _DESCRIPTIONS = np.frombuffer(b'"description_keys":[', np.uint8)
 
 
 @leaf
-def _member(literal, out, o):
-    """A member's name, with a comma unless it is the first."""
-    if out[o - 1] != 123:
-        out[o] = 44
-        o += 1
-    return put_literal(literal, out, o)
-
-
-@leaf
 def _put_keys(buf, a, b, tag_of_keys, literal, out, o):
     """A repeated text field as a JSON array under the name in `literal`; nothing when it is empty."""
     opening = o
@@ -52,7 +46,7 @@ def _put_keys(buf, a, b, tag_of_keys, literal, out, o):
         if o + WORST_JSON * (pos - start) + _MEMBERS > out.size:
             return np.int64(FULL)
         if o == opening:
-            o = _member(literal, out, o)
+            o = put_member(literal, out, o)
         else:
             out[o] = 44
             o += 1
@@ -79,7 +73,9 @@ def _put_entity(buf, a, b, out, o):
             continue
         if o + WORST_JSON * (pos - start) + _MEMBERS > out.size:
             return np.int64(FULL)
-        o = np.int64(put_json(buf, start, pos, out, _member(_SCHEMA, out, o) if tag == 10 else _member(_TYPE, out, o)))
+        o = np.int64(
+            put_json(buf, start, pos, out, put_member(_SCHEMA, out, o) if tag == 10 else put_member(_TYPE, out, o))
+        )
     o = _put_keys(buf, a, b, 26, _IDS, out, o)
     if o < 0:
         return o
@@ -98,15 +94,15 @@ def _put_tail(buf, work, rows, frames, dropped, schema_a, schema_b, out, o):
     if rows > 0:
         if o + _MEMBERS > out.size:
             return np.int64(FULL)
-        o = put_list(buf, work, 0, rows, True, out, _member(_ATTRIBUTES, out, o), frames)
+        o = put_list(buf, work, 0, rows, True, out, put_member(_ATTRIBUTES, out, o), frames)
         if o < 0:
             return o
     if o + WORST_JSON * (schema_b - schema_a) + _MEMBERS > out.size:
         return np.int64(FULL)
     if dropped > 0:
-        o = np.int64(put_unsigned(dropped, out, _member(_DROPPED, out, o)))
+        o = np.int64(put_unsigned(dropped, out, put_member(_DROPPED, out, o)))
     if schema_b > schema_a:
-        o = np.int64(put_json(buf, schema_a, schema_b, out, _member(_SCHEMA, out, o)))
+        o = np.int64(put_json(buf, schema_a, schema_b, out, put_member(_SCHEMA, out, o)))
     return np.int64(o)
 
 
@@ -116,7 +112,10 @@ def _put_tail(buf, work, rows, frames, dropped, schema_a, schema_b, out, o):
     allocates=False,
 )
 def fill_resources(buf, resources, work, frames, text, ends):
-    """One row per resource of an Envelope: its JSON (empty when it says nothing) and the promised attributes: 0 or a negative code."""
+    """One row per resource of an Envelope: its JSON (empty when it says nothing) and the promised attributes.
+
+    Returns 0 or a negative code.
+    """
     for row in range(resources.shape[0]):
         a, b = resources[row, 0], resources[row, 1]
         dropped = np.uint64(0)
@@ -139,10 +138,27 @@ def fill_resources(buf, resources, work, frames, text, ends):
             if work[entry, SUPERSEDED]:
                 continue
             for cell in range(SERVICE, TEXTS):
-                if not same(buf, work[entry, KEY_A], work[entry, KEY_B], _PROMISED, _PROMISED_ENDS[cell - 1], _PROMISED_ENDS[cell]):
+                if not same(
+                    buf,
+                    work[entry, KEY_A],
+                    work[entry, KEY_B],
+                    _PROMISED,
+                    _PROMISED_ENDS[cell - 1],
+                    _PROMISED_ENDS[cell],
+                ):
                     continue
                 end = put_value(
-                    buf, work[entry, TYPE], work[entry, X], work[entry, Y], work, rows, text[cell], np.int64(ends[cell][row]), frames, False, False
+                    buf,
+                    work[entry, TYPE],
+                    work[entry, X],
+                    work[entry, Y],
+                    work,
+                    rows,
+                    text[cell],
+                    np.int64(ends[cell][row]),
+                    frames,
+                    False,
+                    False,
                 )
                 if end < 0:
                     return end
@@ -158,7 +174,7 @@ def fill_resources(buf, resources, work, frames, text, ends):
         if has_entities:
             if o + _MEMBERS > out.size:
                 return FULL
-            o = np.int64(_member(_ENTITIES, out, o))
+            o = np.int64(put_member(_ENTITIES, out, o))
             pos = np.int64(a)
             while pos < b:
                 tag, value, start, pos = field(buf, pos, b)
@@ -188,9 +204,14 @@ def _names_hook(buf, a, b):
     return False
 
 
-@kernel(f"int64({BUFFER}, int64[:, ::1], int64[:, ::1], int64[:, ::1], uint8[::1], int32[::1], uint8[::1])", allocates=False)
+@kernel(
+    f"int64({BUFFER}, int64[:, ::1], int64[:, ::1], int64[:, ::1], uint8[::1], int32[::1], uint8[::1])", allocates=False
+)
 def fill_scopes(buf, scopes, work, frames, out, ends, hooks):
-    """One row per scope of an Envelope: its JSON, empty when it says nothing, and whether it is a flag hook: 0 or a negative code."""
+    """One row per scope of an Envelope: its JSON (empty when it says nothing), and whether it is a flag hook.
+
+    Returns 0 or a negative code.
+    """
     for row in range(scopes.shape[0]):
         a, b = scopes[row, 0], scopes[row, 1]
         dropped = np.uint64(0)
@@ -216,9 +237,9 @@ def fill_scopes(buf, scopes, work, frames, out, ends, hooks):
         out[opening] = 123
         o = opening + 1
         if name_b > name_a:
-            o = np.int64(put_json(buf, name_a, name_b, out, _member(_NAME, out, o)))
+            o = np.int64(put_json(buf, name_a, name_b, out, put_member(_NAME, out, o)))
         if version_b > version_a:
-            o = np.int64(put_json(buf, version_a, version_b, out, _member(_VERSION, out, o)))
+            o = np.int64(put_json(buf, version_a, version_b, out, put_member(_VERSION, out, o)))
         o = _put_tail(buf, work, rows, frames, dropped, scopes[row, 2], scopes[row, 3], out, o)
         if o < 0:
             return o

@@ -27,10 +27,11 @@ _FIRST_WORK = 4096
 def decode(body: bytes | bytearray | memoryview, *, encoding: Encoding, signal: Signal, settings: Settings) -> Decoded:
     """All spans (or log records) of one request body as tables.
 
-    Spans that cannot be kept are counted by reason in the result. InputError when the body does not parse whole: nothing of it is used.
+    Spans that cannot be kept are counted by reason in the result. InputError when the body does not parse whole:
+    nothing of it is used.
     """
     if len(body) > _LARGEST_BODY:
-        message = f"The body has {len(body)} bytes, more than the {_LARGEST_BODY} that fit into one request; send smaller batches."
+        message = f"The body has {len(body)} bytes, more than the {_LARGEST_BODY} of one request; send smaller batches."
         raise InputError(message)
     if encoding == "json":
         from traceguard.otlp.json import to_protobuf
@@ -49,7 +50,9 @@ def decode_wire(buf: NDArray[np.uint8], signal: Signal, settings: Settings) -> D
         buf.flags.writeable = False
     vocabulary = flags.vocabulary(settings.promoted_keys, settings.flag_prefixes)
     layers = envelope.unfold(buf)
-    return _with_room(buf, lambda room: (_decode_spans if signal == "traces" else _decode_logs)(buf, layers, vocabulary, room))
+    return _with_room(
+        buf, lambda room: (_decode_spans if signal == "traces" else _decode_logs)(buf, layers, vocabulary, room)
+    )
 
 
 class _TooSmallError(Exception):
@@ -57,7 +60,7 @@ class _TooSmallError(Exception):
 
 
 def _with_room(buf: NDArray[np.uint8], attempt: Callable[[int], Decoded]) -> Decoded:
-    """Try with twice the body's size per column, and again with more: text that needs many escapes grows up to sixfold."""
+    """Try with twice the body's size per column, then with more: text that needs escapes grows up to sixfold."""
     room = 2
     while True:
         try:
@@ -73,7 +76,9 @@ def _check(status: int) -> None:
     if status == FULL:
         raise _TooSmallError
     if status < 0:
-        message = "The body is not an OTLP protobuf request, or it is damaged inside a message; send the whole message unchanged."
+        message = (
+            "The body is no OTLP protobuf request, or it is damaged inside a message; send it whole and unchanged."
+        )
         raise InputError(message)
 
 
@@ -89,14 +94,17 @@ class _Scratch:
         self.frames = np.empty((DEEPEST + flags.ROLES, 4), np.int64)
 
 
-def _origins(buf: NDArray[np.uint8], layers: envelope.Envelope, scratch: _Scratch) -> tuple[dict[str, pa.Array], pa.Array, NDArray[np.uint8]]:
+def _origins(
+    buf: NDArray[np.uint8], layers: envelope.Envelope, scratch: _Scratch
+) -> tuple[dict[str, pa.Array], pa.Array, NDArray[np.uint8]]:
     """The columns of the resources by name, the scopes' JSON, and which of the scopes are flag hooks."""
     count = len(layers.resources)
     cells = arrow.Cells.empty(origins.TEXTS, count, scratch.size)
     _check(origins.fill_resources(buf, layers.resources, scratch.work, scratch.frames, cells.text, cells.ends))
     service = cells.strings(origins.SERVICE, count, empty_is_null=True).fill_null("unknown_service")
     environment = pc.coalesce(
-        cells.strings(origins.ENVIRONMENT, count, empty_is_null=True), cells.strings(origins.OLD_ENVIRONMENT, count, empty_is_null=True)
+        cells.strings(origins.ENVIRONMENT, count, empty_is_null=True),
+        cells.strings(origins.OLD_ENVIRONMENT, count, empty_is_null=True),
     )
     columns = {
         "resource": cells.strings(origins.RESOURCE, count, empty_is_null=True),
@@ -171,7 +179,9 @@ def _decode_spans(buf: NDArray[np.uint8], layers: envelope.Envelope, words: flag
     return Decoded(
         spans=pa.Table.from_arrays([columns[name] for name in SPANS.names], schema=SPANS),
         flag_records=_flag_table(flag_cells, flag_values, int(counts[spans.FLAG_RECORDS])),
-        correlations=pa.Table.from_arrays([near.strings(cell, close) for cell in range(spans.CORRELATION_CELLS)], schema=CORRELATIONS),
+        correlations=pa.Table.from_arrays(
+            [near.strings(cell, close) for cell in range(spans.CORRELATION_CELLS)], schema=CORRELATIONS
+        ),
         received=received,
         refused={reason: int(counts[which]) for which, reason in spans.REFUSALS.items() if counts[which]},
     )

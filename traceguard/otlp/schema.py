@@ -1,7 +1,8 @@
-"""Which JSON member is which protobuf field: tables that the JSON loop reads, made from the protocol's own descriptors.
+"""Which JSON member is which protobuf field: tables for the JSON loop, made from the protocol's own descriptors.
 
-So a field that a later version of the protocol adds is known as soon as the installed descriptors know it. Both spellings of a name are
-known (camelCase and snake_case). Ids are hexadecimal in OTLP/JSON where protobuf's own JSON would have base64.
+So a field that a later version of the protocol adds is known as soon as the installed descriptors know it. Both
+spellings of a name are known (camelCase and snake_case). Ids are hexadecimal in OTLP/JSON where protobuf's own JSON
+would have base64.
 """
 
 from dataclasses import dataclass
@@ -32,8 +33,8 @@ class Field:
 class Schema:
     """Messages, fields and enum names as numbers.
 
-    `messages` is M x 2: the bounds of each message's rows in `fields`, which is F x 6 (see the constants). `enums` is E x 2: bounds in
-    `values`, which is V x 3: the bounds of a name and its number. Names lie in `words`.
+    `messages` is M x 2: the bounds of each message's rows in `fields`, which is F x 6 (see the constants). `enums` is
+    E x 2: bounds in `values`, which is V x 3: the bounds of a name and its number. Names lie in `words`.
     """
 
     words: NDArray[np.uint8]
@@ -55,14 +56,16 @@ def tabulate(messages: dict[str, dict[str, Field]], enums: dict[str, dict[str, i
 
     message_ids = {name: number for number, name in enumerate(messages)}
     enum_ids = {name: number for number, name in enumerate(enums)}
-    rows, bounds = [], []
+    rows: list[tuple[int, ...]] = []
+    bounds: list[tuple[int, int]] = []
     for fields in messages.values():
         start = len(rows)
         for name, field in fields.items():
             inner = enum_ids[field.inner] if field.type == ENUM else message_ids[field.inner] if field.inner else -1
             rows.append((*word(name), field.number, field.type, inner, int(field.repeated)))
         bounds.append((start, len(rows)))
-    values, value_bounds = [], []
+    values: list[tuple[int, ...]] = []
+    value_bounds: list[tuple[int, int]] = []
     for names in enums.values():
         start = len(values)
         values.extend((*word(name), number) for name, number in names.items())
@@ -90,18 +93,24 @@ def of_requests(signal: str) -> Schema:
     return tabulate(messages, enums, root.full_name)
 
 
-def _collect(descriptor: Any, messages: dict[str, dict[str, Field]], enums: dict[str, dict[str, int]]) -> None:  # noqa: ANN401  (protobuf ships no type for it)
+@lru_cache(maxsize=1)
+def _types() -> dict[int, int]:
+    """The type here for each of protobuf's; the protocol uses no others."""
+    from google.protobuf.descriptor import FieldDescriptor as Proto
+
+    return {
+        Proto.TYPE_STRING: TEXT, Proto.TYPE_BYTES: BASE64, Proto.TYPE_BOOL: BOOL, Proto.TYPE_INT64: WHOLE,
+        Proto.TYPE_INT32: WHOLE, Proto.TYPE_UINT32: WHOLE, Proto.TYPE_UINT64: WHOLE, Proto.TYPE_FIXED64: FIXED64,
+        Proto.TYPE_FIXED32: FIXED32, Proto.TYPE_DOUBLE: DOUBLE, Proto.TYPE_ENUM: ENUM, Proto.TYPE_MESSAGE: MESSAGE,
+    }  # fmt: skip
+
+
+def _collect(descriptor: Any, messages: dict[str, dict[str, Field]], enums: dict[str, dict[str, int]]) -> None:
     if descriptor.full_name in messages:
         return
-    types = {
-        descriptor.fields[0].TYPE_STRING: TEXT, descriptor.fields[0].TYPE_BYTES: BASE64, descriptor.fields[0].TYPE_BOOL: BOOL,
-        descriptor.fields[0].TYPE_INT64: WHOLE, descriptor.fields[0].TYPE_INT32: WHOLE, descriptor.fields[0].TYPE_UINT32: WHOLE,
-        descriptor.fields[0].TYPE_UINT64: WHOLE, descriptor.fields[0].TYPE_FIXED64: FIXED64, descriptor.fields[0].TYPE_FIXED32: FIXED32,
-        descriptor.fields[0].TYPE_DOUBLE: DOUBLE, descriptor.fields[0].TYPE_ENUM: ENUM, descriptor.fields[0].TYPE_MESSAGE: MESSAGE,
-    }  # fmt: skip
     fields = messages[descriptor.full_name] = {}
     for proto in descriptor.fields:
-        kind = HEX if proto.name in _HEX_FIELDS else types[proto.type]
+        kind = HEX if proto.name in _HEX_FIELDS else _types()[proto.type]
         inner = ""
         if kind == MESSAGE:
             inner = proto.message_type.full_name

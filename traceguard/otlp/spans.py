@@ -1,13 +1,18 @@
-"""Spans of a request into rows: one pass over each span fills every column, flag record and correlation that it holds.
+"""Spans of a request into rows: one pass fills every column, flag record and correlation that a span holds.
 
-A span is refused, and counted, when its trace id is not 16 bytes or all zero, its span id not 8 bytes or zero, or a time does not fit
-into int64 nanoseconds; nothing of it is kept. Everything else is kept as it came: parents and links with odd ids stay legible as hex.
+A span is refused, and counted, when its trace id is not 16 bytes or all zero, its span id not 8 bytes or zero, or a
+time does not fit into int64 nanoseconds; nothing of it is kept. Everything else is kept as it came: parents and links
+with odd ids stay legible as hex.
 """
+
+# mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
+# The types of compiled functions stand in their kernels' signatures.
 
 import numpy as np
 
 from traceguard.kernels import kernel, leaf
 from traceguard.otlp.attributes import KEY_A, KEY_B, SUPERSEDED, TYPE, X, Y, open_list, put_list, put_value
+from traceguard.otlp.events import put_event, put_link
 from traceguard.otlp.flags import (
     CELLS,
     PREFIX_INTEREST,
@@ -20,24 +25,25 @@ from traceguard.otlp.flags import (
     put_evaluation,
     put_tag,
 )
-from traceguard.otlp.text import (
-    SLACK,
-    WORST_JSON,
-    WORST_PLAIN,
-    put_hex,
-    put_integer,
-    put_json,
-    put_literal,
-    put_plain,
-    put_unsigned,
-    same,
-)
-from traceguard.otlp.wire import BUFFER, FULL, MALFORMED, field, fixed32, fixed64
+from traceguard.otlp.text import SLACK, WORST_PLAIN, put_hex, put_plain, same
+from traceguard.otlp.wire import BUFFER, FULL, MALFORMED, field, fixed32, fixed64, nonzero
 
 # Text columns, then number columns, in the order in which `fill` gets them.
 TRACE_ID, SPAN_ID, PARENT, OPERATION, MESSAGE, ATTRIBUTES, EVENTS, LINKS, TRACE_STATE = 0, 1, 2, 3, 4, 5, 6, 7, 8
 TEXTS = 9
-START, DURATION, FLAGS, DROPPED_ATTRIBUTES, DROPPED_EVENTS, DROPPED_LINKS, EARLY_END, KIND, STATUS, ONLY_EVALUATION, SCOPE = range(11)
+(
+    START,
+    DURATION,
+    FLAGS,
+    DROPPED_ATTRIBUTES,
+    DROPPED_EVENTS,
+    DROPPED_LINKS,
+    EARLY_END,
+    KIND,
+    STATUS,
+    ONLY_EVALUATION,
+    SCOPE,
+) = range(11)
 NUMBERS = 11
 CORRELATION_CELLS = 4  # trace id, span id, key, value
 
@@ -46,133 +52,7 @@ REFUSALS = {BAD_TRACE_ID: "invalid_trace_id", BAD_SPAN_ID: "invalid_span_id", BA
 COUNTS = 6
 
 _INTERNAL = 1
-_MEMBERS = 256  # more than all names, numbers and punctuation of an event or link need
-_NAME = np.frombuffer(b'"name":', np.uint8)
-_TIME = np.frombuffer(b'"time_ns":', np.uint8)
-_ATTRIBUTES = np.frombuffer(b'"attributes":', np.uint8)
-_DROPPED = np.frombuffer(b'"dropped":', np.uint8)
-_TRACE_ID = np.frombuffer(b'"trace_id":"', np.uint8)
-_SPAN_ID = np.frombuffer(b'"span_id":"', np.uint8)
-_TRACE_STATE = np.frombuffer(b'"trace_state":', np.uint8)
-_FLAGS = np.frombuffer(b'"flags":', np.uint8)
 _FLAG_KEY = np.frombuffer(b"feature_flag.key", np.uint8)
-
-
-@leaf
-def _member(literal, out, o):
-    """A member's name, with a comma unless it is the first."""
-    if out[o - 1] != 123:
-        out[o] = 44
-        o += 1
-    return put_literal(literal, out, o)
-
-
-@leaf
-def nonzero(buf, a, b):
-    """Whether any byte between `a` and `b` is set."""
-    for i in range(a, b):
-        if buf[i] != 0:
-            return True
-    return False
-
-
-@leaf
-def _put_event(buf, a, b, work, frames, out, o):
-    """The event between `a` and `b` as JSON: `(position or negative code, time, name start, name end, rows opened in work)`."""
-    time, dropped = np.uint64(0), np.uint64(0)
-    name_a, name_b, first, last = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
-    pos = np.int64(a)
-    while pos < b:
-        here = pos
-        tag, value, start, pos = field(buf, pos, b)
-        if pos < 0:
-            return np.int64(MALFORMED), time, name_a, name_b, np.int64(0)
-        if tag == 9:
-            time = fixed64(buf, start)
-        elif tag == 18:
-            name_a, name_b = start, pos
-        elif tag == 26:
-            first = here if last == 0 else first
-            last = pos
-        elif tag == 32:
-            dropped = value & np.uint64(0xFFFFFFFF)
-    rows = open_list(buf, first, last, 26, True, work, 0)
-    if rows < 0:
-        return rows, time, name_a, name_b, np.int64(0)
-    if o + WORST_JSON * (name_b - name_a) + _MEMBERS > out.size:
-        return np.int64(FULL), time, name_a, name_b, rows
-    out[o] = 123
-    o = np.int64(o + 1)
-    if name_b > name_a:
-        o = np.int64(put_json(buf, name_a, name_b, out, _member(_NAME, out, o)))
-    if time > 0:
-        o = np.int64(put_unsigned(time, out, _member(_TIME, out, o)))
-    if rows > 0:
-        o = put_list(buf, work, 0, rows, True, out, _member(_ATTRIBUTES, out, o), frames)
-        if o < 0:
-            return o, time, name_a, name_b, rows
-        if o + _MEMBERS > out.size:
-            return np.int64(FULL), time, name_a, name_b, rows
-    if dropped > 0:
-        o = np.int64(put_unsigned(dropped, out, _member(_DROPPED, out, o)))
-    out[o] = 125
-    return np.int64(o + 1), time, name_a, name_b, rows
-
-
-@leaf
-def _put_link(buf, a, b, work, frames, out, o):
-    """The link between `a` and `b` as JSON: the position after it, or a negative code."""
-    dropped, flags = np.uint64(0), np.int64(0)
-    trace_a, trace_b, span_a, span_b = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
-    state_a, state_b, first, last = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
-    pos = np.int64(a)
-    while pos < b:
-        here = pos
-        tag, value, start, pos = field(buf, pos, b)
-        if pos < 0:
-            return np.int64(MALFORMED)
-        if tag == 10:
-            trace_a, trace_b = start, pos
-        elif tag == 18:
-            span_a, span_b = start, pos
-        elif tag == 26:
-            state_a, state_b = start, pos
-        elif tag == 34:
-            first = here if last == 0 else first
-            last = pos
-        elif tag == 40:
-            dropped = value & np.uint64(0xFFFFFFFF)
-        elif tag == 53:
-            flags = fixed32(buf, start)
-    rows = open_list(buf, first, last, 34, True, work, 0)
-    if rows < 0:
-        return rows
-    if o + 2 * (trace_b - trace_a + span_b - span_a) + WORST_JSON * (state_b - state_a) + _MEMBERS > out.size:
-        return np.int64(FULL)
-    out[o] = 123
-    o = np.int64(o + 1)
-    if trace_b > trace_a:
-        o = np.int64(put_hex(buf, trace_a, trace_b, out, _member(_TRACE_ID, out, o)))
-        out[o] = 34
-        o += 1
-    if span_b > span_a:
-        o = np.int64(put_hex(buf, span_a, span_b, out, _member(_SPAN_ID, out, o)))
-        out[o] = 34
-        o += 1
-    if state_b > state_a:
-        o = np.int64(put_json(buf, state_a, state_b, out, _member(_TRACE_STATE, out, o)))
-    if rows > 0:
-        o = put_list(buf, work, 0, rows, True, out, _member(_ATTRIBUTES, out, o), frames)
-        if o < 0:
-            return o
-        if o + _MEMBERS > out.size:
-            return np.int64(FULL)
-    if dropped > 0:
-        o = np.int64(put_unsigned(dropped, out, _member(_DROPPED, out, o)))
-    if flags > 0:
-        o = np.int64(put_integer(flags, out, _member(_FLAGS, out, o)))
-    out[o] = 125
-    return np.int64(o + 1)
 
 
 @leaf
@@ -234,10 +114,11 @@ def fill(
     near_text, near_ends,
     flag_text, flag_ends, flag_numbers, counts,
 ):  # fmt: skip
-    """Fill all columns from the spans in `items` (`hooks` says which of their scopes are flag hooks): 0, MALFORMED, or FULL when some buffer is too small.
+    """Fill all columns from the spans in `items`; `hooks` says which of their scopes are flag hooks.
 
-    `ends[c][row]` is where a cell begins and `ends[c][row + 1]` where it ends in `text[c]`. `counts` (zeroed) takes the number of rows,
-    correlations and flag records, and of refused spans by reason.
+    Returns 0, MALFORMED, or FULL when some buffer is too small. `ends[c][row]` is where a cell begins and
+    `ends[c][row + 1]` where it ends in `text[c]`. `counts` (zeroed) takes the number of rows, correlations and flag
+    records, and of refused spans by reason.
     """
     for item in range(items.shape[0]):
         a, b = items[item, 0], items[item, 1]
@@ -311,7 +192,9 @@ def fill(
                 names_flag = True
         from_hook = hooks[items[item, 2]] != 0
         only_evaluation = (
-            names_flag and 0 <= kind <= _INTERNAL and (from_hook or same(buf, name_a, name_b, words, names[0, 0], names[0, 1]))
+            names_flag
+            and 0 <= kind <= _INTERNAL
+            and (from_hook or same(buf, name_a, name_b, words, names[0, 0], names[0, 1]))
         )
         if parent_b - parent_a == 8 and not nonzero(buf, parent_a, parent_b):
             parent_b = parent_a
@@ -334,14 +217,37 @@ def fill(
                 size = find_prefix(buf, key_a, key_b, words, prefixes)
                 if size > 0 and not conventional(buf, key_a, key_b, words, convention):
                     written = put_tag(
-                        buf, key_a + size, key_b, work, entry, rows, frames, owner, np.int64(begin), flag_text, flag_ends, flag_numbers, records
+                        buf,
+                        key_a + size,
+                        key_b,
+                        work,
+                        entry,
+                        rows,
+                        frames,
+                        owner,
+                        np.int64(begin),
+                        flag_text,
+                        flag_ends,
+                        flag_numbers,
+                        records,
                     )
                     if written < 0:
                         return written
                     records += written
         if names_flag:
             written = put_evaluation(
-                buf, work, rows, frames, words, roles, owner, np.int64(begin), flag_text, flag_ends, flag_numbers, records
+                buf,
+                work,
+                rows,
+                frames,
+                words,
+                roles,
+                owner,
+                np.int64(begin),
+                flag_text,
+                flag_ends,
+                flag_numbers,
+                records,
             )
             if written < 0:
                 return written
@@ -366,12 +272,23 @@ def fill(
             if cell + 2 > text[EVENTS].size:
                 return FULL
             text[EVENTS][cell] = 91 if cell == opening else 44
-            cell, time, event_a, event_b, rows = _put_event(buf, start, pos, work, frames, text[EVENTS], cell + 1)
+            cell, time, event_a, event_b, rows = put_event(buf, start, pos, work, frames, text[EVENTS], cell + 1)
             if cell < 0:
                 return cell
             if event_b > event_a and find_word(buf, event_a, event_b, words, names) >= 0:
                 written = put_evaluation(
-                    buf, work, rows, frames, words, roles, owner, np.int64(time), flag_text, flag_ends, flag_numbers, records
+                    buf,
+                    work,
+                    rows,
+                    frames,
+                    words,
+                    roles,
+                    owner,
+                    np.int64(time),
+                    flag_text,
+                    flag_ends,
+                    flag_numbers,
+                    records,
                 )
                 if written < 0:
                     return written
@@ -393,7 +310,7 @@ def fill(
             if cell + 2 > text[LINKS].size:
                 return FULL
             text[LINKS][cell] = 91 if cell == opening else 44
-            cell = _put_link(buf, start, pos, work, frames, text[LINKS], cell + 1)
+            cell = put_link(buf, start, pos, work, frames, text[LINKS], cell + 1)
             if cell < 0:
                 return cell
         if cell > opening:

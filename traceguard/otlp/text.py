@@ -1,9 +1,13 @@
 """Bytes to text in an output buffer: UTF-8 repaired, JSON escaped, hexadecimal, base64, whole numbers.
 
-Each `put_*` writes at `o` and returns the position after it; the caller has made sure of room for the stated worst case and SLACK bytes
-more, since text is copied eight bytes at a time and the last eight may reach past its end. Invalid UTF-8 becomes U+FFFD exactly as
-Python's `decode("utf-8", "replace")` does it: spans are evidence, a broken name is no reason to lose one.
+Each `put_*` writes at `o` and returns the position after it; the caller has made sure of room for the stated worst
+case and SLACK bytes more, since text is copied eight bytes at a time and the last eight may reach past its end.
+Invalid UTF-8 becomes U+FFFD exactly as Python's `decode("utf-8", "replace")` does it: spans are evidence, a broken
+name is no reason to lose one.
 """
+
+# mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
+# The types of compiled functions stand in their kernels' signatures.
 
 import numpy as np
 
@@ -183,6 +187,15 @@ def _hex_of_four(chunk):
     nibbles = ((spread >> np.uint64(4)) | (spread << np.uint64(8))) & np.uint64(0x0F0F0F0F0F0F0F0F)
     letters = ((nibbles + np.uint64(0x0606060606060606)) >> np.uint64(4)) & _EACH_01
     return nibbles + np.uint64(0x3030303030303030) + letters * np.uint64(39)
+
+
+@leaf
+def put_member(literal, out, o):
+    """A member's name (with its colon), after a comma unless it is the first of its object."""
+    if out[o - 1] != 123:
+        out[o] = 44
+        o += 1
+    return put_literal(literal, out, o)
 
 
 @leaf

@@ -1,12 +1,16 @@
 """The protobuf wire format, read where it lies: tags, varints, lengths.
 
-Every function takes the whole buffer and the bounds of the message it may look at, and never reads outside of them. A negative
-position means that the bytes are not well-formed. Fields are told apart by their whole tag (number and wire type together), so a
-known number with a wrong wire type is an unknown field, as in protobuf. Source: https://protobuf.dev/programming-guides/encoding/
+Every function takes the whole buffer and the bounds of the message it may look at, and never reads outside of them. A
+negative position means that the bytes are not well-formed. Fields are told apart by their whole tag (number and wire
+type together), so a known number with a wrong wire type is an unknown field, as in protobuf. Source:
+https://protobuf.dev/programming-guides/encoding/
 """
 
+# mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
+# The types of compiled functions stand in their kernels' signatures.
+
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core.extending import intrinsic
 from numba.np.arrayobj import make_array
@@ -24,10 +28,10 @@ BUFFER = "Array(uint8, 1, 'C', True)"  # numba's name for the read-only bytes th
 
 
 @intrinsic
-def load(typing_context, array, index):  # type: ignore[no-untyped-def]
+def load(typing_context, array, index):  # noqa: ARG001  (numba matches them to the call)
     """Eight bytes of `array` from `index` on as one little-endian number, wherever they lie. Nothing is checked."""
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         data = make_array(signature.args[0])(context, builder, arguments[0]).data
         number = builder.load(builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(64).as_pointer()))
         number.align = 1
@@ -37,10 +41,10 @@ def load(typing_context, array, index):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def store(typing_context, array, index, number):  # type: ignore[no-untyped-def]
+def store(typing_context, array, index, number):  # noqa: ARG001  (numba matches them to the call)
     """Put `number` into the eight bytes of `array` from `index` on, little end first. Nothing is checked."""
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         data = make_array(signature.args[0])(context, builder, arguments[0]).data
         target = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(64).as_pointer())
         builder.store(arguments[2], target).align = 1
@@ -85,6 +89,15 @@ def fixed32(buf, pos):
 
 
 @leaf
+def nonzero(buf, a, b):
+    """Whether any byte between `a` and `b` is set."""
+    for i in range(a, b):
+        if buf[i] != 0:
+            return True
+    return False
+
+
+@leaf
 def skip_group(buf, pos, end, number):
     """The position after the end of the group `number` that was just opened, or negative.
 
@@ -122,8 +135,8 @@ def skip_group(buf, pos, end, number):
 def field(buf, pos, end):
     """`(tag, value, start, next)` of the field at `pos < end`.
 
-    `value` is set for varints; `start` is where the payload begins for the other wire types, `next` where it ends. A negative `next`
-    means malformed. A group is skipped whole.
+    `value` is set for varints; `start` is where the payload begins for the other wire types, `next` where it ends. A
+    negative `next` means malformed. A group is skipped whole.
     """
     tag, pos = varint(buf, pos, end)
     value = np.uint64(0)
