@@ -39,7 +39,7 @@ _ANALYSES_AT_ONCE = 2
 
 # What exports and questions need; these import all modules with compiled loops but the one for Jaeger's files.
 _WITH_LOOPS = (
-    "traceguard.otlp.decode",
+    "traceguard.otlp.request",
     "traceguard.otlp.json",
     "traceguard.explain",
     "traceguard.traces.facts",
