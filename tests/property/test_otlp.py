@@ -35,7 +35,8 @@ keys = st.one_of(
     words,
     st.sampled_from([
         *reference.KEYS, *reference.VARIANTS, *reference.VALUES, *reference.CONTEXTS, *reference.PROVIDERS,
-        *reference.REASONS, "feature_flag.checkout", "feature_flag.result.reason.inExperiment", "flag.evaluation.new", "ff/x", "ff/",
+        *reference.REASONS, "feature_flag.checkout", "feature_flag.result.reason.inExperiment",
+        "flag.evaluation.new", "ff/x", "ff/",
         "session.id",
         "user.id", "service.name", "service.version", "deployment.environment", "deployment.environment.name",
         "service.instance.id", "event.name", "http.request.header.x-request-id",

@@ -11,7 +11,6 @@ of OpenFeature, LaunchDarkly, flagd, Flipt, Sentry and Microsoft send.
 # The types of compiled functions stand in their kernels' signatures.
 
 import json
-import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -244,9 +243,6 @@ def put_tag(buf, key_a, key_b, work, row, high, frames, ids, time, text, ends, n
     return np.int64(1)
 
 
-_WHOLE = re.compile(r"(-?\d+)\.0+")
-
-
 def _reject_constant(word: str) -> float:
     raise ValueError(word)
 
@@ -254,11 +250,8 @@ def _reject_constant(word: str) -> float:
 def canonical_level(text: str) -> str:
     """One spelling for equal values; text that is no value stays.
 
-    JSON text loses its quotes, objects sort their keys, `True` is `true`, 3.0 is 3.
+    JSON text loses its quotes, objects sort their keys, `True` is `true`.
     """
-    whole = _WHOLE.fullmatch(text)
-    if whole is not None:
-        return whole[1]
     if text in {"True", "False"}:
         return text.lower()
     if text[:1] not in {"{", "[", '"'}:
