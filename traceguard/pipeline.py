@@ -17,7 +17,8 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -34,13 +35,12 @@ if TYPE_CHECKING:
 
     from traceguard.engine.local import Window
     from traceguard.explain import Evidence
+    from traceguard.otlp import Decoded
     from traceguard.report import Analysis, Forecast, Radius
     from traceguard.store import Store
 
 Show = Callable[..., None]
 Time = str | int | None
-
-_ROWS_PER_COMMIT = 200_000
 
 
 def _silent(stage: str, done: float = 0.0, total: float | None = None, /) -> None:
@@ -137,27 +137,44 @@ def ingest(
     settings = settings or load()
     named = otlp_files.find([str(p) for p in paths], warn)
     bad: list[str] = []
-    counts = {"files": 0, "spans": 0, "logs": 0, "evaluations": 0}
-    refused: dict[str, int] = {}
+    total = _Count()
     with open_store(Path(db), mode="write") as store:
         for number, file in enumerate(named):
             progress(f"Loading {file}", number, len(named))
+            counted = _Count()
             try:
-                batches = list(otlp_files.read(file, settings))
+                store.append(counted.through(otlp_files.read(file, settings)))
             except InputError as error:
                 bad.append(str(error))
                 continue
-            store.append(batches)
-            counts["files"] += 1
-            for batch in batches:
-                counts["spans"] += batch.spans.num_rows
-                counts["logs"] += batch.logs.num_rows
-                counts["evaluations"] += batch.flag_records.num_rows
-                for reason, count in batch.refused.items():
-                    refused[reason] = refused.get(reason, 0) + count
+            total.add(counted)
     if bad:
         raise InputError(" ".join(bad))
-    return Loaded(**counts, refused=refused)
+    return Loaded(total.files, total.spans, total.logs, total.evaluations, total.refused)
+
+
+class _Count:
+    """Counts what passes on its way into the store; a file that fails is not counted."""
+
+    def __init__(self) -> None:
+        self.files = self.spans = self.logs = self.evaluations = 0
+        self.refused: Counter[str] = Counter()
+
+    def through(self, batches: Iterable[Decoded]) -> Iterator[Decoded]:
+        self.files += 1
+        for batch in batches:
+            self.spans += batch.spans.num_rows
+            self.logs += batch.logs.num_rows
+            self.evaluations += batch.flag_records.num_rows
+            self.refused.update(batch.refused)
+            yield batch
+
+    def add(self, other: _Count) -> None:
+        self.files += other.files
+        self.spans += other.spans
+        self.logs += other.logs
+        self.evaluations += other.evaluations
+        self.refused.update(other.refused)
 
 
 def report(

@@ -14,7 +14,7 @@ from traceguard.errors import StoreError
 from traceguard.store.snapshot import write_snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
     import duckdb
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 # at its own 16 MB; 302,000 at 256 MB, and a log that full is replayed in about a second after a crash; 419,000 at 1 GB,
 # but its log takes several seconds to replay.
 CHECKPOINT_THRESHOLD = "256MB"
+
+# Spans and log records that one INSERT takes; fewer cost speed, more only memory.
+ROWS_PER_INSERT = 200_000
 
 TABLES = ("spans", "flag_records", "correlations", "logs")
 
@@ -61,11 +64,12 @@ class Store:
         self._writer = threading.Lock()
         self._connection = self._connected()
 
-    def append(self, batches: "Sequence[Batch]") -> None:
+    def append(self, batches: "Iterable[Batch]") -> None:
         """Add all rows of all batches in one transaction; returns after COMMIT.
 
-        StoreError if the store is open to read, or if DuckDB could not write: then nothing of the batches is in the
-        store.
+        Batches are taken as they come and inserted some hundred thousand rows at a time, so a large file need not fit
+        into memory. StoreError if the store is open to read, or if DuckDB could not write; then, and when the batches
+        themselves raise, nothing of them is in the store.
         """
         import duckdb
 
@@ -74,8 +78,9 @@ class Store:
         with self._writer, self.cursor() as cursor:
             try:
                 cursor.execute("BEGIN")
-                for table in TABLES:
-                    _insert(cursor, table, [getattr(batch, table) for batch in batches])
+                for group in _grouped(batches):
+                    for table in TABLES:
+                        _insert(cursor, table, [getattr(batch, table) for batch in group])
                 cursor.execute("COMMIT")
             except duckdb.Error as error:
                 _roll_back(cursor)
@@ -133,6 +138,20 @@ class Store:
         # Everything needed is built in; a query that names something else shall fail here and not ask another host.
         connection.execute("SET GLOBAL autoinstall_known_extensions = false")
         return connection
+
+
+def _grouped(batches: "Iterable[Batch]") -> "Iterator[list[Batch]]":
+    """Gather batches until one insert is worth its while."""
+    group: list[Batch] = []
+    rows = 0
+    for batch in batches:
+        group.append(batch)
+        rows += batch.spans.num_rows + batch.logs.num_rows
+        if rows >= ROWS_PER_INSERT:
+            yield group
+            group, rows = [], 0
+    if group:
+        yield group
 
 
 def _insert(cursor: "duckdb.DuckDBPyConnection", table: str, parts: "list[pa.Table]") -> None:
