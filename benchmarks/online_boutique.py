@@ -1,7 +1,6 @@
 """Labelled faults of a real system: how often the report names the service at fault, and what it costs.
 
-    python benchmarks/online_boutique.py onlineboutique_2022-08-23.parquet onlineboutique_2022-08-23_faults.json [--work
-    FOLDER]
+    python benchmarks/online_boutique.py RECORDINGS
 
 The recording is Nezha's (Yu et al., FSE 2023; github.com/IntelligentDDS/Nezha): spans of Online Boutique in the minutes
 around injected faults, without kinds, status or attributes. It is turned into OTLP files (length-prefixed protobuf, as
@@ -38,18 +37,23 @@ SPANS_PER_REQUEST = 512
 def main() -> None:
     """Convert, ingest, report, score, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("spans", type=Path)
-    parser.add_argument("faults", type=Path)
+    parser.add_argument("folder", type=Path, help="its folder nezha/ holds the recording and its labels")
     parser.add_argument("--work", type=Path, help="folder for the OTLP files and the store (default: a temporary one)")
     parser.add_argument("--verbose", action="store_true", help="print the first causes of every fault")
     arguments = parser.parse_args()
+    recording, faults = (
+        arguments.folder / "nezha" / f"onlineboutique_2022-08-23{end}" for end in (".parquet", "_faults.json")
+    )
+    if not recording.exists():
+        print(f"skipped: {recording} is missing; it is part of Nezha's published data")
+        return
     with tempfile.TemporaryDirectory() as temporary:
         work = arguments.work or Path(temporary)
         work.mkdir(parents=True, exist_ok=True)
-        spans = load(arguments.spans)
+        spans = load(recording)
         store = ingest(spans, work)
         full_report(store, spans.height)
-        score(spans, store, faults_of(arguments.faults, spans), verbose=arguments.verbose)
+        score(spans, store, faults_of(faults, spans), verbose=arguments.verbose)
 
 
 def load(path: Path) -> pl.DataFrame:
