@@ -14,6 +14,8 @@ import pytest
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LISTENING = re.compile(r"OTLP/gRPC on (\S+), OTLP/HTTP on (\S+)\.")
+# Settings that would change what a reader's commands do; `make test` itself leaves some for the makes below it.
+_FOREIGN = ("TRACEGUARD_", "OTEL_", "PIP_", "MAKE", "MFLAGS")
 # What the command promises to end with, where it is not 0.
 _ENDS_WITH = {"--fail-on-regression": 3}
 
@@ -97,9 +99,7 @@ def reader(repository: Path, borrow: Callable[[Path], Path], tmp_path: Path) -> 
     programs = borrow(checkout / ".venv")
     (programs / "pip").write_text('#!/bin/sh\nexec "$(dirname "$0")/python" -m pip "$@"\n', encoding="utf-8")
     (programs / "pip").chmod(0o755)
-    environment = {
-        key: value for key, value in os.environ.items() if not key.startswith(("TRACEGUARD_", "OTEL_", "PIP_"))
-    }
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN)}
     environment |= {
         "PATH": f"{programs}:{os.environ['PATH']}",
         # Everything that traceguard needs is there already; `pip install .` builds and installs traceguard alone.

@@ -37,7 +37,7 @@ _KEEP_ALIVE_SECONDS = 75
 
 _ANALYSES_AT_ONCE = 2
 
-# What exports and questions need; these import all modules with compiled loops but the one for Jaeger's files.
+# What exports and questions need; these import all modules with compiled loops but those that only files need.
 _WITH_LOOPS = (
     "traceguard.otlp.request",
     "traceguard.otlp.json",

@@ -49,7 +49,7 @@ def test_an_unusable_store_is_refused_before_listening(tmp_path: Path) -> None:
 
 
 def test_all_compiled_loops_are_loaded_before_listening() -> None:
-    """No request waits for a compiler: every module with compiled loops is loaded at the start."""
+    """No request waits for a compiler: all modules with compiled loops, but those that only files need, are loaded."""
     root = Path(traceguard.__file__).parent
     compiled = {
         ".".join(("traceguard", *file.relative_to(root).with_suffix("").parts))
@@ -58,4 +58,4 @@ def test_all_compiled_loops_are_loaded_before_listening() -> None:
     }
     code = "import sys\nfrom traceguard.server.run import _load_loops\n_load_loops(print)\nprint(*sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert compiled - {"traceguard.otlp.jaeger"} <= set(ran.stdout.split())
+    assert compiled - {"traceguard.otlp.framing", "traceguard.otlp.jaeger"} <= set(ran.stdout.split())
