@@ -30,11 +30,8 @@ def records(name: str) -> list[dict[str, Any]]:
 
 def operations(name: str) -> dict[str, tuple[str, bool]]:
     """Operation, and whether it only records an evaluation, by span id."""
-    return {
-        row["span_id"]: (row["operation"], row["evaluation_only"])
-        for chunk in decoded(name)
-        for row in chunk.spans.to_pylist()
-    }
+    rows = [row for chunk in decoded(name) for row in chunk.spans.to_pylist()]
+    return {row["span_id"]: (row["operation"], row["evaluation_only"]) for row in rows}
 
 
 def test_openfeature_python_0_3() -> None:
