@@ -35,7 +35,7 @@ def operations(name: str) -> dict[str, tuple[str, bool]]:
 
 
 def test_openfeature_python_0_3() -> None:
-    """Every evaluation once, on the span that was current; the failed one with its default and no exception beside it."""
+    """Every evaluation once, on the span that was current; the failed one with its default, its exception ignored."""
     found = records("openfeature-python-0.3")
     expected = SHOP | BARE | {("bare-object", '{"a":null,"b":[1,2]}'), ("missing", "false")}
     assert {(r["flag_key"], r["variant"]) for r in found} == expected
