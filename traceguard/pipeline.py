@@ -181,10 +181,11 @@ def report(
     store: Any, *, since: Time = None, until: Time = None, baseline: str | Period | None = None,
     candidate: str | Period | None = None, flag: str | None = None, service: str | None = None,
     entry: str | None = None, unit: str | None = None, alpha: float | str = 0.05, env: str | None = None,
-    settings: Settings | None = None, progress: Show = _silent,
+    settings: Settings | None = None, draw_map: bool = True, progress: Show = _silent,
 ) -> Analysis:  # fmt: skip
     """Rank what explains latency and error regressions; see the interface for the document.
 
+    `draw_map` adds the service graph for pages and pull requests; without it a large window takes half the time.
     UsageError for options that cannot be used, UnknownNameError for names that the store does not have.
     """
     from traceguard.report import Analysis
@@ -197,7 +198,8 @@ def report(
             _ask(url, "report", since=since, until=until, baseline=_text(baseline), candidate=_text(candidate),
                  flag=flag, service=service, entry=entry, unit=unit, alpha=alpha, env=env)
         )  # fmt: skip
-        return Analysis(document, graph=graph(store, since=since, until=until, env=env), settings=settings)
+        drawn = graph(store, since=since, until=until, env=env) if draw_map else None
+        return Analysis(document, graph=drawn, settings=settings)
     from traceguard.explain import Question, explain
 
     level = parse_fraction(alpha, "alpha")
@@ -220,7 +222,7 @@ def report(
         progress("Explaining")
         document = explain(evidence, question, _version())
         progress("Drawing the map")
-        return Analysis(document, graph=_graph(cursor, window, env), settings=settings)
+        return Analysis(document, graph=_graph(cursor, window, env) if draw_map else None, settings=settings)
 
 
 def graph(
@@ -364,9 +366,9 @@ def _evidence(
         fragments += int(np.count_nonzero(linked.fragment & ~linked.evaluation[linked.root]))
     facts = concatenate(parts) if parts else no_facts()
     left_out = _left_out(window, settings)
-    if left_out.any():
-        facts = facts.select(~left_out[facts.entry])
-    return Evidence(window, read, facts, spans, incomplete, fragments, _clock_faults(cursor))
+    kept = facts.select(~left_out[facts.entry]) if left_out.any() else facts
+    faults = _clock_faults(cursor, env)
+    return Evidence(window, read, kept, spans, incomplete, fragments, faults, left_out=facts.dur.size - kept.dur.size)
 
 
 def _left_out(window: Window, settings: Settings) -> Any:
@@ -377,10 +379,10 @@ def _left_out(window: Window, settings: Settings) -> Any:
     return np.array([o in names or f"{services[s]} {o}" in names for s, o in window.names.operations], dtype=np.bool_)
 
 
-def _clock_faults(cursor: duckdb.DuckDBPyConnection) -> int:
+def _clock_faults(cursor: duckdb.DuckDBPyConnection, env: str | None) -> int:
     from traceguard.engine.local import fetch
 
-    return int(fetch(cursor, "clock_faults")["spans"][0])
+    return int(fetch(cursor, "clock_faults", environment=env)["spans"][0])
 
 
 def _shown(partitions: Iterator[Any], window: Window, progress: Show, stage: str) -> Iterator[Any]:

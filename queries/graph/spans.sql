@@ -9,7 +9,7 @@ WITH traces AS (
     FROM spans
     WHERE $environment IS NULL OR environment = $environment
     GROUP BY trace
-    HAVING begun >= coalesce($start_ns, begun) AND begun < coalesce($end_ns, begun + 1)
+    HAVING ($start_ns IS NULL OR begun >= $start_ns) AND ($end_ns IS NULL OR begun < $end_ns)
 )
 SELECT hash(trace_id, span_id) AS span,
        service, kind, start_ns,

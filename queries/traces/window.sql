@@ -6,5 +6,5 @@ SELECT hash(trace_id) AS trace, trace_id,
 FROM spans
 WHERE $environment IS NULL OR environment = $environment
 GROUP BY trace_id
-HAVING begun >= coalesce($start_ns, begun) AND begun < coalesce($end_ns, begun + 1)
+HAVING ($start_ns IS NULL OR begun >= $start_ns) AND ($end_ns IS NULL OR begun < $end_ns)
 ORDER BY trace;

@@ -29,11 +29,13 @@ def answer(
     `kind` names the result (a key of `report.FORMATS`), `ask` is the pipeline's function for it; options that were not
     given are left to its defaults. With `strict`, a regression and an inconclusive verdict have codes of their own.
     """
-    from traceguard.report import FORMATS
+    from traceguard.report import FORMATS, WITH_MAP
 
     chosen = output.choose(format, out, FORMATS[kind])
     output.check(out)
     given = {name: value for name, value in question.items() if value is not None}
+    if kind == "report":
+        given["draw_map"] = chosen in WITH_MAP
     with progress.shown() as show, opened(db) as store:
         result = ask(store, **given, progress=show)
     output.deliver(rendered(result, chosen, out), out)

@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from traceguard.engine.local import Window, fetch
+from traceguard.errors import UsageError
 from traceguard.traces.factors import ABSENT, FIRST_LEVEL, MIXED, Circumstances, Factor, choose_reference
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Read:
     circumstances: Circumstances
     unbounded_flags: tuple[str, ...]
     traces_with_unit: int
+    evaluations_without_level: int
 
 
 def read_circumstances(
@@ -52,7 +54,8 @@ def read_circumstances(
         for i, f in enumerate((*flags, *versions))
     )
     units, known = _units(cursor, window, unit, unit_keys)
-    return Read(factors, Circumstances(window.trace_hash, levels, units), unbounded, known)
+    without = int(fetch(cursor, "flags_without_level")["evaluations"][0])
+    return Read(factors, Circumstances(window.trace_hash, levels, units), unbounded, known, without)
 
 
 def _flag_factors(cursor: "duckdb.DuckDBPyConnection") -> tuple[list[Factor], tuple[str, ...]]:
@@ -82,7 +85,7 @@ def _fill(
     """Write the level codes of one kind of factor into their columns of `levels`."""
     codes = pl.DataFrame(
         [
-            (f.service or f.key, level, first + i, code)
+            (f.key if f.service is None else f.service, level, first + i, code)
             for i, f in enumerate(factors)
             for code, level in enumerate(f.levels)
             if code >= FIRST_LEVEL
@@ -115,6 +118,8 @@ def _units(
         rows = fetch(cursor, "trace_units", keys=list(unit_keys))
     else:
         rows = fetch(cursor, "trace_units_by_attribute", key=unit)
+        if rows.is_empty() and window.trace_hash.size:
+            raise UsageError(f"No span of the window has the attribute {unit!r}; name another with --unit, or none.")
     units = window.trace_hash.copy()
     units[np.searchsorted(window.trace_hash, rows["trace"].to_numpy())] = rows["unit"].to_numpy()
     return units, rows.height

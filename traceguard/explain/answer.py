@@ -1,11 +1,9 @@
 """The whole way from facts to the report's document: effects, verdict, regressions, causes, caveats."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from traceguard import model
 from traceguard.engine.local import Window
@@ -18,61 +16,81 @@ from traceguard.explain.causes import (
     regression_findings,
 )
 from traceguard.explain.caveats import warnings_of
+from traceguard.explain.compared import Compared, Group, compare
 from traceguard.explain.entries import Clock, EntryEffects, entry_effects
 from traceguard.explain.question import Evidence, Question
 from traceguard.explain.verdict import Judged, doubtful, judge, settled
-from traceguard.traces.factors import ABSENT, FIRST_LEVEL, Factor
-from traceguard.traces.facts import Facts
 from traceguard.traces.link import Names
 from traceguard.units import Period, format_time
 
-MIN_ENTRY_REQUESTS = 40  # an entry point with fewer is not compared
-MAX_ENTRIES = 64
 HISTOGRAM_BINS = 40  # bins of the distributions that a report carries
 
 
 def explain(evidence: Evidence, question: Question, version: str) -> model.Report:
     """Answer the question: verdict, regressions, ranked causes, improvements, warnings."""
-    factors, levels, facts = _with_period(evidence, question)
-    environments = _environment_labels(evidence.window)
-    entries = _entries(evidence, question, factors, levels, facts)
+    compared = compare(evidence, question)
+    clock = Clock(_edges(question))
+    entries = [] if compared.nothing else [_effects(group, compared, clock, question) for group in compared.groups]
     judged = [j for j in judge(entries) if _asked(j, question)]
-    names = evidence.window.names
+    names, environments = evidence.window.names, _environment_labels(evidence.window)
     regressions: list[model.Regression] = []
     worse: list[Finding] = []
     better: list[Finding] = []
     for j in judged:
         metrics = [j.effects.roots[i].metric for i in j.regressed(question.alpha, question.floor)]
-        if metrics:
-            regressions += [_regression(j, metric, names, environments) for metric in metrics]
-            worse += regression_findings(j, metrics, question.alpha)
+        regressions += [_regression(j, metric, names, environments) for metric in metrics]
+        worse += regression_findings(j, metrics, question.alpha)
         gains = [j.effects.roots[i].metric for i in j.improved(question.alpha, question.floor)]
-        if gains:
-            better += improvement_findings(j, gains, question.alpha)
-    weak = False
-    if question.candidate is not None and not any(f.judged.is_period for f in worse):
-        for j in judged:
-            if j.is_period:
-                worse += regression_findings(j, ("latency_mean", "error_rate"), question.alpha, weak=True)
-                weak = True
-    keep = [f for f in worse if question.service in (None, names.services[names.operations[f.component // 2][0]])]
-    gains_kept = [
-        f for f in better if question.service in (None, names.services[names.operations[f.component // 2][0]])
-    ]
-    verdict = _verdict(evidence, question, regressions, judged)
-    regressions = _ordered(regressions)
+        better += improvement_findings(j, gains, question.alpha)
+    weak = _weak_findings(judged, worse, question) if question.candidate is not None else []
+    verdict = _verdict(compared, question, regressions, judged)
+
+    def ranked(findings: Sequence[Finding]) -> list[model.Cause]:
+        wanted = [f for f in findings if question.service in (None, _service(f, names))]
+        return _name_exemplars(rank(wanted, names, environments, question.alpha), evidence.window)
+
+    causes = ranked([*worse, *weak])
     return model.Report(
         traceguard_version=version,
         window=_window_document(evidence),
         baseline=_bounds(question.baseline),
         candidate=_bounds(question.candidate),
         verdict=verdict,
-        regressions=regressions,
-        causes=_name_exemplars(rank(keep, names, environments), evidence.window),
-        improvements=_name_exemplars(rank(gains_kept, names, environments), evidence.window),
-        warnings=warnings_of(evidence, question, factors, levels, judged, verdict, weak=weak),
+        regressions=_ordered(regressions),
+        causes=causes,
+        improvements=ranked(better),
+        warnings=warnings_of(evidence, question, compared, judged, verdict, explained=bool(worse), weak=bool(weak)),
         alpha=question.alpha,
     )
+
+
+def _effects(group: Group, compared: Compared, clock: Clock, question: Question) -> EntryEffects:
+    mine = group.mine
+    return entry_effects(
+        group.entry, group.environment, compared.facts.select(mine), compared.factors, compared.levels[mine],
+        compared.unit[mine], clock, question.alpha,
+    )  # fmt: skip
+
+
+def _edges(question: Question) -> tuple[int, ...]:
+    periods = [p for p in (question.baseline, question.candidate) if p is not None]
+    return tuple(sorted({e for p in periods for e in (p.start_ns, p.end_ns) if e is not None}))
+
+
+def _service(finding: Finding, names: Names) -> str:
+    return names.services[names.operations[finding.component // 2][0]]
+
+
+def _weak_findings(judged: Sequence[Judged], found: Sequence[Finding], question: Question) -> list[Finding]:
+    """What the candidate period would explain, below alpha: the components that are not among the found ones."""
+    known = {(id(f.judged.effects), f.metric, f.component) for f in found}
+    return [
+        finding
+        for j in judged
+        if j.period is not None
+        for finding in regression_findings(j.as_period(), ("latency_mean", "error_rate"), question.alpha, weak=True)
+        if (id(j.effects), finding.metric, finding.component) not in known
+    ]
 
 
 def _ordered(regressions: Sequence[model.Regression]) -> list[model.Regression]:
@@ -87,62 +105,11 @@ def _ordered(regressions: Sequence[model.Regression]) -> list[model.Regression]:
     )
 
 
-def _with_period(evidence: Evidence, question: Question) -> tuple[list[Factor], NDArray[np.int16], Facts]:
-    """Factors, level codes per request, and the facts of the periods compared (all facts where none are named)."""
-    facts, factors = evidence.facts, list(evidence.read.factors)
-    circumstances = evidence.read.circumstances
-    rows = circumstances.rows_of(facts.trace_hash)
-    levels = circumstances.levels[rows]
-    if question.baseline is None or question.candidate is None:
-        return factors, levels, facts
-    begun = evidence.window.begun[np.searchsorted(evidence.window.trace_hash, facts.trace_hash)]
-    codes = np.full(facts.dur.size, ABSENT, dtype=np.int16)
-    for code, period in ((FIRST_LEVEL, question.baseline), (FIRST_LEVEL + 1, question.candidate)):
-        codes[_inside(begun, period)] = code
-    keep = codes != ABSENT
-    factors.append(Factor("period", "period", None, ("", "", "baseline", "candidate"), FIRST_LEVEL))
-    return factors, np.column_stack((levels, codes))[keep], facts.select(keep)
-
-
-def _inside(begun: NDArray[np.int64], period: Period) -> NDArray[np.bool_]:
-    low = period.start_ns if period.start_ns is not None else np.iinfo(np.int64).min
-    high = period.end_ns if period.end_ns is not None else np.iinfo(np.int64).max
-    inside: NDArray[np.bool_] = (begun >= low) & (begun < high)
-    return inside
-
-
-def _entries(
-    evidence: Evidence, question: Question, factors: Sequence[Factor], levels: NDArray[np.int16], facts: Facts
-) -> list[EntryEffects]:
-    """Effects at the entry points with enough requests, the busiest first."""
-    if facts.dur.size == 0:
-        return []
-    names = evidence.window.names
-    unit = evidence.read.circumstances.unit[evidence.read.circumstances.rows_of(facts.trace_hash)]
-    begun = evidence.window.begun[np.searchsorted(evidence.window.trace_hash, facts.trace_hash)]
-    bounds = [p for p in (question.baseline, question.candidate) if p is not None]
-    edges = sorted({e for p in bounds for e in (p.start_ns, p.end_ns) if e is not None})
-    clock = Clock(int(begun.min()), int(begun.max()) + 1, tuple(edges))
-    group = facts.entry.astype(np.int64) * len(names.environments) + facts.environment
-    found, counts = np.unique(group, return_counts=True)
-    effects = []
-    for at in np.argsort(-counts, kind="stable")[:MAX_ENTRIES]:
-        if counts[at] < MIN_ENTRY_REQUESTS:
-            break
-        entry, environment = divmod(int(found[at]), len(names.environments))
-        if question.entry is not None and names.operations[entry][1] != question.entry:
-            continue
-        mine = group == found[at]
-        part = replace(facts.select(mine), start=begun[mine])
-        effects.append(
-            entry_effects(entry, environment, part, factors, levels[mine], unit[mine], clock, question.alpha)
-        )
-    return effects
-
-
 def _asked(judged: Judged, question: Question) -> bool:
-    factor = judged.effects.column.factor
-    return question.flag is None or factor.kind == "period" or (factor.kind == "flag" and factor.key == question.flag)
+    """Whether a level, or one that cannot be told apart from it, is what the question is about."""
+    return question.flag is None or any(
+        c.factor.kind == "period" or (c.factor.kind == "flag" and c.factor.key == question.flag) for c in judged.members
+    )
 
 
 def _environment_labels(window: Window) -> list[str | None]:
@@ -193,14 +160,14 @@ def _parts(judged: Judged, names: Names) -> list[model.Part]:
 
 
 def _verdict(
-    evidence: Evidence, question: Question, regressions: Sequence[model.Regression], judged: Sequence[Judged]
+    compared: Compared, question: Question, regressions: Sequence[model.Regression], judged: Sequence[Judged]
 ) -> model.Verdict:
-    if evidence.facts.dur.size == 0:
+    if compared.nothing is not None:
         return "no_data"
     if regressions:
         return "regression"
     # Who names two periods asks about them: flags that were measured well do not answer that.
-    asked = judged if question.candidate is None else [j for j in judged if j.is_period]
+    asked = judged if question.candidate is None else [j for j in judged if j.period is not None]
     if doubtful(asked, question.alpha, question.floor):
         return "inconclusive"
     return "no_regression" if settled(asked) else "inconclusive"

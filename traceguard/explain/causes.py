@@ -37,6 +37,7 @@ class Finding:
     q_value: float
     score: float
     share: float
+    holds: bool  # at alpha, and testable at all
 
 
 def regression_findings(judged: Judged, metrics: Iterable[str], alpha: float, *, weak: bool = False) -> list[Finding]:
@@ -62,7 +63,7 @@ def improvement_findings(judged: Judged, metrics: Iterable[str], alpha: float) -
     if "error_rate" in names:
         found += _explain(judged, "error", judged.effects.errors.mirrored(), alpha, weak=False)
     return [
-        Finding(f.judged, f.metric, f.component, -f.estimate, -f.high, -f.low, f.q_value, f.score, f.share)
+        Finding(f.judged, f.metric, f.component, -f.estimate, -f.high, -f.low, f.q_value, f.score, f.share, f.holds)
         for f in found
     ]
 
@@ -74,7 +75,8 @@ def _explain(
     root = next(
         r for r in judged.effects.roots if r.metric == ("latency_mean" if metric == "latency" else "error_rate")
     )
-    whole = max(abs(root.delta), 1e-12)
+    # Where parts offset each other, a part is held against all that got worse: shares never add up to more than one.
+    whole = max(root.delta, float(parts.estimate[parts.estimate > 0].sum()), 1e-12)
     spread = max(float(facts.dur.std()) / 1e6 if metric == "latency" else float(facts.failed.std()), 1e-9)
     q_values = benjamini_hochberg(parts.p_worse)
     sure = parts.sure if judged.testable else parts.hint
@@ -87,13 +89,15 @@ def _explain(
                 Finding(
                     judged, metric, int(judged.where.outcomes.components[i]), float(parts.estimate[i]),
                     float(parts.low[i]), float(parts.high[i]), float(q_values[i]), float(sure[i]) / spread,
-                    min(share, 1.0),
+                    share, bool(holds) and judged.testable,
                 )
             )  # fmt: skip
     return found
 
 
-def rank(findings: Sequence[Finding], names: Names, environments: Sequence[str | None]) -> list[model.Cause]:
+def rank(
+    findings: Sequence[Finding], names: Names, environments: Sequence[str | None], alpha: float
+) -> list[model.Cause]:
     """Gather findings of the same level, component and metric over entry points into causes, best explanation first."""
     groups: dict[tuple[object, ...], list[Finding]] = {}
     for finding in findings:
@@ -103,12 +107,17 @@ def rank(findings: Sequence[Finding], names: Names, environments: Sequence[str |
             column.factor.key,
             column.factor.service,
             column.code,
+            column.reference,
             finding.component,
             finding.metric,
         )
         groups.setdefault(key, []).append(finding)
-    ordered = sorted(groups.values(), key=lambda group: (-max(f.score for f in group), min(f.component for f in group)))
-    return [_cause(i + 1, group, names, environments) for i, group in enumerate(ordered[:SHOWN])]
+    # What holds comes before what does not, whatever the scores.
+    ordered = sorted(
+        groups.values(),
+        key=lambda group: (not any(f.holds for f in group), -max(f.score for f in group), group[0].component),
+    )
+    return [_cause(i + 1, group, names, environments, alpha) for i, group in enumerate(ordered[:SHOWN])]
 
 
 def factor_document(column: Column, code: int | None = None) -> model.Factor:
@@ -128,7 +137,9 @@ def entry_document(judged: Judged, names: Names, environments: Sequence[str | No
     )
 
 
-def _cause(number: int, group: list[Finding], names: Names, environments: Sequence[str | None]) -> model.Cause:
+def _cause(
+    number: int, group: list[Finding], names: Names, environments: Sequence[str | None], alpha: float
+) -> model.Cause:
     group = sorted(group, key=lambda f: -f.score)
     best = group[0]
     column = best.judged.effects.column
@@ -169,15 +180,13 @@ def _cause(number: int, group: list[Finding], names: Names, environments: Sequen
         inseparable_from=[[factor_document(other)] for other in best.judged.effects.inseparable],
         exemplars=exemplars(best.judged, best.component),
         entries=entries,
-        summary=_summary(
-            factor, names.services[service], operation, locus, effect, share, requests, entries[0].entry, len(entries)
-        ),
+        summary=_summary(factor, (names.services[service], operation, locus), effect, share, requests, entries, alpha),
     )
 
 
 def _summary(
-    factor: model.Factor, service: str, operation: str, locus: str, effect: model.Effect, share: float,
-    requests: model.Requests, entry: model.Entry, entries: int,
+    factor: model.Factor, where: tuple[str, str, model.Locus], effect: model.Effect, share: float,
+    requests: model.Requests, entries: Sequence[model.CauseEntry], alpha: float,
 ) -> str:  # fmt: skip
     """One sentence that a person can read out."""
     if factor.kind == "period":
@@ -186,16 +195,19 @@ def _summary(
         when = f"With version {factor.level} of {factor.service}"
     else:
         when = f"With {factor.key}={factor.level}"
-    where = f"{service} {operation}" if locus == "self" else f"the way into {service} {operation}"
-    at = f"{entry.service} {entry.operation}" + (f" and {entries - 1} more entry points" if entries > 1 else "")
-    more = "more" if effect.estimate > 0 else "less"
+    service, operation, locus = where
+    what = f"{service} {operation}" if locus == "self" else f"the way into {service} {operation}"
+    entry = entries[0].entry
+    at = f"{entry.service} {entry.operation}"
+    if len(entries) > 1:
+        at += f" and {len(entries) - 1} more entry points"
+    more, changed = ("more", "worse") if effect.estimate > 0 else ("less", "better")
     if effect.unit == "ms":
-        interval = f"95% interval {format_ms(effect.low)} to {format_ms(effect.high)}"
-        amount = f"takes {format_ms(abs(effect.estimate))} {more} per request ({interval})"
+        amount = f"takes {format_ms(abs(effect.estimate))} {more} per request"
+        interval = f"{format_ms(effect.low)} to {format_ms(effect.high)}"
     else:
-        amount = (
-            f"fails {abs(effect.estimate):.2%} {more} of requests (95% interval {effect.low:.2%} to {effect.high:.2%})"
-        )
-    return (
-        f"{when}, {where} {amount}; that is {share:.0%} of the change at {at}, {requests.affected:,} requests affected."
-    )
+        amount = f"fails {abs(effect.estimate):.2%} {more} of requests"
+        interval = f"{effect.low:.2%} to {effect.high:.2%}"
+    amount += f" ({1 - alpha:.0%} interval {interval})"
+    part = f"that is {share:.0%} of what got {changed} at {at}"
+    return f"{when}, {what} {amount}; {part}, {requests.affected:,} requests affected."

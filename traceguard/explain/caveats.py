@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from traceguard import model
 from traceguard.explain.causes import factor_document
+from traceguard.explain.compared import MAX_ENTRIES, MIN_ENTRY_REQUESTS, Compared
 from traceguard.explain.question import Evidence, Question
 from traceguard.explain.verdict import Judged, requests_to_settle
 from traceguard.traces.factors import MIXED, Factor
@@ -15,28 +13,32 @@ _Caveats = Iterator[tuple[str, str]]
 
 
 def warnings_of(
-    evidence: Evidence, question: Question, factors: Sequence[Factor], levels: NDArray[np.int16],
-    judged: Sequence[Judged], verdict: model.Verdict, *, weak: bool,
+    evidence: Evidence, question: Question, compared: Compared, judged: Sequence[Judged], verdict: model.Verdict, *,
+    explained: bool, weak: bool,
 ) -> list[model.Warning]:  # fmt: skip
     """All warnings, those about the data before those about the judgement.
 
-    `levels` (r, factors) are the level codes of the compared requests; `weak` says that causes below alpha are listed.
+    `explained` says that some component explains a regression, `weak` that causes below alpha are listed.
     """
     found = [
-        *_about_the_window(evidence),
-        *_about_the_factors(evidence, factors, levels),
+        *_about_the_window(evidence, compared),
+        *_about_the_factors(evidence, compared),
         *_about_the_design(judged),
-        *_about_the_verdict(evidence, question, judged, verdict, weak=weak),
+        *_about_the_verdict(question, compared, judged, verdict, explained=explained, weak=weak),
     ]
     return [model.Warning(code=code, message=message) for code, message in found]
 
 
-def _about_the_window(evidence: Evidence) -> _Caveats:
+def _about_the_window(evidence: Evidence, compared: Compared) -> _Caveats:
+    if compared.nothing is not None:
+        yield compared.nothing
     traces = evidence.window.trace_hash.size
-    if traces == 0:
-        yield "no_data", "No request started in the window; widen --since and --until or check what was ingested."
-    elif evidence.facts.dur.size == 0:
-        yield "no_entry_points", "The window holds spans but no request with a root; check how traces are propagated."
+    entries, requests = compared.left_out
+    if entries:
+        few = f"they have fewer than {MIN_ENTRY_REQUESTS} requests or come after the {MAX_ENTRIES} busiest"
+        yield "entries_left_out", f"{entries:,} entry points with {requests:,} requests are not compared: {few}."
+    if evidence.left_out:
+        yield "left_out", f"{evidence.left_out:,} requests are left out as the settings say."
     if evidence.incomplete:
         share = evidence.incomplete / traces
         yield (
@@ -57,11 +59,14 @@ def _about_the_window(evidence: Evidence) -> _Caveats:
         )
 
 
-def _about_the_factors(evidence: Evidence, factors: Sequence[Factor], levels: NDArray[np.int16]) -> _Caveats:
+def _about_the_factors(evidence: Evidence, compared: Compared) -> _Caveats:
     for key in evidence.read.unbounded_flags:
         yield "unbounded_flag", f"Flag {key} has too many levels to be an assignment and is set aside."
-    for f, factor in enumerate(factors):
-        mixed = float((levels[:, f] == MIXED).mean()) if levels.size else 0.0
+    if evidence.read.evaluations_without_level:
+        without = f"{evidence.read.evaluations_without_level:,} flag evaluations carry no variant and no value"
+        yield "flag_without_level", f"{without}; their requests count as never having evaluated the flag."
+    for f, factor in enumerate(compared.factors):
+        mixed = float((compared.levels[:, f] == MIXED).mean()) if compared.levels.size else 0.0
         if mixed > 0:
             yield (
                 "mixed_levels",
@@ -70,22 +75,19 @@ def _about_the_factors(evidence: Evidence, factors: Sequence[Factor], levels: ND
                     " they are compared with neither side."
                 ),
             )
+    traces = evidence.window.trace_hash.size
+    if compared.factors and evidence.read.traces_with_unit < traces / 2:
+        known = f"Only {evidence.read.traces_with_unit:,} of {traces:,} traces say whose request they are"
+        advice = "the others count as independent, too sure where one user sends many; name one with --unit"
+        yield "no_units", f"{known}; {advice}."
 
 
 def _about_the_design(judged: Sequence[Judged]) -> _Caveats:
-    collinear = {
-        (factor_document(j.effects.column), tuple(factor_document(c) for c in j.effects.inseparable))
-        for j in judged
-        if j.effects.inseparable
-    }
-    for one, others in sorted(collinear, key=str):
-        yield (
-            "collinear_factors",
-            (
-                f"{_level(one)} always came together with {', '.join(map(_level, others))};"
-                " give some users only one of them to tell them apart."
-            ),
-        )
+    collinear = {(j.effects.column, j.effects.inseparable) for j in judged if j.effects.inseparable}
+    for column, others in sorted(collinear, key=str):
+        listed = ", ".join(_level(factor_document(other)) for other in others)
+        together = f"{_level(factor_document(column))} always came together with {listed}"
+        yield "collinear_factors", f"{together}; give some requests only one of them to tell them apart."
     if few := _names(j for j in judged if not j.testable and not j.by_time):
         yield "few_units", f"Too few users or sessions to judge {few}: fewer than 10 independent groups."
     if few := _names(j for j in judged if not j.testable and j.by_time):
@@ -96,7 +98,7 @@ def _about_the_design(judged: Sequence[Judged]) -> _Caveats:
                 " the ranking is shown all the same."
             ),
         )
-    if at_once := _names(j for j in judged if j.by_time and not j.is_period):
+    if at_once := _names(j for j in judged if j.by_time and j.effects.column.factor.kind != "period"):
         yield (
             "rolled_out_at_once",
             (
@@ -107,12 +109,16 @@ def _about_the_design(judged: Sequence[Judged]) -> _Caveats:
 
 
 def _about_the_verdict(
-    evidence: Evidence, question: Question, judged: Sequence[Judged], verdict: model.Verdict, *, weak: bool
-) -> _Caveats:
+    question: Question, compared: Compared, judged: Sequence[Judged], verdict: model.Verdict, *, explained: bool,
+    weak: bool,
+) -> _Caveats:  # fmt: skip
+    if verdict == "regression" and not explained:
+        why = "no component's mean time holds as its cause: it is in the tail, or spread over many parts"
+        yield "unexplained_regression", f"Something got worse, but {why}."
     if weak:
         listed = "are listed, best first, each with its q-value"
         yield "weak_evidence", f"Period causes that do not hold at alpha {question.alpha:g} {listed}."
-    if evidence.facts.dur.size and not judged:
+    if compared.nothing is None and not judged:
         yield (
             "no_factors",
             (
@@ -121,13 +127,12 @@ def _about_the_verdict(
             ),
         )
     elif verdict == "inconclusive":
-        asked = [j for j in judged if j.testable and (question.candidate is None or j.is_period)]
-        need = min((requests_to_settle(j) for j in asked), default=0)
-        if need:
-            yield (
-                "too_little_data",
-                (f"The effects are too uncertain to judge; about {need:,} requests of an entry point would settle it."),
-            )
+        asked = [j for j in judged if j.testable and (question.candidate is None or j.period is not None)]
+        more = [(need, j.where.requests) for j in asked if (need := requests_to_settle(j)) > j.where.requests]
+        if more:
+            need, have = min(more)
+            enough = f"about {need:,} requests of an entry point (it has {have:,}), of as many more users"
+            yield "too_little_data", f"The effects are too uncertain to judge; {enough}, would settle it."
 
 
 def _name(factor: Factor) -> str:

@@ -5,8 +5,8 @@ both sides are tested; the others (rare levels, "never evaluated", "mixed") are 
 request came to evaluate a flag at all may itself be a consequence of what happened before.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ MIN_REQUESTS = 20  # on each side, for a level to be tested
 ALONE = (
     0.02  # least part of a column's variance that the others may leave unexplained; below, they cannot be told apart
 )
+CONSTANT = 1e-9  # within-slice sum of squares of a column that does not vary within any slice
 _PREFERENCE = {"flag": 0, "version": 1, "period": 2}
 
 
@@ -35,13 +36,17 @@ class Column:
         """The factor and the code of its level."""
         return (self.factor, self.code)
 
+    def swapped(self) -> "Column":
+        """The same comparison the other way round: the reference against this level."""
+        return replace(self, code=self.reference, reference=self.code)
+
     @property
     def order(self) -> tuple[bool, int, int, str, str, int]:
-        """Which of several inseparable columns speaks for them: tested ones, flags before versions, the frequent."""
+        """Which of several inseparable columns speaks for them: tested ones, flags before versions, the rarer."""
         return (
             not self.tested,
             _PREFERENCE[self.factor.kind],
-            -self.affected,
+            self.affected,
             self.factor.key,
             self.factor.service or "",
             self.code,
@@ -56,8 +61,14 @@ class Design:
     active: NDArray[np.int32]  # (r, a)
 
 
-def design_of(factors: Sequence[Factor], levels: NDArray[np.int16]) -> Design:
-    """The design for requests with level codes `levels` (r, factors)."""
+def design_of(
+    factors: Sequence[Factor], levels: NDArray[np.int16], references: Mapping[Factor, int] | None = None
+) -> Design:
+    """The design for requests with level codes `levels` (r, factors).
+
+    `references` overrides the reference levels of some factors.
+    """
+    references = references or {}
     columns: list[Column] = []
     column_of: list[NDArray[np.int32]] = []
     varying: list[int] = []
@@ -65,7 +76,7 @@ def design_of(factors: Sequence[Factor], levels: NDArray[np.int16]) -> Design:
         counts = np.bincount(levels[:, f], minlength=len(factor.levels))
         if np.count_nonzero(counts) < 2:
             continue
-        reference = _reference(factor, counts)
+        reference = references.get(factor) or _reference(factor, counts)
         mapping = np.full(counts.size, -1, dtype=np.int32)
         for code in np.flatnonzero(counts):
             if code == reference:
@@ -91,27 +102,30 @@ def _reference(factor: Factor, counts: NDArray[np.int64]) -> int:
     return int(real[counts[real].argmax()]) if real.size else int(counts.argmax())
 
 
-def separate(columns: Sequence[Column], gram: NDArray[np.float64]) -> tuple[list[int], dict[int, list[int]]]:
+def separate(
+    columns: Sequence[Column], gram: NDArray[np.float64]
+) -> tuple[list[int], dict[int, list[tuple[int, bool]]]]:
     """Split columns into those that the data can tell apart and those that go with one of them.
 
     `gram` (p, p) holds within-slice cross products. Returns the numbers of the kept columns, ascending, and for each
-    kept column the dropped tested ones that cannot be told from it.
+    kept column the dropped tested ones that cannot be told from it, with whether they are its mirror image (one is on
+    where the other is off). A pivoted Cholesky factorisation: each kept column takes its part out of the others.
     """
-    kept: list[int] = []
-    classes: dict[int, list[int]] = {}
     scale = np.diag(gram)
+    alone = scale.copy()
+    factor = np.zeros_like(gram)
+    kept: list[int] = []
+    classes: dict[int, list[tuple[int, bool]]] = {}
     for j in sorted(range(len(columns)), key=lambda j: columns[j].order):
-        if scale[j] <= 1e-9:
+        if scale[j] <= CONSTANT:
             continue
-        if not kept:
-            kept.append(j)
-            continue
-        inside = gram[np.ix_(kept, kept)]
-        across = gram[kept, j]
-        alone = 1.0 - across @ np.linalg.lstsq(inside, across, rcond=1e-9)[0] / scale[j]
-        if alone >= ALONE:
+        if alone[j] >= ALONE * scale[j]:
+            done = factor[: len(kept)]
+            factor[len(kept)] = (gram[j] - done[:, j] @ done) / np.sqrt(alone[j])
+            alone -= factor[len(kept)] ** 2
             kept.append(j)
         elif columns[j].tested:
-            likeness = np.abs(across) / np.sqrt(np.diag(inside) * scale[j])
-            classes.setdefault(kept[int(likeness.argmax())], []).append(j)
+            likeness = gram[kept, j] / np.sqrt(scale[kept] * scale[j])
+            nearest = int(np.abs(likeness).argmax())
+            classes.setdefault(kept[nearest], []).append((j, bool(likeness[nearest] < 0)))
     return sorted(kept), classes

@@ -38,16 +38,12 @@ class RootEffect:
     metric: Metric
     reference: float
     observed: float
+    delta: float
     low: float
     high: float
     p_worse: float
     p_better: float
     p_alone: float = 1.0
-
-    @property
-    def delta(self) -> float:
-        """Observed minus reference."""
-        return self.observed - self.reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,94 +87,82 @@ def level_effects(
     """Effects of the fit's column number `at`; `sums` are Σy (k) and Σx·y by bucket (B, k) of that column."""
     all_y, own_y = sums
     n = column.affected
-    error = fit.standard_error()[at]
+    error = fit.error[at]
     critical = float(stats.t.ppf(1 - alpha / 2, fit.dof[at]))
     observed = own_y.sum(0) / n
-    tests = _Tests(fit, at, error, own_y, n, all_y, float(cells.n.sum()))
-    mean = _root("latency_mean", observed[0], fit.beta[at, 0], error[0], critical, tests.mean(1), NS_PER_MS)
-    rate = _root("error_rate", observed[2], fit.beta[at, 2], error[2], critical, tests.events(2), 1.0)
+    tests = _Tests(fit, at, own_y, all_y, n, float(cells.n.sum()))
+    by_mean, by_rate = _first(tests.means(slice(1, 2))), _first(tests.rates(slice(2, 3)))
+    mean = _root("latency_mean", observed[0], fit.beta[at, 0], error[0], critical, by_mean, NS_PER_MS)
+    rate = _root("error_rate", observed[2], fit.beta[at, 2], error[2], critical, by_rate, 1.0)
     mean, rate = replace(mean, p_alone=tests.alone(1)), replace(rate, p_alone=tests.alone(2))
     quantiles, histogram = _quantiles(fit, at, own_y, outcomes, n, critical, tests)
     return LevelEffects(
         column=column, inseparable=inseparable, affected=n, clusters=float(fit.clusters[at]),
         roots=(mean, *quantiles, rate),
         latency=_parts(fit, at, error, critical, outcomes.part(0), outcomes.part(1), tests.means, NS_PER_MS),
-        errors=_parts(fit, at, error, critical, outcomes.part(3), outcomes.part(3), tests.event_rates, 1.0),
+        errors=_parts(fit, at, error, critical, outcomes.part(3), outcomes.part(3), tests.rates, 1.0),
         histogram=histogram,
     )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class _Tests:
-    """One-sided p-values (worse, better) of a column's coefficients."""
+    """One-sided p-values (worse, better) of one column's coefficients, for many outcomes at once."""
 
     fit: Fit
     at: int
-    error: Floats
-    own: Floats  # (B, k)
+    own: Floats  # (B, k): sums over affected requests
+    all: Floats  # k: sums over all requests
     affected: int
-    all: Floats  # k: sum of each outcome over all requests
     requests: float
 
-    def mean(self, k: int) -> tuple[float, float]:
-        return _t_test(self.fit.beta[self.at, k], self.error[k], self.fit.dof[self.at])
+    def means(self, columns: slice) -> tuple[Floats, Floats]:
+        """Tests of means."""
+        return self._t(self.fit.beta[self.at, columns], self.fit.error[self.at, columns])
 
-    def events(self, k: int) -> tuple[float, float]:
-        """A rate's test: t where events are frequent enough, else t and an exact test."""
-        counts = _Counts(self.own[:, k], float(self.all[k]), self.affected, self.requests)
-        return _rate_test(self.fit.beta[self.at, k], self.error[k], self.fit.dof[self.at], counts)
+    def rates(self, columns: slice) -> tuple[Floats, Floats]:
+        """Tests of rates of events."""
+        estimate, error = self.fit.beta[self.at, columns], self.fit.error[self.at, columns]
+        return self.rate(estimate, error, self.own[:, columns], self.all[columns])
+
+    def rate(self, estimate: Floats, error: Floats, own: Floats, events: Floats) -> tuple[Floats, Floats]:
+        """Tests of rates, `own` (B, c) being the affected requests' events by bucket; exact where few are expected.
+
+        With rare events the clustered variance is near zero by chance and t far too sure. Given all events, those of
+        affected requests are binomial if the level changes nothing. Of the affected side only the buckets of units that
+        saw an event are counted, so that one unit that fails again and again counts once.
+        """
+        worse, better = self._t(estimate, error)
+        rare = self.affected * events < MIN_EXPECTED_EVENTS * self.requests
+        hit = np.count_nonzero(own > 0, axis=0).astype(np.float64)
+        exact = stats.binom.sf(hit - 1, hit + events - own.sum(0), self.affected / self.requests)
+        return np.where(rare, np.maximum(worse, exact), worse), np.where(rare, 1.0, better)
 
     def alone(self, k: int) -> float:
-        """The p-value for worse if requests were independent."""
-        error = float(self.fit.independent_error()[self.at, k])
+        """The p-value for worse of the mean of outcome `k` if requests were independent."""
+        error = float(self.fit.independent_error(self.at)[k])
         return float(stats.norm.sf(self.fit.beta[self.at, k] / error)) if error > 0.0 else 1.0
 
-    def means(self, columns: slice) -> Floats:
-        return np.array([self.mean(k) for k in range(columns.start, columns.stop)])
-
-    def event_rates(self, columns: slice) -> Floats:
-        return np.array([self.events(k) for k in range(columns.start, columns.stop)])
-
-
-def _t_test(estimate: float, error: float, dof: float) -> tuple[float, float]:
-    if error <= 0.0:
-        return (1.0, 1.0)
-    t = estimate / error
-    return float(stats.t.sf(t, dof)), float(stats.t.cdf(t, dof))
+    def _t(self, estimate: Floats, error: Floats) -> tuple[Floats, Floats]:
+        t = estimate / np.where(error > 0.0, error, np.inf)
+        dof = self.fit.dof[self.at]
+        known = error > 0.0
+        return np.where(known, stats.t.sf(t, dof), 1.0), np.where(known, stats.t.cdf(t, dof), 1.0)
 
 
-def _rate_test(estimate: float, error: float, dof: float, counts: "_Counts") -> tuple[float, float]:
-    """Test a rate's change; where few events are expected, an exact test has to agree.
-
-    With rare events the clustered variance is near zero by chance and t far too sure. Given all events, those of
-    affected requests are binomial if the level changes nothing. Of the affected side only the buckets of units that saw
-    an event are counted, so that one unit that fails again and again counts once.
-    """
-    worse, better = _t_test(estimate, error, dof)
-    if counts.affected * counts.events >= MIN_EXPECTED_EVENTS * counts.requests:
-        return worse, better
-    others = counts.events - counts.own.sum()
-    hit = float(np.count_nonzero(counts.own > 0))
-    exact = float(stats.binom.sf(hit - 1, hit + others, counts.affected / counts.requests))
-    return max(worse, exact), 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Counts:
-    """Events of an outcome: among affected requests by bucket, and among all requests."""
-
-    own: Floats
-    events: float
-    affected: int
-    requests: float
+def _first(p_values: tuple[Floats, Floats]) -> tuple[float, float]:
+    return float(p_values[0][0]), float(p_values[1][0])
 
 
 def _root(
     metric: Metric, observed: float, estimate: float, error: float, critical: float, p: tuple[float, float], unit: float
 ) -> RootEffect:
+    # No less than nothing can be expected: a reference below zero is the estimate's noise.
+    reference = max(observed - estimate, 0.0)
+    delta, half = observed - reference, critical * error
     return RootEffect(
-        metric, (observed - estimate) / unit, observed / unit,
-        (estimate - critical * error) / unit, (estimate + critical * error) / unit, *p,
+        metric, reference / unit, observed / unit, delta / unit, min(estimate - half, delta) / unit,
+        max(estimate + half, delta) / unit, *p,
     )  # fmt: skip
 
 
@@ -189,20 +173,20 @@ def _parts(
     critical: float,
     raw: slice,
     robust: slice,
-    test: Callable[[slice], Floats],
+    test: Callable[[slice], tuple[Floats, Floats]],
     unit: float,
 ) -> PartEffects:
     estimate, spread = fit.beta[at, raw], error[raw]
-    p_values = test(robust)
+    p_worse, p_better = test(robust)
     return PartEffects(
         estimate=estimate / unit,
         low=(estimate - critical * spread) / unit,
         high=(estimate + critical * spread) / unit,
         sure=(fit.beta[at, robust] - critical * error[robust]) / unit,
         best=(fit.beta[at, robust] + critical * error[robust]) / unit,
-        hint=_shrunk(fit.beta[at, robust], fit.independent_error()[at, robust]) / unit,
-        p_worse=p_values[:, 0],
-        p_better=p_values[:, 1],
+        hint=_shrunk(fit.beta[at, robust], fit.independent_error(at)[robust]) / unit,
+        p_worse=p_worse,
+        p_better=p_better,
     )
 
 
@@ -222,60 +206,53 @@ def _quantiles(
     observed = own.sum(0) / affected
     supposed = observed - fit.beta[at, bins]
     levels = np.array([level for _, level in QUANTILES])
-    seen, expected = _quantile(observed, edges, levels), _quantile(supposed, edges, levels)
+    seen, expected = _quantile(observed[None], edges, levels)[0], _quantile(supposed[None], edges, levels)[0]
     # The same without each bucket of units, for the jackknife of the difference.
     in_bucket = own[fit.used]
     left = np.maximum(affected - in_bucket.sum(1), 1.0)
     seen_without = (own.sum(0) - in_bucket) / left[:, None]
     expected_without = seen_without - fit.without[:, at, bins]
-    difference = np.array(
-        [
-            _quantile(a, edges, levels) - _quantile(b, edges, levels)
-            for a, b in zip(seen_without, expected_without, strict=True)
-        ]
-    )
+    difference = _quantile(seen_without, edges, levels) - _quantile(expected_without, edges, levels)
     spread = jackknife_error(seen - expected, difference)
     effects = []
     for i, (metric, _) in enumerate(QUANTILES):
-        p = _exceedance_test(fit, at, bins, int(np.searchsorted(edges, expected[i])), own, affected, tests)
+        p = _exceedance_test(fit, at, bins, int(np.searchsorted(edges, expected[i])), own, tests)
         delta = seen[i] - expected[i]
         effects.append(
             RootEffect(
-                metric, expected[i] / NS_PER_MS, seen[i] / NS_PER_MS,
+                metric, expected[i] / NS_PER_MS, seen[i] / NS_PER_MS, delta / NS_PER_MS,
                 (delta - critical * spread[i]) / NS_PER_MS, (delta + critical * spread[i]) / NS_PER_MS, *p,
             )
         )  # fmt: skip
     return effects, (edges / NS_PER_MS, np.maximum(supposed, 0.0), observed)
 
 
-def _exceedance_test(
-    fit: Fit, at: int, bins: slice, edge: int, own: Floats, affected: int, tests: _Tests
-) -> tuple[float, float]:
+def _exceedance_test(fit: Fit, at: int, bins: slice, edge: int, own: Floats, tests: _Tests) -> tuple[float, float]:
     """Test the change of the share of requests at or beyond histogram edge number `edge`."""
     above = slice(bins.start + edge, bins.stop)
     if above.start >= above.stop:
         return (1.0, 1.0)
-    estimate = float(fit.beta[at, above].sum())
-    events = float(tests.all[above].sum())
+    estimate = fit.beta[at, above].sum()
+    events = tests.all[above].sum()
     overall = events / tests.requests
-    clustered = float(jackknife_error(np.array(estimate), fit.without[:, at, above].sum(1)))
-    independent = float(np.sqrt(fit.inverse_diagonal[at] * overall * (1.0 - overall)))
-    counts = _Counts(own[:, edge:].sum(1), events, affected, tests.requests)
-    return _rate_test(estimate, max(clustered, independent), float(fit.dof[at]), counts)
+    clustered = jackknife_error(estimate, fit.without[:, at, above].sum(1))
+    independent = np.sqrt(fit.inverse_diagonal[at] * overall * (1.0 - overall))
+    error = np.maximum(clustered, independent)
+    return _first(
+        tests.rate(np.array([estimate]), np.array([error]), own[:, edge:].sum(1)[:, None], np.array([events]))
+    )
 
 
 def _quantile(shares: Floats, edges: Floats, levels: Floats) -> Floats:
-    """Quantiles of a histogram, interpolated on the logarithmic scale of its edges.
+    """Quantiles of h histograms, shape (h, levels), interpolated on the logarithmic scale of the edges.
 
-    Negative shares are rearranged away.
+    `shares` (h, bins) may hold negative ones, as differences do; they are rearranged away.
     """
-    cumulative = np.concatenate(([0.0], np.maximum.accumulate(np.clip(np.cumsum(shares), 0.0, None))))
-    total = cumulative[-1]
-    if total <= 0.0:
-        return np.full(levels.shape, edges[0])
-    target = levels * total
-    upper = np.clip(np.searchsorted(cumulative, target, side="left"), 1, edges.size - 1)
-    width = cumulative[upper] - cumulative[upper - 1]
-    part = np.where(width > 0, (target - cumulative[upper - 1]) / np.maximum(width, 1e-300), 0.0)
-    quantile: Floats = edges[upper - 1] * (edges[upper] / edges[upper - 1]) ** np.clip(part, 0.0, 1.0)
+    rising = np.maximum.accumulate(np.clip(np.cumsum(shares, axis=1), 0.0, None), axis=1)
+    cumulative = np.concatenate((np.zeros((shares.shape[0], 1)), rising), axis=1)
+    target = levels[None] * cumulative[:, -1:]
+    upper = np.clip((cumulative[:, None, :] < target[:, :, None]).sum(2), 1, edges.size - 1)
+    low, high = (np.take_along_axis(cumulative, at, axis=1) for at in (upper - 1, upper))
+    part = np.clip((target - low) / np.where(high > low, high - low, np.inf), 0.0, 1.0)
+    quantile: Floats = edges[upper - 1] * (edges[upper] / edges[upper - 1]) ** part
     return quantile

@@ -8,22 +8,22 @@ is the same for a whole slice: it is compared across time, clustered by blocks o
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from traceguard.explain.design import Design, design_of, separate
+from traceguard.explain.design import Column, Design, design_of, separate
 from traceguard.explain.effects import LevelEffects, level_effects
 from traceguard.stats.regression import Fit, fit, within_gram
 from traceguard.traces.cells import BUCKETS, Cells, Outcomes, cells_of, outcomes_of, winsor_caps
-from traceguard.traces.factors import Factor
+from traceguard.traces.factors import FIRST_LEVEL, Factor
 from traceguard.traces.facts import Facts
 
 MAX_SLICES = 24
 REQUESTS_PER_SLICE = 50
 MIN_BLOCKS = 6
 SHORTEST_BLOCK_NS = 30_000_000_000
+STRAY = 0.001  # part of the requests at either end of a section that does not stretch its blocks
 STEP = 0.05  # part of a column's variance within slices, below which it came for everybody at once
 MIN_CLUSTERS = 10.0
 
@@ -49,34 +49,37 @@ class EntryEffects:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The window's time axis: `begin` and `end` in ns, and the periods that blocks must not straddle."""
+    """The window's time axis: the bounds of the periods compared, which blocks must not straddle, ascending, in ns."""
 
-    begin: int
-    end: int
-    edges: tuple[int, ...]  # period bounds, ascending
+    edges: tuple[int, ...] = ()
 
     def slices(self, start: NDArray[np.int64]) -> NDArray[np.int32]:
-        """Equal time slices, so many that one holds about `REQUESTS_PER_SLICE` requests."""
+        """Time slices that hold equally many requests, about `REQUESTS_PER_SLICE` each.
+
+        Equal counts and not equal lengths: one span with a broken clock must not stretch the axis until nothing varies.
+        """
         count = int(np.clip(start.size // REQUESTS_PER_SLICE, 1, MAX_SLICES))
-        return self._spread(start, self.begin, self.end, count)
+        edges = np.sort(start)[(np.arange(1, count) * start.size) // count]
+        return np.searchsorted(edges, start, side="right").astype(np.int32)
 
     def blocks(self, start: NDArray[np.int64]) -> NDArray[np.int32]:
-        """Blocks of at least `SHORTEST_BLOCK_NS`, at most `BUCKETS` in all, none across a period's bound."""
-        marks = sorted({self.begin, *(e for e in self.edges if self.begin < e < self.end), self.end})
+        """Blocks of at least `SHORTEST_BLOCK_NS`, at most `BUCKETS` in all, none across a period's bound.
+
+        Only time with requests is divided: neither the night between two periods nor a stray clock makes blocks long.
+        """
+        marks = np.searchsorted(np.array(self.edges, dtype=np.int64), start, side="right")
+        sections = [marks == mark for mark in np.unique(marks)]
+        bounds = [np.quantile(start[inside], (STRAY, 1 - STRAY)) for inside in sections]
+        occupied = sum(high - low for low, high in bounds)
+        length = max(SHORTEST_BLOCK_NS, occupied / (BUCKETS - len(sections)))
         blocks = np.zeros(start.size, dtype=np.int32)
         offset = 0
-        longest = max(SHORTEST_BLOCK_NS, (self.end - self.begin) // (BUCKETS - len(marks)) + 1)
-        for low, high in pairwise(marks):
-            inside = (start >= low) & (start < high)
-            count = max(1, (high - low) // longest)
-            blocks[inside] = offset + self._spread(start[inside], low, high, count)
+        for inside, (low, high) in zip(sections, bounds, strict=True):
+            count = max(1, round((high - low) / length))
+            width = max((high - low) / count, 1.0)
+            blocks[inside] = offset + np.clip((start[inside] - low) / width, 0, count - 1).astype(np.int32)
             offset += count
         return blocks
-
-    @staticmethod
-    def _spread(start: NDArray[np.int64], low: int, high: int, count: int) -> NDArray[np.int32]:
-        width = max((high - low) / count, 1.0)
-        return np.clip((start - low) / width, 0, count - 1).astype(np.int32)
 
 
 def entry_effects(
@@ -87,14 +90,19 @@ def entry_effects(
     design = design_of(factors, levels)
     outcomes = outcomes_of(facts)
     caps = winsor_caps(facts, outcomes)
-    steps = _steps(design, clock.slices(facts.start))
+    slices = clock.slices(facts.start)
+    steps = _steps(design, slices)
+    arrow = _references_in_time(design, steps, factors, levels, facts.start)
+    if arrow:
+        design = design_of(factors, levels, arrow)
+        steps = _steps(design, slices)
     buckets = (unit % np.uint64(BUCKETS)).astype(np.int32)
     within: tuple[LevelEffects, ...] = ()
     by_time: tuple[LevelEffects, ...] = ()
     few: set[tuple[Factor, int]] = set()
     if any(c.tested and j not in steps for j, c in enumerate(design.columns)):
         part = _only(design, [j for j in range(len(design.columns)) if j not in steps])
-        cells = cells_of(facts, outcomes, caps, clock.slices(facts.start), buckets, part.active, len(part.columns))
+        cells = cells_of(facts, outcomes, caps, slices, buckets, part.active, len(part.columns))
         within = _effects(part, cells, outcomes, alpha)
     if any(design.columns[j].tested for j in steps):
         blocks = clock.blocks(facts.start)
@@ -123,6 +131,25 @@ def _steps(design: Design, slices: NDArray[np.int32]) -> set[int]:
     return steps
 
 
+def _references_in_time(
+    design: Design, steps: set[int], factors: Sequence[Factor], levels: NDArray[np.int16], start: NDArray[np.int64]
+) -> dict[Factor, int]:
+    """The level that came first (the baseline's, where periods are compared) of what changed for everybody at once.
+
+    Such a change is compared before with after, so a flag that was switched off for all is judged as what came later.
+    """
+    period = next((f for f, factor in enumerate(factors) if factor.kind == "period"), None)
+    later = start if period is None else levels[:, period].astype(np.int64)
+    references = {}
+    for factor in {design.columns[j].factor for j in steps if design.columns[j].tested}:
+        if factor.kind == "period":
+            continue
+        codes = levels[:, factors.index(factor)]
+        real = [code for code in np.unique(codes) if code >= FIRST_LEVEL]
+        references[factor] = int(min(real, key=lambda code: later[codes == code].mean()))
+    return references
+
+
 def _only(design: Design, kept: list[int]) -> Design:
     number = np.full(len(design.columns) + 1, -1, dtype=np.int32)
     number[kept] = np.arange(len(kept), dtype=np.int32)
@@ -142,11 +169,15 @@ def _effects(design: Design, cells: Cells, outcomes: Outcomes, alpha: float) -> 
     return tuple(
         level_effects(
             fitted, at, (all_y, xy[:, at]), cells, outcomes, design.columns[j],
-            tuple(design.columns[other] for other in classes.get(j, ())), alpha,
+            _members(design, classes.get(j, ())), alpha,
         )
         for at, j in enumerate(kept)
         if design.columns[j].tested
     )  # fmt: skip
+
+
+def _members(design: Design, numbers: Sequence[tuple[int, bool]]) -> tuple[Column, ...]:
+    return tuple(design.columns[j].swapped() if mirrored else design.columns[j] for j, mirrored in numbers)
 
 
 def _few_blocks(

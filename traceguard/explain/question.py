@@ -34,3 +34,4 @@ class Evidence:
     incomplete: int  # traces with missing spans
     fragments: int  # requests left out because their upper part is missing
     negative_durations: int
+    left_out: int  # requests that the settings leave out

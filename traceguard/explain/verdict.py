@@ -6,10 +6,11 @@ anything is called a regression when nothing is stays below alpha. A change must
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from traceguard.explain.design import Column
 from traceguard.explain.effects import LevelEffects, RootEffect
 from traceguard.explain.entries import MIN_CLUSTERS, EntryEffects
 from traceguard.stats.multiplicity import benjamini_hochberg, holm
@@ -59,9 +60,22 @@ class Judged:
         ]  # fmt: skip
 
     @property
-    def is_period(self) -> bool:
-        """Whether the level is the candidate period."""
-        return self.effects.column.factor.kind == "period"
+    def period(self) -> Column | None:
+        """The candidate period's column, if the level is the period or cannot be told apart from it."""
+        return next((c for c in self.members if c.factor.kind == "period"), None)
+
+    @property
+    def members(self) -> tuple[Column, ...]:
+        """The level's column and those that cannot be told apart from it."""
+        return (self.effects.column, *self.effects.inseparable)
+
+    def as_period(self) -> "Judged":
+        """The same effects under the name of the period, where it is a member."""
+        period = self.period
+        if period is None:
+            return self
+        others = tuple(c for c in self.members if c is not period)
+        return replace(self, effects=replace(self.effects, column=period, inseparable=others))
 
 
 def judge(entries: Sequence[EntryEffects]) -> list[Judged]:
@@ -116,4 +130,4 @@ def requests_to_settle(judged: Judged) -> int:
     root = judged.effects.roots[0]
     half = (root.high - root.low) / 2
     target = max(SETTLED * root.reference, 1e-9)
-    return int(np.ceil(judged.where.requests * max((half / target) ** 2, 1.0)))
+    return int(np.ceil(judged.where.requests * (half / target) ** 2))

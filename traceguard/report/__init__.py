@@ -4,7 +4,7 @@ Nothing here computes a number; what a report says was decided by the analysis. 
 pydantic, rich, jinja2, altair and networkx load when a format that needs them is rendered.
 """
 
-from traceguard.report.formats import FORMATS, kind_of, render
+from traceguard.report.formats import FORMATS, WITH_MAP, kind_of, render
 from traceguard.report.results import Analysis, Forecast, Radius
 
-__all__ = ["FORMATS", "Analysis", "Forecast", "Radius", "kind_of", "render"]
+__all__ = ["FORMATS", "WITH_MAP", "Analysis", "Forecast", "Radius", "kind_of", "render"]

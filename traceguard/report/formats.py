@@ -19,6 +19,9 @@ FORMATS: dict[str, tuple[str, ...]] = {
 }
 """Formats by kind of result; `parquet` of a query is bytes and belongs to whoever has the file to write."""
 
+WITH_MAP = ("html", "md")
+"""Formats of a report that draw the service graph; the others need not wait for it."""
+
 CONTENT_TYPES: dict[str, str] = {
     "text": "text/plain; charset=utf-8", "json": "application/json", "md": "text/markdown; charset=utf-8",
     "html": "text/html; charset=utf-8", "junit": "application/xml", "mermaid": "text/plain; charset=utf-8",

@@ -38,7 +38,7 @@ _QUESTIONS = {
 }
 
 # Functions of the pipeline that follow the team's settings.
-_WITH_SETTINGS = {"report", "blast_radius"}
+_WITH_SETTINGS = {"report", "blast_radius", "what_if"}
 
 _NEEDED = {"what-if": ("service",)}
 
@@ -64,6 +64,7 @@ class Api:
     def _question(self, kind: str) -> "Callable[[Request], Awaitable[Response]]":
         def ask(request: Request) -> Response:
             from traceguard import pipeline
+            from traceguard.report import WITH_MAP
 
             function, options = _QUESTIONS[kind]
             given = _parameters(request, options, also=("format",))
@@ -71,7 +72,9 @@ class Api:
             missing = [name for name in _NEEDED.get(kind, ()) if name not in given]
             if missing:
                 raise UsageError(f"/api/{kind} needs {missing[0]}; add {missing[0]}=... to the address.")
-            more = {"settings": self._settings} if function in _WITH_SETTINGS else {}
+            more: dict[str, Any] = {"settings": self._settings} if function in _WITH_SETTINGS else {}
+            if kind == "report":
+                more["draw_map"] = form in WITH_MAP
             result = getattr(pipeline, function)(self._store, **given, **more)
             return _rendered(result, form)
 

@@ -7,10 +7,14 @@ effective number of clusters from each coefficient's leverages. A clustered stan
 under independence, which the sandwich falls short of when events are rare (its variance is then near zero by chance).
 """
 
+import contextlib
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+# Least pivot of a correlation matrix that still counts as regular: 1 - R² of a column on the others is its square.
+SINGULAR = 1e-3
 
 Floats = NDArray[np.float64]
 
@@ -31,19 +35,17 @@ class Fit:
     inverse_diagonal: Floats
     noise: Floats
     clusters: Floats
+    error: Floats
 
     @property
     def dof(self) -> Floats:
         """Degrees of freedom of each column's t test; shape p."""
         return np.maximum(np.minimum(self.clusters, self.used.size) - 1.0, 1.0)
 
-    def standard_error(self) -> Floats:
-        """Standard errors of `beta`; shape (p, k)."""
-        return np.maximum(jackknife_error(self.beta, self.without), self.independent_error())
-
-    def independent_error(self) -> Floats:
-        """Standard errors if requests were independent, shape (p, k)."""
-        return np.sqrt(self.inverse_diagonal[:, None] * self.noise[None, :])
+    def independent_error(self, at: int) -> Floats:
+        """Standard errors of column number `at` if requests were independent; shape k."""
+        error: Floats = np.sqrt(self.inverse_diagonal[at] * self.noise)
+        return error
 
 
 def jackknife_error(whole: Floats, without: Floats) -> Floats:
@@ -93,14 +95,16 @@ def fit(n: Floats, sx: Floats, sy: Floats, xx: Floats, xy: Floats, yy: Floats) -
         leverage[at] = np.einsum("pj,pq,qj->j", inverse, own, inverse) / np.diag(inverse)
     leverage = np.maximum(leverage, 0.0)
     clusters = leverage.sum(0) ** 2 / np.maximum((leverage**2).sum(0), 1e-300)
-    return Fit(beta, without, used, gram, np.diag(inverse).copy(), noise, clusters)
+    diagonal = np.diag(inverse).copy()
+    error = np.maximum(jackknife_error(beta, without), np.sqrt(diagonal[:, None] * noise[None, :]))
+    return Fit(beta, without, used, gram, diagonal, noise, clusters, error)
 
 
 def _solve(gram: Floats, moment: Floats) -> Floats:
     scale = np.sqrt(np.maximum(np.diag(gram), 1e-12))
     balanced = gram / np.outer(scale, scale)
-    solved: Floats
-    if np.linalg.matrix_rank(balanced, tol=1e-6) == gram.shape[0]:
-        solved = np.linalg.solve(gram, moment)
-        return solved
+    with contextlib.suppress(np.linalg.LinAlgError):
+        if np.diag(np.linalg.cholesky(balanced)).min() > SINGULAR:
+            solved: Floats = np.linalg.solve(balanced, moment / scale[:, None]) / scale[:, None]
+            return solved
     return (np.linalg.pinv(balanced, rcond=1e-6) @ (moment / scale[:, None])) / scale[:, None]

@@ -17,7 +17,7 @@ from traceguard.traces.facts import Facts
 
 BUCKETS = 128
 BINS_PER_OCTAVE = 16
-_OCTAVES = 42  # 1 ns to about 73 minutes
+_OCTAVES = 63  # every duration that fits its 64 bits
 BINS = BINS_PER_OCTAVE * _OCTAVES
 ROOT_OUTCOMES = 3  # duration, capped duration, failed
 PART_OUTCOMES = 4  # time, capped time, calls, errors that began there
@@ -61,7 +61,7 @@ class Outcomes:
 class Cells:
     """Sums of one entry point; see the module.
 
-    Shapes: n (S, B), sx (S, B, p), sy (S, B, k), xx (B, p, p), xy (B, p, k), yy (2, k).
+    Shapes: n (S, B), sx (S, B, p), sy (S, B, k), xx (B, p, p), xy (B, p, k), yy (3, k).
     """
 
     n: NDArray[np.int64]
@@ -79,7 +79,7 @@ class Cells:
     @property
     def squares(self) -> NDArray[np.float64]:
         """Σy² per outcome, shape k."""
-        squares: NDArray[np.float64] = self.yy[1].astype(np.float64) * 2.0**32 + self.yy[0].astype(np.float64)
+        squares: NDArray[np.float64] = np.exp2([0.0, 32.0, 64.0]) @ self.yy.astype(np.float64)
         return squares
 
 
@@ -132,17 +132,19 @@ def _accumulate(  # type: ignore[no-untyped-def]
         n[s, b] += 1
         for q in range(used):
             sy[s, b, slots[q]] += values[q]
-            # Squares in units of 1.024 us keep 2**31 units (36 minutes) below 2**62; small counts stay exact.
+            # A square is exact below 2.1 s, of 1.024 us units below 37 minutes, of 4.3 s units above.
             value = values[q]
             if value < (1 << 31):
                 square = value * value
                 yy[0, slots[q]] += square & 0xFFFFFFFF
                 yy[1, slots[q]] += square >> 32
-            else:
-                coarse = min(value >> 10, (1 << 31) - 1)
-                square = coarse * coarse
+            elif value < (1 << 41):
+                square = (value >> 10) * (value >> 10)
                 yy[0, slots[q]] += (square << 20) & 0xFFFFFFFF
-                yy[1, slots[q]] += square >> 12
+                yy[1, slots[q]] += (square >> 12) & 0xFFFFFFFF
+                yy[2, slots[q]] += square >> 44
+            else:
+                yy[2, slots[q]] += (value >> 32) * (value >> 32)
         for a in range(active.shape[1]):
             j = active[i, a]
             if j < 0:
@@ -171,7 +173,7 @@ def winsor_caps(facts: Facts, outcomes: Outcomes, share: float = 0.99) -> tuple[
 
     Taken from fixed-edge histograms, so that partitions agree on it after adding up their counts.
     """
-    edges = np.ceil(np.exp2((np.arange(BINS) + 1) / BINS_PER_OCTAVE)).astype(np.int64)
+    edges = np.ceil(np.minimum(np.exp2((np.arange(BINS) + 1) / BINS_PER_OCTAVE), 2.0**62)).astype(np.int64)
 
     def cap(durations: NDArray[np.int64], total: int) -> int:
         counts = np.bincount(histogram_bins(durations), minlength=BINS)
@@ -203,7 +205,7 @@ def cells_of(
         sy=np.zeros((count, buckets_used, width), dtype=np.int64),
         xx=np.zeros((buckets_used, columns, columns), dtype=np.int64),
         xy=np.zeros((buckets_used, columns, width), dtype=np.int64),
-        yy=np.zeros((2, width), dtype=np.int64),
+        yy=np.zeros((3, width), dtype=np.int64),
     )
     top = int(max(facts.component.max(initial=0), facts.origin.max(initial=0))) + 1
     column = np.full(top, -1, dtype=np.int32)

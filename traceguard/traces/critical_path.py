@@ -87,9 +87,12 @@ def callees(linked: Linked) -> NDArray[np.int32]:
 def components(linked: Linked, callee: NDArray[np.int32]) -> NDArray[np.int32]:
     """The component that a span's own time belongs to; shape n.
 
-    Component 2*o is operation o's self time, 2*o+1 its inbound edge, o being an index into `names.operations`.
+    Component 2*o is operation o's self time, 2*o+1 its inbound edge, o being an index into `names.operations`. A span
+    that only records a flag evaluation spends its caller's time.
     """
     waited = callee >= 0
     component = 2 * linked.operation
     component[waited] = 2 * linked.operation[callee[waited]] + 1
+    recording = linked.evaluation & (linked.parent >= 0) & ~linked.detached
+    component[recording] = 2 * linked.operation[linked.parent[recording]]
     return component.astype(np.int32, copy=False)

@@ -96,14 +96,14 @@ def _sum_up(request, requests, component, operation, own, evaluation, width):  #
         begin = m
         for k in range(first_span[r], first_span[r + 1]):
             i = ordered[k]
-            if evaluation[i]:
-                continue
             c = component[i]
             if place[c] < begin:
                 place[c] = m
                 out_component[m] = c
                 m += 1
             out_time[place[c]] += own[i]
+            if evaluation[i]:
+                continue
             c = 2 * operation[i]
             if place[c] < begin:
                 place[c] = m

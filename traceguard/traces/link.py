@@ -214,13 +214,14 @@ def link(spans: pl.DataFrame, names: Names, trace_ids: NDArray[np.object_], trac
     operation, service, environment (ids into `names`), evaluation; in any order, repeats allowed. `trace_hash` ascends
     and `trace_ids` goes with it.
     """
-    order = ("trace", "start", "span", "kind", "service", "dur", "operation")
+    order = ("trace", "start", "span", "kind", "service", "dur", "operation", "failed", "parent", "environment")
     spans = spans.sort(order, descending=[name == "dur" for name in order])
     column = {name: spans[name].to_numpy(writable=True) for name in spans.columns}
     keep = _distinct(column["trace"], column["span"], column["start"], column["kind"], column["service"])
     if not keep.all():
         column = {name: values[keep] for name, values in column.items()}
-    start, end = column["start"], column["start"] + column["dur"]
+    start = column["start"]
+    end = start + np.minimum(column["dur"], np.iinfo(np.int64).max - np.maximum(start, 0))
     kind, service, evaluation = column["kind"], column["service"], column["evaluation"]
     trace, parent, missing = _find_parents(column["trace"], column["span"], column["parent"])
     _break_cycles(parent, missing)

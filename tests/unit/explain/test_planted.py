@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from builders.scenes import DURATION_NS, START_NS, recorded, reported
 
-from traceguard.simulate import Flag, Fleet, Plant, Variant, Version, shop
+from traceguard.errors import UsageError
+from traceguard.simulate import Flag, Fleet, Plant, Variant, Version, generate, shop
 from traceguard.units import Period
 
 FLAG = ("new-pricing", "on")
@@ -160,3 +161,90 @@ def test_a_level_that_looks_worse_but_cannot_be_judged_is_no_pass() -> None:
     analysis = reported([before, after])
     assert analysis.verdict == "inconclusive"
     assert "few_blocks" in [w.code for w in analysis.warnings]
+
+
+def test_a_flag_switched_off_for_everybody_is_held_against_what_came_before() -> None:
+    """A kill switch that makes things slower is a regression of the level that came later."""
+    healthy = shop(plants=())
+    plant = Plant("pricing", "ComputeQuote", self_ms=40)
+
+    def flipped(level: str) -> Fleet:
+        flag = Flag("fast-path", (Variant(level, 1.0),), (("frontend", None),))
+        return replace(healthy, flags=(*healthy.flags, flag))
+
+    before = recorded(flipped("on"), part=(0, 2))
+    after = recorded(replace(flipped("off"), plants=(plant,)), seed=2, part=(1, 2))
+    for question in ({}, HALVES):
+        analysis = reported([before, after], **question)
+        assert analysis.verdict == "regression"
+        factor = analysis.causes[0].factors[0]
+        assert (factor.key, factor.level, factor.reference) == ("fast-path", "off", "on")
+        assert analysis.causes[0].service == "pricing"
+
+
+def test_flags_that_mirror_each_other_are_named_as_such() -> None:
+    """One on exactly where the other is off: the rarer level speaks, the other is named in the level that goes with it."""
+    mirrored = Flag("legacy", (Variant("on", 0.6), Variant("off", 0.4)), (("frontend", None),))
+    rollout = Flag(
+        "rollout", (Variant("off", 0.6), Variant("on", 0.4)), (("frontend", None),), follows="legacy", agreement=1.0
+    )
+    healthy = shop(plants=())
+    fleet = replace(
+        healthy,
+        flags=(mirrored, rollout),
+        plants=(Plant("pricing", "ComputeQuote", flags=(("rollout", "on"),), self_ms=40),),
+    )
+    first = reported(recorded(fleet)).causes[0]
+    named = {(f.key, f.level) for f in (*first.factors, *first.inseparable_from[0])}
+    assert named == {("rollout", "on"), ("legacy", "off")}
+
+
+def test_a_flag_asked_for_is_found_behind_another_that_always_came_with_it() -> None:
+    """`--flag` looks through what cannot be told apart."""
+    fleet = shop(plants=(Plant("pricing", "ComputeQuote", flags=(FLAG,), self_ms=40),))
+    twin = Flag(
+        "twin",
+        (Variant("off", 0.5), Variant("on", 0.5)),
+        (("pricing", "ComputeQuote"),),
+        follows="new-pricing",
+        agreement=1.0,
+    )
+    recording = recorded(replace(fleet, flags=(*fleet.flags, twin)))
+    assert {reported(recording, flag=key).verdict for key in ("new-pricing", "twin")} == {"regression"}
+
+
+def test_periods_a_day_apart_are_compared() -> None:
+    """The night between two periods costs no blocks."""
+    plant = Plant("pricing", "ComputeQuote", self_ms=40)
+    day = 86_400_000_000_000
+    before = recorded(shop(plants=()))
+    after = generate(shop(plants=(plant,)), requests=4_000, seed=2, start_ns=START_NS + day, duration_ns=DURATION_NS)
+    analysis = reported(
+        [before, after],
+        baseline=Period(START_NS, START_NS + DURATION_NS),
+        candidate=Period(START_NS + day, START_NS + day + DURATION_NS),
+    )
+    assert (analysis.verdict, analysis.causes[0].service) == ("regression", "pricing")
+
+
+def test_an_entry_point_without_requests_is_no_data() -> None:
+    """An operation that is no entry point has nothing to say."""
+    analysis = reported(recorded(shop(), requests=500), entry="ComputeQuote")
+    assert analysis.verdict == "no_data"
+    assert "no_requests_of_entry" in [w.code for w in analysis.warnings]
+
+
+def test_an_unknown_unit_is_refused() -> None:
+    """A misspelt attribute must not make every request its own unit."""
+    with pytest.raises(UsageError, match=r"usr\.id"):
+        reported(recorded(shop(), requests=300), unit="usr.id")
+
+
+def test_shares_of_one_regression_add_up_to_one_at_most() -> None:
+    """Where parts offset each other a part is held against all that got worse."""
+    analysis = reported(recorded(shop()))
+    by_entry: dict[str, float] = {}
+    for cause in analysis.causes:
+        for entry in cause.entries:
+            by_entry[entry.entry.operation] = by_entry.get(entry.entry.operation, 0.0) + cause.share
+    assert max(by_entry.values()) <= 1.0 + 1e-9

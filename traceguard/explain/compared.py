@@ -1,0 +1,107 @@
+"""Which requests are compared with which: the periods, the entry points, and the levels that each request ran under."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traceguard.explain.question import Evidence, Question
+from traceguard.traces.factors import ABSENT, FIRST_LEVEL, Factor
+from traceguard.traces.facts import Facts
+from traceguard.traces.link import Names
+from traceguard.units import Period
+
+MIN_ENTRY_REQUESTS = 40  # an entry point with fewer is not compared
+MAX_ENTRIES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The requests of one entry point in one environment; `mine` marks them among the compared ones."""
+
+    entry: int
+    environment: int
+    mine: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The compared requests: facts (`start` being that of the trace's root), level codes (r, factors), units (r).
+
+    `groups` are the entry points that are looked at; `left_out` counts the others and their requests. `nothing` says
+    why there is nothing to compare, as a warning's code and sentence.
+    """
+
+    factors: tuple[Factor, ...]
+    facts: Facts
+    levels: NDArray[np.int16]
+    unit: NDArray[np.uint64]
+    groups: tuple[Group, ...]
+    left_out: tuple[int, int]
+    nothing: tuple[str, str] | None
+
+
+def compare(evidence: Evidence, question: Question) -> Compared:
+    """Lay out what the question asks to compare."""
+    circumstances, window = evidence.read.circumstances, evidence.window
+    facts = evidence.facts
+    facts = replace(facts, start=window.begun[np.searchsorted(window.trace_hash, facts.trace_hash)])
+    factors = list(evidence.read.factors)
+    rows = circumstances.rows_of(facts.trace_hash)
+    levels, unit = circumstances.levels[rows], circumstances.unit[rows]
+    if question.baseline is not None and question.candidate is not None:
+        codes = np.full(facts.dur.size, ABSENT, dtype=np.int16)
+        for code, period in ((FIRST_LEVEL, question.baseline), (FIRST_LEVEL + 1, question.candidate)):
+            codes[_inside(facts.start, period)] = code
+        factors.append(Factor("period", "period", None, ("", "", "baseline", "candidate"), FIRST_LEVEL))
+        keep = codes != ABSENT
+        facts, levels, unit = facts.select(keep), np.column_stack((levels, codes))[keep], unit[keep]
+    groups, left_out = _groups(facts, window.names, question.entry)
+    nothing = _nothing(evidence, question, factors, levels, groups, left_out)
+    return Compared(tuple(factors), facts, levels, unit, groups, left_out, nothing)
+
+
+def _inside(begun: NDArray[np.int64], period: Period) -> NDArray[np.bool_]:
+    low = period.start_ns if period.start_ns is not None else np.iinfo(np.int64).min
+    high = period.end_ns if period.end_ns is not None else np.iinfo(np.int64).max
+    inside: NDArray[np.bool_] = (begun >= low) & (begun < high)
+    return inside
+
+
+def _groups(facts: Facts, names: Names, entry: str | None) -> tuple[tuple[Group, ...], tuple[int, int]]:
+    """The entry points with enough requests, the busiest first, and how many entry points and requests are left out."""
+    number = facts.entry.astype(np.int64) * max(len(names.environments), 1) + facts.environment
+    found, counts = np.unique(number, return_counts=True)
+    entries, environments = np.divmod(found, max(len(names.environments), 1))
+    asked = [
+        at for at in np.argsort(-counts, kind="stable") if entry is None or names.operations[entries[at]][1] == entry
+    ]
+    kept = [at for at in asked if counts[at] >= MIN_ENTRY_REQUESTS][:MAX_ENTRIES]
+    groups = tuple(Group(int(entries[at]), int(environments[at]), number == found[at]) for at in kept)
+    return groups, (len(asked) - len(kept), int(counts[asked].sum() - counts[kept].sum()))
+
+
+def _nothing(
+    evidence: Evidence, question: Question, factors: Sequence[Factor], levels: NDArray[np.int16],
+    groups: Sequence[Group], left_out: tuple[int, int],
+) -> tuple[str, str] | None:  # fmt: skip
+    if evidence.window.trace_hash.size == 0:
+        return "no_data", "No request started in the window; widen --since and --until or check what was ingested."
+    if evidence.facts.dur.size == 0:
+        why = "are left out by the settings" if evidence.left_out else "have no root; check how traces are propagated"
+        return "no_entry_points", f"The requests of the window {why}."
+    if question.candidate is not None:
+        for name, code in (("baseline", FIRST_LEVEL), ("candidate", FIRST_LEVEL + 1)):
+            if not (levels[:, -1] == code).any():
+                return "empty_period", f"No request started in the {name} period; check its times."
+    if question.entry is not None and not groups and left_out[0] == 0:
+        return (
+            "no_requests_of_entry",
+            f"No request of the window entered at {question.entry}; it is no entry point here.",
+        )
+    if question.flag is not None:
+        column = next((i for i, f in enumerate(factors) if f.kind == "flag" and f.key == question.flag), None)
+        if question.flag not in evidence.read.unbounded_flags and (column is None or not (levels[:, column] > 0).any()):
+            return "flag_not_evaluated", f"No compared request evaluated the flag {question.flag}."
+    return None
