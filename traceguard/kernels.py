@@ -1,13 +1,19 @@
 """The one way to compile a hot loop: explicit signature, cached on disk, GIL released.
 
-Compilation happens when the module with the loop is imported, once per machine: later processes load the machine code from the
-cache. The cache lies in the user's cache folder, never beside the sources, so a read-only install works as well; where that
-folder cannot be written, a temporary one is used and every process compiles anew.
+Compilation happens when the module with the loop is imported, once per machine: later processes load the machine code
+from the cache. The cache lies in the user's cache folder, never beside the sources, so a read-only install works as
+well; where that folder cannot be written, a temporary one is used and every process compiles anew.
+
+numba itself asks only whether the kernel's own file has changed, and would go on running what it once inlined from
+other files. So the cache has a folder per state of a room's sources: whatever changes in a room, its kernels are
+compiled anew.
 """
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,22 +34,43 @@ os.environ.setdefault("NUMBA_CACHE_DIR", _cache_folder())
 import numba  # noqa: E402  (the cache folder must be set before numba reads its configuration)
 
 
+@lru_cache(maxsize=64)
+def _room_cache(room: Path) -> str:
+    """The cache folder of the sources in `room` as they are now."""
+    state = hashlib.blake2b(digest_size=8)
+    for file in sorted(room.glob("*.py")):
+        about = file.stat()
+        state.update(f"{file.name} {about.st_size} {about.st_mtime_ns}\n".encode())
+    return str(Path(os.environ["NUMBA_CACHE_DIR"]) / f"{room.name}-{state.hexdigest()}")
+
+
+def _compile(function: Callable[..., Any], **options: Any) -> Any:
+    numba.config.CACHE_DIR = _room_cache(Path(function.__code__.co_filename).parent)  # type: ignore[attr-defined]
+    signature = options.pop("signature", None)
+    return numba.njit(signature, cache=True, nogil=True, **options)(function)
+
+
 def kernel(signature: str | list[str], *, allocates: bool = True) -> Callable[[Callable[..., Any]], Any]:
     """Compile a function for `signature` (numba's notation) without the GIL and keep the machine code on disk.
 
     `allocates=False` promises that it makes no arrays of its own, and spares it numba's reference counting; see `leaf`.
     """
-    return numba.njit(signature, cache=True, nogil=True, _nrt=allocates)
+
+    def compiled(function: Callable[..., Any]) -> Any:
+        return _compile(function, signature=signature, _nrt=allocates)
+
+    return compiled
 
 
 def inline(function: Callable[..., Any]) -> Any:
     """Compile a small function that kernels call; its types come from the caller."""
-    return numba.njit(function, cache=True, nogil=True)
+    return _compile(function)
 
 
 def leaf(function: Callable[..., Any]) -> Any:
     """Compile a small function that kernels call often and that allocates nothing.
 
-    Without numba's reference counting of every array that is passed along, reading a protobuf field takes 5 ns instead of 32.
+    Without numba's reference counting of every array that is passed along, reading a protobuf field takes 5 ns instead
+    of 32.
     """
-    return numba.njit(function, cache=True, nogil=True, _nrt=False)
+    return _compile(function, _nrt=False)
