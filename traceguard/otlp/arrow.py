@@ -59,6 +59,8 @@ def numbers(column: NDArray[np.int64], rows: int, *, zero_is_null: bool = False)
 
 def words(values: pa.Array, rows: NDArray[np.int64] | None = None) -> pa.DictionaryArray:
     """Repeated text as a dictionary; with `rows`, the value of each is looked up in `values` by its number."""
+    if rows is not None and len(values) == 1 and values.null_count == 0:
+        return pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(rows), np.int32)), values)
     encoded = values.dictionary_encode()
     if rows is None:
         return encoded

@@ -39,6 +39,11 @@ LOGS = pa.schema([
 ])  # fmt: skip
 
 
+# Tables cannot change, so one empty one of each kind serves every body; making it anew costs as much as ten spans.
+NO_SPANS, NO_FLAG_RECORDS = SPANS.empty_table(), FLAG_RECORDS.empty_table()
+NO_CORRELATIONS, NO_LOGS = CORRELATIONS.empty_table(), LOGS.empty_table()
+
+
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """One decoded body (or file chunk): a table per store table, and what was refused and why.
@@ -46,9 +51,9 @@ class Decoded:
     `received` counts the spans (or log records) in the body, refused ones included; `refused` counts them by reason.
     """
 
-    spans: pa.Table = field(default_factory=SPANS.empty_table)
-    flag_records: pa.Table = field(default_factory=FLAG_RECORDS.empty_table)
-    correlations: pa.Table = field(default_factory=CORRELATIONS.empty_table)
-    logs: pa.Table = field(default_factory=LOGS.empty_table)
+    spans: pa.Table = field(default_factory=lambda: NO_SPANS)
+    flag_records: pa.Table = field(default_factory=lambda: NO_FLAG_RECORDS)
+    correlations: pa.Table = field(default_factory=lambda: NO_CORRELATIONS)
+    logs: pa.Table = field(default_factory=lambda: NO_LOGS)
     received: int = 0
     refused: dict[str, int] = field(default_factory=dict)

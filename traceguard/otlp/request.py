@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from traceguard.errors import InputError
 from traceguard.otlp import arrow, envelope, flags, logs, origins, spans
 from traceguard.otlp.attributes import COLUMNS, DEEPEST
-from traceguard.otlp.columns import CORRELATIONS, FLAG_RECORDS, LOGS, SPANS, Decoded
+from traceguard.otlp.columns import CORRELATIONS, FLAG_RECORDS, LOGS, NO_FLAG_RECORDS, SPANS, Decoded
 from traceguard.otlp.wire import FULL
 from traceguard.settings import Settings
 
@@ -120,6 +120,8 @@ def _origins(
 
 
 def _flag_table(cells: arrow.Cells, values: NDArray[np.int64], count: int) -> pa.Table:
+    if count == 0:
+        return NO_FLAG_RECORDS
     columns = [
         cells.strings(flags.TRACE_CELL, count),
         cells.strings(flags.SPAN_CELL, count, empty_is_null=True),
