@@ -11,6 +11,11 @@ BIN     := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt
 OUT     ?= out/demo
 TESTS   ?= tests
+# Recordings of real systems that are not part of the project; what needs them says so and is skipped where they are missing.
+RECORDINGS ?= ../shared/data
+ifneq ($(wildcard $(RECORDINGS)),)
+export TRACEGUARD_SHARED_DATA ?= $(abspath $(RECORDINGS))
+endif
 # A second DuckDB for the store's tests; it borrows every other package from $(VENV).
 DUCKDB15 := .cache/duckdb15
 
@@ -80,10 +85,10 @@ test-duckdb15: $(DUCKDB15)/.stands ## run the store's tests on DuckDB 1.5
 	@TRACEGUARD_EXPECT_DUCKDB=1.5 TRACEGUARD_OTHER_PYTHON=$(BIN)/python $(DUCKDB15)/bin/python -m pytest tests/unit/store tests/functional/test_two_duckdbs.py
 
 bench: $(VENV)/.develops ## run every benchmark (bench-NAME for one of benchmarks/)
-	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" $(RECORDINGS); done
 
 bench-%: $(VENV)/.develops
-	@$(BIN)/python benchmarks/$*.py
+	@$(BIN)/python benchmarks/$*.py $(RECORDINGS)
 
 sample-data: $(VENV)/.runs ## remake sample_data/ (the same bytes every time)
 	@$(BIN)/python -m traceguard.simulate sample sample_data

@@ -183,7 +183,7 @@ def test_a_flag_switched_off_for_everybody_is_held_against_what_came_before() ->
 
 
 def test_flags_that_mirror_each_other_are_named_as_such() -> None:
-    """One on exactly where the other is off: the rarer level speaks, the other is named in the level that goes with it."""
+    """One on exactly where the other is off: the rarer level speaks, the other is named at the level beside it."""
     mirrored = Flag("legacy", (Variant("on", 0.6), Variant("off", 0.4)), (("frontend", None),))
     rollout = Flag(
         "rollout", (Variant("off", 0.6), Variant("on", 0.4)), (("frontend", None),), follows="legacy", agreement=1.0
