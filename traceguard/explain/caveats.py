@@ -83,10 +83,13 @@ def _about_the_factors(evidence: Evidence, compared: Compared) -> _Caveats:
 
 
 def _about_the_design(judged: Sequence[Judged]) -> _Caveats:
-    collinear = {(j.effects.column, j.effects.inseparable) for j in judged if j.effects.inseparable}
-    for column, others in sorted(collinear, key=str):
-        listed = ", ".join(_level(factor_document(other)) for other in others)
-        together = f"{_level(factor_document(column))} always came together with {listed}"
+    collinear = {
+        f"{_level(factor_document(j.effects.column))} always came together with"
+        f" {', '.join(_level(factor_document(other)) for other in j.effects.inseparable)}"
+        for j in judged
+        if j.effects.inseparable
+    }
+    for together in sorted(collinear):
         yield "collinear_factors", f"{together}; give some requests only one of them to tell them apart."
     if few := _names(j for j in judged if not j.testable and not j.by_time):
         yield "few_units", f"Too few users or sessions to judge {few}: fewer than 10 independent groups."
@@ -102,7 +105,7 @@ def _about_the_design(judged: Sequence[Judged]) -> _Caveats:
         yield (
             "rolled_out_at_once",
             (
-                f"{at_once} changed for everybody at once, so before is compared with after;"
+                f"{at_once[0].upper()}{at_once[1:]} changed for everybody at once, so before is compared with after;"
                 " what else changed then cannot be told apart."
             ),
         )
@@ -138,7 +141,7 @@ def _about_the_verdict(
 def _name(factor: Factor) -> str:
     if factor.kind == "period":
         return "the candidate period"
-    return factor.key if factor.service is None else f"{factor.service} {factor.key}"
+    return factor.key if factor.service is None else f"the version of {factor.service}"
 
 
 def _names(judged: Iterator[Judged]) -> str:
