@@ -59,7 +59,9 @@ def numbers(column: NDArray[np.int64], rows: int, *, zero_is_null: bool = False)
 
 def words(values: pa.Array, rows: NDArray[np.int64] | None = None) -> pa.DictionaryArray:
     """Repeated text as a dictionary; with `rows`, the value of each is looked up in `values` by its number."""
-    if rows is not None and len(values) == 1 and values.null_count == 0:
+    if rows is not None and len(values) == 1:
+        if values.null_count:
+            return pa.nulls(len(rows), pa.dictionary(pa.int32(), pa.string()))
         return pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(rows), np.int32)), values)
     encoded = values.dictionary_encode()
     if rows is None:

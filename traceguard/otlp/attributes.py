@@ -156,11 +156,16 @@ def _supersede(buf, work, low, high):
     """Mark all but the last of equal keys among the rows `low` to `high`; False when `work` has no room for that."""
     if high - low > _PAIRWISE:
         return _supersede_in_table(buf, work, low, high)
-    for row in range(low + 1, high):
-        a, b, glance = work[row, KEY_A], work[row, KEY_B], work[row, SUPERSEDED]
-        for other in range(low, row):
-            if work[other, SUPERSEDED] == glance and same(buf, a, b, buf, work[other, KEY_A], work[other, KEY_B]):
-                work[other, SUPERSEDED] = -1
+    seen = np.uint64(0)  # one bit for most keys: only where a bit is taken are keys compared
+    for row in range(low, high):
+        glance = work[row, SUPERSEDED]
+        bit = np.uint64(1) << ((np.uint64(glance) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(58))
+        if seen & bit != 0:
+            a, b = work[row, KEY_A], work[row, KEY_B]
+            for other in range(low, row):
+                if work[other, SUPERSEDED] == glance and same(buf, a, b, buf, work[other, KEY_A], work[other, KEY_B]):
+                    work[other, SUPERSEDED] = -1
+        seen |= bit
     for row in range(low, high):
         work[row, SUPERSEDED] = 1 if work[row, SUPERSEDED] == -1 else 0
     return True
@@ -248,49 +253,56 @@ def _put_key(buf, a, b, out, o):
 def put_list(buf, work, low, high, keyed, out, o, frames):
     """The opened rows `low` to `high` as a JSON object (or array): the position after it, or a negative code.
 
-    `frames` is scratch of DEEPEST rows: (next row, last row, keyed, first row) of each container that is open.
+    `frames` is scratch of DEEPEST rows: (next row, last row, keyed) of each container around the innermost.
     """
     if o + 2 * LONGEST + DEEPEST > out.size:
         return np.int64(FULL)
     depth = 0
-    frames[0, 0], frames[0, 1], frames[0, 2], frames[0, 3] = low, high, keyed, low
-    out[o] = 123 if keyed else 91
+    row, last, inside_object = np.int64(low), np.int64(high), keyed != 0
+    out[o] = 123 if inside_object else 91
     o = np.int64(o + 1)
-    while depth >= 0:
-        row = frames[depth, 0]
-        inside_object = frames[depth, 2]
-        if row == frames[depth, 1]:
+    comma = False
+    while True:
+        if row == last:
             out[o] = 125 if inside_object else 93
             o += 1
+            if depth == 0:
+                return o
             depth -= 1
+            row, last, inside_object = frames[depth, 0], frames[depth, 1], frames[depth, 2] != 0
+            comma = True
             continue
-        frames[depth, 0] = row + 1
-        if work[row, SUPERSEDED]:
+        here = row
+        row += 1
+        if work[here, SUPERSEDED]:
             continue
         if not inside_object:
-            work[row, KEY_A], work[row, KEY_B] = 0, 0
-        if o + _room(work, row) > out.size:
+            work[here, KEY_A], work[here, KEY_B] = 0, 0
+        if o + _room(work, here) > out.size:
             return np.int64(FULL)
-        if row > frames[depth, 3] and out[o - 1] != 123 and out[o - 1] != 91:
+        if comma:
             out[o] = 44
             o += 1
+        comma = True
         if inside_object:
-            o = _put_key(buf, work[row, KEY_A], work[row, KEY_B], out, o)
-        kind = work[row, TYPE]
+            o = np.int64(_put_key(buf, work[here, KEY_A], work[here, KEY_B], out, o))
+        kind = work[here, TYPE]
+        if kind == TEXT:
+            o = np.int64(put_json(buf, work[here, X], work[here, Y], out, o))
+            continue
         if kind != ARRAY and kind != OBJECT:
-            o = np.int64(_put_scalar(buf, kind, work[row, X], work[row, Y], out, o, True))
+            o = np.int64(_put_scalar(buf, kind, work[here, X], work[here, Y], out, o, True))
             continue
         if depth + 1 >= DEEPEST:
             return np.int64(MALFORMED)
-        bottom = frames[depth, 1]
-        top = open_list(buf, work[row, X], work[row, Y], _NO_FIELD, kind == OBJECT, work, bottom)
+        top = open_list(buf, work[here, X], work[here, Y], _NO_FIELD, kind == OBJECT, work, last)
         if top < 0:
             return top
+        frames[depth, 0], frames[depth, 1], frames[depth, 2] = row, last, inside_object
         depth += 1
-        frames[depth, 0], frames[depth, 1], frames[depth, 2], frames[depth, 3] = bottom, top, kind == OBJECT, bottom
-        out[o] = 123 if kind == OBJECT else 91
+        row, last, inside_object, comma = last, top, kind == OBJECT, False
+        out[o] = 123 if inside_object else 91
         o += 1
-    return o
 
 
 @leaf

@@ -62,15 +62,16 @@ TIME, READING = 0, 1
 READ_NONE, READ_TEXT, READ_VALUE = 0, 1, 2
 
 PROMOTED_INTEREST, PREFIX_INTEREST = 1, 2
+_LENGTHS = 64  # lengths of keys that `interest` tells apart; all longer ones count as one
 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
     """The words that the loops look for, as bounds into one array of bytes.
 
-    Each table has a row `(start, end)` per word; `roles` adds `(role, reading)`. `interest` says for a key's first
-    byte whether it can be a promoted key or begin with a flag prefix, so that most keys are passed over at the cost
-    of one look.
+    Each table has a row `(start, end)` per word; `roles` adds `(role, reading)`. `interest` says (at
+    `interest_slot`) whether a key can be a promoted one or begin with a flag prefix, so that most keys are passed over
+    at the cost of one look.
     """
 
     words: NDArray[np.uint8]
@@ -97,10 +98,11 @@ def vocabulary(promoted_keys: tuple[str, ...], flag_prefixes: tuple[str, ...]) -
         return rows
 
     prefixes = tuple(sorted(filter(None, flag_prefixes), key=len, reverse=True))
-    interest = np.zeros(256, np.uint8)
-    for words, bit in ((promoted_keys, PROMOTED_INTEREST), (prefixes, PREFIX_INTEREST)):
-        for word in filter(None, words):
-            interest[word.encode()[0]] |= bit
+    interest = np.zeros((256, _LENGTHS), np.uint8)
+    for key in filter(None, promoted_keys):
+        interest[key.encode()[0], min(len(key.encode()), _LENGTHS - 1)] |= PROMOTED_INTEREST
+    for prefix in prefixes:
+        interest[prefix.encode()[0], min(len(prefix.encode()) + 1, _LENGTHS - 1) :] |= PREFIX_INTEREST
     tables = {
         "names": table(_EVENT_NAMES),
         "name_keys": table(_NAME_KEYS),
@@ -109,7 +111,13 @@ def vocabulary(promoted_keys: tuple[str, ...], flag_prefixes: tuple[str, ...]) -
         "promoted": table(promoted_keys),
         "prefixes": table(prefixes),
     }
-    return Vocabulary(words=np.frombuffer(bytes(text) + b"\0", np.uint8), interest=interest, **tables)
+    return Vocabulary(words=np.frombuffer(bytes(text) + b"\0", np.uint8), interest=interest.ravel(), **tables)
+
+
+@leaf
+def interest_slot(buf, a, b):
+    """Where `interest` speaks of the key between `a` and `b`, which is not empty: by its first byte and its length."""
+    return np.int64(buf[a]) * _LENGTHS + min(b - a, _LENGTHS - 1)
 
 
 @leaf

@@ -22,6 +22,7 @@ from traceguard.otlp.flags import (
     conventional,
     find_prefix,
     find_word,
+    interest_slot,
     put_evaluation,
     put_tag,
 )
@@ -207,7 +208,7 @@ def fill(
             key_a, key_b = work[entry, KEY_A], work[entry, KEY_B]
             if key_b <= key_a or work[entry, SUPERSEDED]:
                 continue
-            interests = interest[buf[key_a]]
+            interests = interest[interest_slot(buf, key_a, key_b)]
             if interests & PROMOTED_INTEREST and find_word(buf, key_a, key_b, words, promoted) >= 0:
                 written = _put_correlation(buf, work, entry, rows, frames, ids, near_text, near_ends, correlations)
                 if written < 0:
