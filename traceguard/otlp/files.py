@@ -282,7 +282,7 @@ def _decode_json(text: bytes, settings: Settings, warn: Warn) -> Iterator[Decode
         found.append(("traces", to_protobuf(text, of_requests("traces"), many=True)))
     if has_logs:
         found.append(("logs", to_protobuf(text, of_requests("logs"), many=True)))
-    if not any(part.known for _, part in found) and _JAEGER_MEMBER in text:
+    if not any(part.known for _, part in found) and (_JAEGER_MEMBER in text or b'"data"' in text[:_HEAD]):
         found.append(("traces", jaeger.to_protobuf_request(text, many=True)))
     if is_in(_METRIC_MEMBERS):
         warn("it holds metrics, which were skipped.")
