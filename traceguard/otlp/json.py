@@ -69,7 +69,7 @@ MAP_KEY = 15  # an entry of a JSON map becomes a message that carries its key in
 # Why the text was refused.
 _WRONG_JSON, _WRONG_TYPE, _TOO_DEEP, _WRONG_NUMBER = -11, -12, -13, -14
 _REASONS = {
-    _WRONG_JSON: "is not valid JSON",
+    _WRONG_JSON: "is not valid JSON, or ends too early",
     _WRONG_TYPE: "has a member of the wrong type",
     _TOO_DEEP: "is nested too deeply",
     _WRONG_NUMBER: "has a number where it cannot stand",
