@@ -143,7 +143,7 @@ def ingest(
             progress(f"Loading {file}", number, len(named))
             counted = _Count()
             try:
-                store.append(counted.through(otlp_files.read(file, settings)))
+                store.append(counted.through(otlp_files.read(file, settings, warn)))
             except InputError as error:
                 bad.append(str(error))
                 continue
