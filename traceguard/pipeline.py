@@ -43,6 +43,9 @@ Show = Callable[..., None]
 Time = str | int | None
 
 
+_SKEWED_CALLS = 0.01  # part of a service's calls outside their callers' spans that is worth a warning
+
+
 def _silent(stage: str, done: float = 0.0, total: float | None = None, /) -> None:
     """Nobody watches."""
 
@@ -353,22 +356,38 @@ def _evidence(
     from traceguard.engine.circumstances import read_circumstances
     from traceguard.engine.local import linked_partitions, open_window
     from traceguard.explain import Evidence
+    from traceguard.traces.critical_path import callees, skewed_calls
     from traceguard.traces.facts import concatenate, facts_of, no_facts
 
     progress("Opening the window")
     window = open_window(cursor, period, env)
     read = read_circumstances(cursor, window, unit, settings.unit_keys)
     parts, spans, incomplete, fragments = [], 0, 0, 0
+    outside, calls = np.zeros((2, len(window.names.services)), dtype=np.int64)
     for linked in _shown(linked_partitions(cursor, window), window, progress, "Linking traces"):
         parts.append(facts_of(linked))
         spans += linked.trace.size
         incomplete += int(linked.incomplete.sum())
+        outside, calls = (a + b for a, b in zip((outside, calls), skewed_calls(linked, callees(linked)), strict=True))
         fragments += int(np.count_nonzero(linked.fragment & ~linked.evaluation[linked.root]))
     facts = concatenate(parts) if parts else no_facts()
     left_out = _left_out(window, settings)
     kept = facts.select(~left_out[facts.entry]) if left_out.any() else facts
-    faults = _clock_faults(cursor, env)
-    return Evidence(window, read, kept, spans, incomplete, fragments, faults, left_out=facts.dur.size - kept.dur.size)
+    faults = _clock_faults(cursor)
+    return Evidence(
+        window,
+        read,
+        kept,
+        spans,
+        incomplete,
+        fragments,
+        faults,
+        left_out=facts.dur.size - kept.dur.size,
+        skewed={
+            window.names.services[i]: float(outside[i] / calls[i])
+            for i in np.flatnonzero(outside > _SKEWED_CALLS * calls)
+        },
+    )
 
 
 def _left_out(window: Window, settings: Settings) -> Any:
@@ -379,10 +398,10 @@ def _left_out(window: Window, settings: Settings) -> Any:
     return np.array([o in names or f"{services[s]} {o}" in names for s, o in window.names.operations], dtype=np.bool_)
 
 
-def _clock_faults(cursor: duckdb.DuckDBPyConnection, env: str | None) -> int:
+def _clock_faults(cursor: duckdb.DuckDBPyConnection) -> int:
     from traceguard.engine.local import fetch
 
-    return int(fetch(cursor, "clock_faults", environment=env)["spans"][0])
+    return int(fetch(cursor, "clock_faults")["spans"][0])
 
 
 def _shown(partitions: Iterator[Any], window: Window, progress: Show, stage: str) -> Iterator[Any]:

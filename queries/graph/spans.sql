@@ -7,9 +7,11 @@ WITH traces AS (
     SELECT hash(trace_id) AS trace,
            coalesce(min(start_ns) FILTER (parent_span_id IS NULL AND NOT evaluation_only), min(start_ns)) AS begun
     FROM spans
-    WHERE $environment IS NULL OR environment = $environment
     GROUP BY trace
     HAVING ($start_ns IS NULL OR begun >= $start_ns) AND ($end_ns IS NULL OR begun < $end_ns)
+       AND ($environment IS NULL OR $environment = coalesce(
+               arg_min(coalesce(environment, ''), start_ns) FILTER (parent_span_id IS NULL AND NOT evaluation_only),
+               arg_min(coalesce(environment, ''), start_ns)))
 )
 SELECT hash(trace_id, span_id) AS span,
        service, kind, start_ns,
@@ -24,5 +26,5 @@ SELECT hash(trace_id, span_id) AS span,
            '$."service.peer.name"', '$."peer.service"',
            '$."server.address"', '$."net.peer.name"', '$."rpc.service"']) END) AS names
 FROM spans
-WHERE ($environment IS NULL OR environment = $environment) AND hash(trace_id) IN (SELECT trace FROM traces)
+WHERE hash(trace_id) IN (SELECT trace FROM traces)
 GROUP BY span, service, kind, start_ns;

@@ -2,5 +2,4 @@
 SELECT count(DISTINCT hash(trace_id, span_id, service, kind, start_ns)) AS spans
 FROM spans
 WHERE end_before_start_ns > 0
-  AND hash(trace_id) IN (SELECT trace FROM window_traces)
-  AND ($environment IS NULL OR environment = $environment);
+  AND hash(trace_id) IN (SELECT trace FROM window_traces);

@@ -2,5 +2,4 @@
 SELECT service, operation, coalesce(environment, '') AS environment,
        hash(service, operation, coalesce(environment, '')) AS name
 FROM spans
-WHERE $environment IS NULL OR environment = $environment
 GROUP BY ALL;

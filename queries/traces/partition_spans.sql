@@ -12,5 +12,4 @@ SELECT hash(s.trace_id) AS trace,
        s.evaluation_only AS evaluation
 FROM spans s
 WHERE hash(s.trace_id) % $parts = $part
-  AND hash(s.trace_id) IN (SELECT trace FROM window_traces)
-  AND ($environment IS NULL OR s.environment = $environment);
+  AND hash(s.trace_id) IN (SELECT trace FROM window_traces);

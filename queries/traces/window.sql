@@ -1,10 +1,13 @@
--- A row is a trace of the window: it belongs to the period in which its root started (its earliest span where the root is missing).
+-- A row is a trace of the window: it belongs to the period in which its root started (its earliest span where the root is
+-- missing), and to its root's environment, whatever the services below it state.
 -- Ordered by the hash that kernels use for the trace.
 SELECT hash(trace_id) AS trace, trace_id,
        coalesce(min(start_ns) FILTER (parent_span_id IS NULL AND NOT evaluation_only), min(start_ns)) AS begun,
        count(*) AS spans
 FROM spans
-WHERE $environment IS NULL OR environment = $environment
 GROUP BY trace_id
 HAVING ($start_ns IS NULL OR begun >= $start_ns) AND ($end_ns IS NULL OR begun < $end_ns)
+   AND ($environment IS NULL OR $environment = coalesce(
+           arg_min(coalesce(environment, ''), start_ns) FILTER (parent_span_id IS NULL AND NOT evaluation_only),
+           arg_min(coalesce(environment, ''), start_ns)))
 ORDER BY trace;

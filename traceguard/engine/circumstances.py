@@ -3,6 +3,7 @@
 Flags with more levels than `MAX_LEVELS` are set aside: a level per request or user is an identifier, not an assignment.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     import duckdb
 
 MAX_LEVELS = 12
+CONTEXT_ID = "feature_flag.context.id"  # stands on events and log records, not on spans
+_FIRST_MOMENTS_NS = 60_000_000_000
+_NUMBERED = re.compile(r"[vV]?(\d+(?:\.\d+)*)(?![0-9A-Za-z])")
 _EARLY = 1 / 10  # the part of a window that counts as its start
 
 
@@ -31,6 +35,7 @@ class Read:
     unbounded_flags: tuple[str, ...]
     traces_with_unit: int
     evaluations_without_level: int
+    unclear_versions: tuple[str, ...]  # services whose versions were there together from the store's first moments
 
 
 def read_circumstances(
@@ -41,7 +46,7 @@ def read_circumstances(
     `unit` names the attribute that identifies the unit instead of the defaults.
     """
     flags, unbounded = _flag_factors(cursor)
-    versions = _version_factors(cursor, window.environment)
+    versions, unclear = _version_factors(cursor)
     levels = np.full((window.trace_hash.size, len(flags) + len(versions)), ABSENT, dtype=np.int16)
     for table, query, first, found in (
         ("flag_codes", "trace_flags", 0, flags),
@@ -55,7 +60,7 @@ def read_circumstances(
     )
     units, known = _units(cursor, window, unit, unit_keys)
     without = int(fetch(cursor, "flags_without_level")["evaluations"][0])
-    return Read(factors, Circumstances(window.trace_hash, levels, units), unbounded, known, without)
+    return Read(factors, Circumstances(window.trace_hash, levels, units), unbounded, known, without, unclear)
 
 
 def _flag_factors(cursor: "duckdb.DuckDBPyConnection") -> tuple[list[Factor], tuple[str, ...]]:
@@ -69,13 +74,37 @@ def _flag_factors(cursor: "duckdb.DuckDBPyConnection") -> tuple[list[Factor], tu
     return kept, tuple(unbounded)
 
 
-def _version_factors(cursor: "duckdb.DuckDBPyConnection", environment: str | None) -> list[Factor]:
-    found = fetch(cursor, "version_levels", environment=environment)
-    return [
-        Factor("version", "service.version", str(service), ("", "", *rows["version"]), FIRST_LEVEL)
-        for (service,), rows in found.group_by(["service"], maintain_order=True)
-        if rows.height > 1
-    ]
+def _version_factors(cursor: "duckdb.DuckDBPyConnection") -> tuple[list[Factor], tuple[str, ...]]:
+    """A factor per service with several versions, and the services for which it is unclear which version came first.
+
+    The reference is the version with the earliest span of the whole store. Where the store begins amid a rollout that
+    is chance: of versions that appear within its first moments the lowest number is taken, and where there are no
+    numbers the commonest.
+    """
+    found = fetch(cursor, "version_levels")
+    factors, unclear = [], []
+    for (service,), rows in found.group_by(["service"], maintain_order=True):
+        if rows.height < 2:
+            continue
+        begun = int(rows["first_seen"][0])
+        moment = max(_FIRST_MOMENTS_NS, (int(rows["store_end"][0]) - begun) // 100)
+        early = rows.filter(pl.col("first_seen") <= begun + moment)
+        levels = rows["version"].to_list()
+        reference = 0
+        if early.height > 1:
+            unclear.append(str(service))
+            numbers = [_version_number(version) for version in early["version"]]
+            known = [n for n in numbers if n is not None]
+            commonest = int(early["spans"].arg_max() or 0)
+            reference = numbers.index(min(known)) if len(known) == len(numbers) else commonest
+        factors.append(Factor("version", "service.version", str(service), ("", "", *levels), FIRST_LEVEL + reference))
+    return factors, tuple(unclear)
+
+
+def _version_number(version: str) -> tuple[int, ...] | None:
+    """The dotted number that a version begins with, `v` aside; None where there is none (a commit's hash, say)."""
+    match = _NUMBERED.match(version)
+    return tuple(int(part) for part in match[1].split(".")) if match else None
 
 
 def _fill(
@@ -114,8 +143,8 @@ def _units(
     cursor: "duckdb.DuckDBPyConnection", window: Window, unit: str | None, unit_keys: Sequence[str]
 ) -> tuple[NDArray[np.uint64], int]:
     """The unit's hash per trace (the trace's own where none is known), and for how many traces one is known."""
-    if unit is None:
-        rows = fetch(cursor, "trace_units", keys=list(unit_keys))
+    if unit in (None, CONTEXT_ID):
+        rows = fetch(cursor, "trace_units", keys=list(unit_keys) if unit is None else [])
     else:
         rows = fetch(cursor, "trace_units_by_attribute", key=unit)
         if rows.is_empty() and window.trace_hash.size:

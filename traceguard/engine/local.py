@@ -33,7 +33,6 @@ class Window:
     trace_ids: NDArray[np.object_]
     begun: NDArray[np.int64]  # start of each trace's root, ns
     rows: int  # spans as stored, repeats included
-    environment: str | None
 
     @property
     def bounds(self) -> tuple[int, int] | None:
@@ -54,7 +53,7 @@ def open_window(cursor: "duckdb.DuckDBPyConnection", period: "Period", environme
     """Find the traces whose root started in `period`; they lie beside the store as `window_traces` on this cursor."""
     traces = fetch(cursor, "window", environment=environment, start_ns=period.start_ns, end_ns=period.end_ns)
     cursor.register("window_traces", traces.select("trace").to_arrow())
-    found = fetch(cursor, "operations", environment=environment)
+    found = fetch(cursor, "operations")
     services = tuple(sorted(set(found["service"])))
     service_id = {name: i for i, name in enumerate(services)}
     operations = tuple(sorted({(service_id[s], o) for s, o in found.select("service", "operation").iter_rows()}))
@@ -76,7 +75,6 @@ def open_window(cursor: "duckdb.DuckDBPyConnection", period: "Period", environme
         trace_ids=traces["trace_id"].to_numpy(),
         begun=traces["begun"].to_numpy(),
         rows=int(traces["spans"].sum()),
-        environment=environment,
     )
 
 
@@ -86,7 +84,7 @@ def linked_partitions(
     """The window's traces, linked, a partition of about `spans_per_partition` spans at a time."""
     parts = max(1, -(-window.rows // spans_per_partition))
     for part in range(parts):
-        spans = fetch(cursor, "partition_spans", parts=parts, part=part, environment=window.environment)
+        spans = fetch(cursor, "partition_spans", parts=parts, part=part)
         if spans.is_empty():
             continue
         spans = spans.join(window.name_codes, on="name", how="left").drop("name")

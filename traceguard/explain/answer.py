@@ -32,7 +32,7 @@ def explain(evidence: Evidence, question: Question, version: str) -> model.Repor
     clock = Clock(_edges(question))
     entries = [] if compared.nothing else [_effects(group, compared, clock, question) for group in compared.groups]
     judged = [j for j in judge(entries) if _asked(j, question)]
-    names, environments = evidence.window.names, _environment_labels(evidence.window)
+    names, environments = evidence.window.names, _environment_labels(evidence)
     regressions: list[model.Regression] = []
     worse: list[Finding] = []
     better: list[Finding] = []
@@ -112,9 +112,9 @@ def _asked(judged: Judged, question: Question) -> bool:
     )
 
 
-def _environment_labels(window: Window) -> list[str | None]:
-    several = len(window.names.environments) > 1
-    return [(e or "unknown") if several else None for e in window.names.environments]
+def _environment_labels(evidence: Evidence) -> list[str | None]:
+    several = len(evidence.environments) > 1
+    return [(e or "unknown") if several else None for e in evidence.window.names.environments]
 
 
 def _regression(

@@ -48,11 +48,15 @@ def _about_the_window(evidence: Evidence, compared: Compared) -> _Caveats:
                 f" {evidence.fragments:,} fragments without their upper part are left out."
             ),
         )
+    if evidence.skewed:
+        listed = ", ".join(f"{service} ({part:.0%} of calls)" for service, part in sorted(evidence.skewed.items()))
+        outside = f"Calls of {listed} lie outside their callers' spans although they are shorter"
+        yield "clock_skew", f"{outside}: clocks differ, so take self and inbound time of these services together."
     if evidence.negative_durations:
         spans = f"{evidence.negative_durations:,} spans end before they start"
         yield "end_before_start", f"{spans} and count as zero time; check their host's clock."
-    if len(evidence.window.names.environments) > 1:
-        listed = ", ".join(e or "unknown" for e in evidence.window.names.environments)
+    if len(evidence.environments) > 1:
+        listed = ", ".join(e or "unknown" for e in evidence.environments)
         yield (
             "several_environments",
             (f"The store holds several environments ({listed}), treated apart; name one with --env."),
@@ -65,6 +69,12 @@ def _about_the_factors(evidence: Evidence, compared: Compared) -> _Caveats:
     if evidence.read.evaluations_without_level:
         without = f"{evidence.read.evaluations_without_level:,} flag evaluations carry no variant and no value"
         yield "flag_without_level", f"{without}; their requests count as never having evaluated the flag."
+    for service in evidence.read.unclear_versions:
+        both = f"Several versions of {service} were there from the store's first moments"
+        yield "ambiguous_reference", f"{both}; the lowest number, else the commonest, is taken for the older."
+    for key in compared.one_level:
+        only = f"Every request that evaluated the flag {key} got the same level"
+        yield "one_level", f"{only}; those that never evaluated it may differ in other ways and are not compared."
     for f, factor in enumerate(compared.factors):
         mixed = float((compared.levels[:, f] == MIXED).mean()) if compared.levels.size else 0.0
         if mixed > 0:

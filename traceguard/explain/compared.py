@@ -41,6 +41,16 @@ class Compared:
     left_out: tuple[int, int]
     nothing: tuple[str, str] | None
 
+    @property
+    def one_level(self) -> list[str]:
+        """Flags that some requests evaluated, all of them to the same level, and others not at all."""
+        return [
+            factor.key
+            for f, factor in enumerate(self.factors)
+            if factor.kind == "flag" and np.unique(self.levels[:, f]).size > 1
+            and np.unique(self.levels[self.levels[:, f] >= FIRST_LEVEL, f]).size == 1
+        ]  # fmt: skip
+
 
 def compare(evidence: Evidence, question: Question) -> Compared:
     """Lay out what the question asks to compare."""

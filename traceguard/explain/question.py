@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from traceguard.engine.circumstances import Read
 from traceguard.engine.local import Window
 from traceguard.explain.verdict import Floor
@@ -35,3 +37,9 @@ class Evidence:
     fragments: int  # requests left out because their upper part is missing
     negative_durations: int
     left_out: int  # requests that the settings leave out
+    skewed: dict[str, float]  # services whose clock visibly differs from their callers', with the part of calls
+
+    @property
+    def environments(self) -> list[str]:
+        """The environments that requests of the window ran in."""
+        return [self.window.names.environments[i] for i in np.unique(self.facts.environment)]

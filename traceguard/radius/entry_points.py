@@ -64,7 +64,7 @@ class EntryPoints:
 
     def rows(self) -> list[model.ReachedEntry]:
         """The entry points that reach the target, those with most such requests first."""
-        several = len(self.names.environments) > 1
+        several = np.unique(np.flatnonzero(self.requests) // len(self.names.operations)).size > 1
         found = []
         for entry in np.flatnonzero(self.reached):
             environment, operation = divmod(int(entry), len(self.names.operations))

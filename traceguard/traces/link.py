@@ -53,7 +53,7 @@ class Linked:
     next_sibling: NDArray[np.int32]  # n: next synchronous child of the same parent, -1 for none
     root: NDArray[np.int32]  # r: span index of the request's root
     fragment: NDArray[np.bool_]  # r: torn off a request whose upper part is missing; no entry point
-    environment: NDArray[np.int32]  # r: id into names.environments
+    environment: NDArray[np.int32]  # r: id into names.environments, that of the trace's root
 
     @property
     def incomplete(self) -> NDArray[np.bool_]:
@@ -228,10 +228,26 @@ def link(spans: pl.DataFrame, names: Names, trace_ids: NDArray[np.object_], trac
     detached = _find_detached(parent, kind, service, start, end)
     by_end = np.argsort(end, kind="stable")
     first_child, next_sibling, request, root = _build_trees(parent, detached, evaluation, by_end)
+    environment = _trace_environment(trace, (parent < 0) & ~missing & ~evaluation, column["environment"])
     fragment = _find_fragments(root, trace, detached, missing, evaluation, kind, len(trace_ids))
     return Linked(
         names=names, trace_ids=trace_ids, trace_hash=trace_hash, trace=trace, parent=parent, request=request,
         start=start, end=end, kind=kind, failed=column["failed"], operation=column["operation"], service=service,
         evaluation=evaluation, detached=detached, missing_parent=missing, first_child=first_child,
-        next_sibling=next_sibling, root=root, fragment=fragment, environment=column["environment"][root],
+        next_sibling=next_sibling, root=root, fragment=fragment,
+        environment=environment[trace[root]],
     )  # fmt: skip
+
+
+def _trace_environment(
+    trace: NDArray[np.int32], top: NDArray[np.bool_], environment: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """The environment of each trace: its root's, where several or none its earliest span's.
+
+    Spans come by trace and start.
+    """
+    _, first = np.unique(trace, return_index=True)
+    rooted, first_root = np.unique(trace[top], return_index=True)
+    first[rooted] = np.flatnonzero(top)[first_root]
+    found: NDArray[np.int32] = environment[first]
+    return found

@@ -147,8 +147,35 @@ def test_a_named_attribute_is_the_unit(store: Store) -> None:
 
 def test_versions_are_factors_and_the_oldest_is_the_reference(store: Store) -> None:
     """A service with two versions in the store has a factor; the one with the earliest span is the reference."""
-    old, new = roots(4, version="2.0"), roots(8, version="1.9-hotfix")[4:]
+    old, new = roots(4, version="2.0"), roots(100, version="1.9-hotfix")[90:]
     fill(store, [*new, *old])
     read, _ = circumstances(store)
     (factor,) = read.factors
     assert (factor.kind, factor.service, factor.levels[factor.reference]) == ("version", "shop", "2.0")
+
+
+def test_versions_that_were_there_together_from_the_start_are_ordered_by_number(store: Store) -> None:
+    """A store that begins amid a rollout does not leave the reference to chance, and says so."""
+    spans = [*roots(4, version="v1.10.0"), *roots(8, version="v1.9.3")[4:]]
+    fill(store, spans)
+    read, _ = circumstances(store)
+    (factor,) = read.factors
+    assert (factor.levels[factor.reference], read.unclear_versions) == ("v1.9.3", ("shop",))
+
+
+def test_versions_without_numbers_are_ordered_by_how_common_they_are(store: Store) -> None:
+    """Of commits that were there together from the start the commonest is the reference."""
+    fill(store, [*roots(2, version="f00dcafe"), *roots(9, version="badc0de1")[2:]])
+    read, _ = circumstances(store)
+    assert read.factors[0].levels[read.factors[0].reference] == "badc0de1"
+
+
+def test_a_request_belongs_to_its_roots_environment(store: Store) -> None:
+    """A service that states no environment stays in the requests of one that does."""
+    root = roots(2, environment="prod")
+    child = [{**row, "span_id": f"{9:016x}", "parent_span_id": row["span_id"], "environment": None} for row in root]
+    fill(store, [*root, *child])
+    with store.cursor() as cursor:
+        window = open_window(cursor, Period(), "prod")
+        (linked,) = linked_partitions(cursor, window)
+    assert (linked.trace.size, [linked.names.environments[i] for i in linked.environment]) == (4, ["prod", "prod"])

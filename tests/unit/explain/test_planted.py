@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 
+import pyarrow.compute as pc
 import pytest
 from builders.scenes import DURATION_NS, START_NS, recorded, reported
 
+import traceguard
 from traceguard.errors import UsageError
 from traceguard.simulate import Flag, Fleet, Plant, Variant, Version, generate, shop
+from traceguard.store import open_store
 from traceguard.units import Period
 
 FLAG = ("new-pricing", "on")
@@ -248,3 +251,23 @@ def test_shares_of_one_regression_add_up_to_one_at_most() -> None:
         for entry in cause.entries:
             by_entry[entry.entry.operation] = by_entry.get(entry.entry.operation, 0.0) + cause.share
     assert max(by_entry.values()) <= 1.0 + 1e-9
+
+
+def test_clocks_that_differ_are_warned_of() -> None:
+    """Calls that lie outside their callers' spans although they are shorter mix up self and inbound time."""
+    recording = recorded(shop(), requests=500).decoded()
+    late = pc.if_else(pc.equal(recording.spans["service"].cast("string"), "pricing"), 5_000_000_000, 0)
+    spans = recording.spans
+    spans = spans.set_column(spans.schema.get_field_index("start_ns"), "start_ns", pc.add(spans["start_ns"], late))
+    with open_store(":memory:", mode="write") as store:
+        store.append([replace(recording, spans=spans)])
+        warnings = {w.code: w.message for w in traceguard.report(store).warnings}
+    assert "pricing (100% of calls)" in warnings["clock_skew"]
+
+
+def test_a_flag_at_one_level_only_is_named() -> None:
+    """Requests that never evaluated a flag are no control group, and the report says why nothing is compared."""
+    fleet = shop(plants=())
+    only_on = Flag("tagged", (Variant("on", 1.0),), (("catalog", "GetProduct"),))
+    analysis = reported(recorded(replace(fleet, flags=(only_on,)), requests=500))
+    assert "one_level" in [w.code for w in analysis.warnings]
