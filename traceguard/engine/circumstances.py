@@ -75,7 +75,7 @@ def _flag_factors(cursor: "duckdb.DuckDBPyConnection") -> tuple[list[Factor], tu
 
 
 def _version_factors(cursor: "duckdb.DuckDBPyConnection") -> tuple[list[Factor], tuple[str, ...]]:
-    """A factor per service with several versions, and the services for which it is unclear which version came first.
+    """A factor per service with several versions, and the services for which it is unclear which came first.
 
     The reference is the version with the earliest span of the whole store. Where the store begins amid a rollout that
     is chance: of versions that appear within its first moments the lowest number is taken, and where there are no
@@ -92,11 +92,12 @@ def _version_factors(cursor: "duckdb.DuckDBPyConnection") -> tuple[list[Factor],
         levels = rows["version"].to_list()
         reference = 0
         if early.height > 1:
-            unclear.append(str(service))
             numbers = [_version_number(version) for version in early["version"]]
             known = [n for n in numbers if n is not None]
-            commonest = int(early["spans"].arg_max() or 0)
-            reference = numbers.index(min(known)) if len(known) == len(numbers) else commonest
+            numbered = len(known) == len(numbers)
+            reference = numbers.index(min(known)) if numbered else int(early["spans"].arg_max() or 0)
+            if reference > 0 or not numbered:
+                unclear.append(str(service))
         factors.append(Factor("version", "service.version", str(service), ("", "", *levels), FIRST_LEVEL + reference))
     return factors, tuple(unclear)
 
