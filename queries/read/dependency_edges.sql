@@ -1,7 +1,7 @@
 -- Which service called which, as spans with their parents show it: calls, errors, latency on the called side.
--- $environment: text, optional; only this deployment environment
--- $since: time, optional; only calls that start at or after it
--- $until: time, optional; only calls that start before it
+-- $environment: text, optional; only requests of this deployment environment
+-- $since: time, optional; only requests that start at or after it
+-- $until: time, optional; only requests that start before it
 -- A call is a span whose parent belongs to another service; it is asynchronous when it consumes a message or its parent produced one.
 -- Where tracers let both sides of a call share a span id, a parent of the span's own service is the right one, and then this is no call.
 -- `traceguard graph` also knows callees that sent no spans themselves (databases, other people's services) and span links.
@@ -9,12 +9,9 @@ WITH calls AS (
     SELECT parent.service AS source, child.service AS target,
            CASE WHEN child.kind = 'consumer' OR parent.kind = 'producer' THEN 'async' ELSE 'sync' END AS kind,
            child.status = 'error' AS failed, child.dur_ns
-    FROM distinct_spans AS child
+    FROM spans_of_requests($since::BIGINT, $until::BIGINT, $environment::VARCHAR) AS child
     JOIN distinct_spans AS parent ON parent.trace_id = child.trace_id AND parent.span_id = child.parent_span_id
     WHERE NOT child.evaluation_only
-      AND ($environment::VARCHAR IS NULL OR child.environment = $environment)
-      AND ($since::BIGINT IS NULL OR child.start_ns >= $since)
-      AND ($until::BIGINT IS NULL OR child.start_ns < $until)
     QUALIFY row_number() OVER (
         PARTITION BY child.trace_id, child.span_id, child.service, child.kind, child.start_ns
         ORDER BY parent.service = child.service DESC, parent.start_ns, parent.service
