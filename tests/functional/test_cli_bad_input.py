@@ -107,6 +107,35 @@ def test_a_folder_is_searched_and_other_files_are_skipped_aloud(run: Run, good: 
     assert spans(run, db) == 1
 
 
+def test_a_cut_off_file_in_a_folder_is_named_and_the_good_ones_go_in(
+    run: Run, good: Path, sample_data: Path, tmp_path: Path
+) -> None:
+    """A compressed recording that was not copied to its end is no other file to be skipped."""
+    bad = cut(sample_data, tmp_path)
+    small = tmp_path / "small.json.gz"
+    small.write_bytes(gzip.compress(REQUEST.encode())[:100])
+    db = tmp_path.parent / f"{tmp_path.name}.duckdb"
+    done = run("ingest", tmp_path, "--db", db)
+    told(done, bad.name, small.name)
+    assert "holds no OTLP" not in done.stderr
+    assert good.name not in done.stderr
+    assert spans(run, db) == 1
+
+
+def test_what_is_not_loaded_is_told(run: Run, good: Path, tmp_path: Path) -> None:
+    """An empty file and metrics among traces are no error; each gets one sentence on standard error."""
+    (tmp_path / "empty.json").touch()
+    metrics = json.dumps({"resourceMetrics": [{"scopeMetrics": []}]})
+    (tmp_path / "mixed.jsonl").write_text(f"{metrics}\n{REQUEST}\n{metrics}\n", encoding="utf-8")
+    db = tmp_path / "some.duckdb"
+    done = run("ingest", tmp_path / "empty.json", tmp_path / "mixed.jsonl", good, "--db", db)
+    assert done.returncode == 0, done.stderr
+    first, second = done.stderr.splitlines()
+    assert "empty.json: it is empty" in first
+    assert "mixed.jsonl: it holds metrics" in second
+    assert spans(run, db) == 1
+
+
 def test_standard_input_is_a_file_like_others(run: Run, tmp_path: Path) -> None:
     """`-` reads standard input, and what is wrong with it is told like with any file."""
     db = tmp_path / "some.duckdb"
@@ -138,6 +167,7 @@ def test_an_empty_store_is_no_data(run: Run, tmp_path: Path) -> None:
     assert done.returncode == 5, done.stderr
     assert json.loads(done.stdout)["verdict"] == "no_data"
     assert run("graph", "--db", db).returncode == 5
+    assert run("query", "flags", "--db", db).returncode == 5
 
 
 def test_a_store_of_a_newer_program_is_refused(run: Run, good: Path, tmp_path: Path) -> None:

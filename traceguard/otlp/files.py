@@ -24,6 +24,7 @@ CHUNK = 8 * 2**20  # bytes decoded at once: some 24,000 spans, and about twenty 
 _LARGEST_PIECE = 2**28  # one indivisible piece: a single ResourceSpans, a single frame
 _READ = 2**20
 _HEAD = 2**16  # bytes by which a form is told
+_TELLING = 16  # fewer bytes tell no form
 
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -43,7 +44,7 @@ def find(paths: Iterable[str | Path], warn: Warn = _silent) -> list[Path]:
     """The files to read: named ones as they are (`-` too), folders searched through in order of their names.
 
     In folders, hidden files and files that are no telemetry are left out, the latter with a warning each. A missing
-    path is found out when it is read.
+    path, and a damaged file that may well be telemetry, is found out when it is read.
     """
     found: list[Path] = []
     for path in map(Path, paths):
@@ -67,9 +68,20 @@ def read(path: str | Path, settings: Settings, warn: Warn = _silent) -> Iterator
     of no known form.
     """
     name = "standard input" if str(path) == "-" else str(path)
+    warned: set[str] = set()
+
+    def warn_once(what: str) -> None:
+        if what not in warned:
+            warned.add(what)
+            warn(f"{name}: {what}")
+
     try:
         with _opened(path) as stream:
-            yield from _read(_Window(_decompressed(stream)), settings, lambda what: warn(f"{name}: {what}"))
+            window = _Window(_decompressed(stream))
+            window.fill(_HEAD)
+            if _form(window.head()) == "empty":
+                warn_once("it is empty; nothing was loaded from it.")
+            yield from _read(window, settings, warn_once)
     except InputError as error:
         message = (
             f"The file {name} cannot be read: {error}"
@@ -83,14 +95,20 @@ def read(path: str | Path, settings: Settings, warn: Warn = _silent) -> Iterator
 
 
 def _is_telemetry(file: Path) -> bool:
-    """Whether the file's head looks like something that `read` can take; unreadable files do not."""
+    """Whether the file's head looks like something that `read` can take, or too little of it is legible to tell."""
+    damaged = False
     try:
         with file.open("rb") as stream:
             window = _Window(_decompressed(stream))
-            window.fill(_HEAD)
-    except (InputError, OSError):
-        return False
+            try:
+                window.fill(_HEAD)
+            except InputError:
+                damaged = True
+    except OSError:
+        return True  # `read` says why it cannot be opened
     form = _form(window.head())
+    if damaged and (form in {"json", "empty"} or len(window) < _TELLING):
+        return True
     if form != "json":
         return form in {"protobuf", "frames"}
     members = (*_TRACE_MEMBERS, *_LOG_MEMBERS, *_METRIC_MEMBERS, _JAEGER_MEMBER)
@@ -237,31 +255,24 @@ def _read_json(window: _Window, settings: Settings, warn: Warn) -> Iterator[Deco
     from traceguard.otlp import framing
 
     cut = np.empty(4, np.int64)
-    warned: set[str] = set()
-
-    def warn_once(sentence: str) -> None:
-        if sentence not in warned:
-            warned.add(sentence)
-            warn(sentence)
-
     window.fill(CHUNK)
     if window.front(3) == _BYTE_ORDER_MARK:
         window.drop(3)
     while len(window):
         if window.ended:
             if window.front(len(window)).strip():
-                yield from _decode_json(window.front(len(window)), settings, warn_once)
+                yield from _decode_json(window.front(len(window)), settings, warn)
             return
         if framing.json_cut(window.array(), cut) < 0:
             message = "it is not valid JSON: a bracket closes that was never opened."
             raise InputError(message)
         end, key, array, comma = (int(n) for n in cut)
         if end > 0:
-            yield from _decode_json(window.front(end), settings, warn_once)
+            yield from _decode_json(window.front(end), settings, warn)
             window.drop(end)
         elif comma > 0 and key >= 0:
             opening = b"{" + window.front(array)[key:]
-            yield from _decode_json(window.front(comma) + b"]}", settings, warn_once)
+            yield from _decode_json(window.front(comma) + b"]}", settings, warn)
             window.drop(comma + 1, opening)
         else:
             window.grow()

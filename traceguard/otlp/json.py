@@ -68,6 +68,7 @@ MAP_KEY = 15  # an entry of a JSON map becomes a message that carries its key in
 
 # Why the text was refused.
 _WRONG_JSON, _WRONG_TYPE, _TOO_DEEP, _WRONG_NUMBER = -11, -12, -13, -14
+_NO_OBJECT = "is no OTLP/JSON request, which is one JSON object"
 _REASONS = {
     _WRONG_JSON: "is not valid JSON, or ends too early",
     _WRONG_TYPE: "has a member of the wrong type",
@@ -422,8 +423,7 @@ def to_protobuf(body: bytes | bytearray | memoryview, table: schema.Schema, *, m
             break
         size *= 2
     if status < 0:
-        message = f"The body {_REASONS[status]} (near byte {result[2]}); send OTLP/JSON as the protocol describes it."
-        raise InputError(message)
+        raise InputError(_refusal(bytes(buf[:64]), _REASONS[status], int(result[2]), in_file=many))
     out, count = out[: result[0]], int(result[1])
     if count:
         texts = pa.StringArray.from_buffers(count, pa.py_buffer(double_ends), pa.py_buffer(double_text))
@@ -431,3 +431,12 @@ def to_protobuf(body: bytes | bytearray | memoryview, table: schema.Schema, *, m
         out[double_at[:count, None] + np.arange(8)] = numbers
     out.flags.writeable = False
     return Transcoded(out, int(result[3]), int(result[4]))
+
+
+def _refusal(head: bytes, reason: str, at: int, *, in_file: bool) -> str:
+    """The sentence for JSON that cannot be read: objects in a row stand in a file, a single one was sent."""
+    if in_file:
+        return f"its JSON {reason} (near byte {at}); copy the whole file, or export it again."
+    if head.strip()[:1] not in {b"{", b""}:
+        return f"The body {_NO_OBJECT} (near byte {at}); send OTLP/JSON as the protocol describes it."
+    return f"The body {reason} (near byte {at}); send OTLP/JSON as the protocol describes it."

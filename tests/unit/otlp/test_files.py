@@ -145,6 +145,66 @@ def test_folders_are_searched_and_other_files_skipped_with_a_warning(tmp_path: P
     assert len(warnings) == 2
 
 
+LONG = b"\n".join(TRACES_JSON.replace(b'"op"', b'"op-%d"' % number) for number in range(300))
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zstandard.compress])
+@pytest.mark.parametrize("content", [TRACES_JSON, LONG, TRACES, TRACES * 300, framed(TRACES, TRACES)])
+def test_a_cut_off_compressed_file_in_a_folder_is_bad_and_not_skipped(
+    tmp_path: Path, content: bytes, compress: Callable[[bytes], bytes]
+) -> None:
+    """What can be read of its beginning is telemetry, or too little to tell; reading it says what is wrong."""
+    whole = compress(content)
+    for part in (0.2, 0.6):
+        (tmp_path / "cut").write_bytes(whole[: max(8, int(len(whole) * part))])
+        warnings = list[str]()
+        assert files.find([tmp_path], warnings.append) == [tmp_path / "cut"]
+        assert warnings == []
+        with pytest.raises(InputError, match=r"cut cannot be read: its compressed data (ends too early|is damaged)"):
+            counts(tmp_path / "cut")
+
+
+def test_a_cut_off_compressed_text_is_still_no_telemetry(tmp_path: Path) -> None:
+    """Where enough can be read to see that a damaged file is something else, it is skipped."""
+    (tmp_path / "notes.txt.gz").write_bytes(gzip.compress(bytes(range(32, 127)) * 9, 0)[:300])
+    warnings = list[str]()
+    assert files.find([tmp_path], warnings.append) == []
+    assert len(warnings) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", gzip.compress(b"")])
+def test_an_empty_file_is_told(tmp_path: Path, content: bytes) -> None:
+    """Nothing to load is no error, but nobody should have to guess."""
+    file, warnings = tmp_path / "nothing", list[str]()
+    file.write_bytes(content)
+    assert counts(file, warnings.append) == (0, 0)
+    assert warnings == [f"{file}: it is empty; nothing was loaded from it."]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\n".join([TRACES_JSON, METRICS_JSON, TRACES_JSON, METRICS_JSON]),
+        framed(TRACES, METRICS, TRACES, METRICS),
+        framed(TRACES_JSON, METRICS_JSON, TRACES_JSON, METRICS_JSON),
+    ],
+)
+def test_metrics_among_traces_are_told_once(tmp_path: Path, content: bytes) -> None:
+    """The traces beside them are loaded."""
+    file, warnings = tmp_path / "mixed", list[str]()
+    file.write_bytes(content)
+    assert counts(file, warnings.append) == (4, 0)
+    assert warnings == [f"{file}: it holds metrics, which were skipped."]
+
+
+def test_truncated_jaeger_is_told_as_a_file(tmp_path: Path) -> None:
+    """The advice fits a file that was exported, not a request that was sent."""
+    file = tmp_path / "jaeger.json"
+    file.write_bytes(b'{"data": [{"traceID": "1", "spans": [{"traceID": "1", "spanID"')
+    with pytest.raises(InputError, match=r"its JSON is not valid .*; copy the whole file"):
+        counts(file)
+
+
 @pytest.mark.parametrize("form", ["document", "lines", "protobuf", "frames", "jaeger"])
 def test_large_files_come_in_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
     """A file larger than a chunk is cut between its pieces, and nothing is lost or counted twice."""

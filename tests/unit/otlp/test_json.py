@@ -176,3 +176,10 @@ def test_text_that_is_no_request_is_refused_whole(text: str) -> None:
     """An InputError says what is wrong and where."""
     with pytest.raises(InputError, match="near byte"):
         traces(text)
+
+
+@pytest.mark.parametrize("text", ["[]", " [1]", '"text"', "null"])
+def test_json_that_is_no_object_is_called_no_request(text: str) -> None:
+    """Valid JSON is not called invalid."""
+    with pytest.raises(InputError, match="no OTLP/JSON request"):
+        traces(text)
