@@ -319,17 +319,36 @@ def what_if(
 
 
 def query(store: Any, name: str, **params: Any) -> pl.DataFrame:
-    """Run a query of `queries/read` by name; parameters that are not given read as "all"."""
+    """Run a query of `queries/read` by name; parameters that are not given read as "all".
+
+    UsageError for parameters that cannot be used, UnknownNameError for names that the store does not have.
+    """
     import polars as pl
 
     if (url := _url_of(store)) is not None:
-        return pl.DataFrame(_ask(url, f"query/{name}", **params), infer_schema_length=None)
+        rows = _ask(url, f"query/{name}", **params)
+        if rows:
+            return pl.DataFrame(rows, infer_schema_length=None)
+        from traceguard.store import open_store
+
+        # Where there is no row to tell the columns, an empty store of our own does.
+        with open_store(":memory:", mode="write") as empty, empty.cursor() as cursor:
+            return _rows(cursor, name, params)
+    _period(params.get("since"), params.get("until"))
+    with _reading(store) as cursor:
+        frame = _rows(cursor, name, params)
+        _check_names(cursor, flag=params.get("flag"), service=params.get("service"), env=params.get("environment"))
+        return frame
+
+
+def _rows(cursor: duckdb.DuckDBPyConnection, name: str, params: Mapping[str, Any]) -> pl.DataFrame:
+    import polars as pl
+
     from traceguard.store import queries
 
-    with _reading(store) as cursor:
-        frame = pl.from_arrow(queries.run(cursor, name, params))
-        assert isinstance(frame, pl.DataFrame)  # noqa: S101  (narrows the type)
-        return frame
+    frame = pl.from_arrow(queries.run(cursor, name, params))
+    assert isinstance(frame, pl.DataFrame)  # noqa: S101  (narrows the type)
+    return frame
 
 
 def snapshot(store: Any, out: str | Path) -> None:
@@ -423,7 +442,7 @@ def _period(since: Time, until: Time) -> Period:
     now = time.time_ns()
     start, end = (parse_time(t, now) if isinstance(t, str) else t for t in (since, until))
     if start is not None and end is not None and start >= end:
-        raise UsageError("--since lies after --until; give the earlier time as --since.")
+        raise UsageError("The window is empty: it does not start before it ends; give the earlier time as --since.")
     return Period(start, end)
 
 

@@ -52,6 +52,7 @@ def test_every_command_of_the_interface_is_there(run: Run) -> None:
         ["what-if", "--delay", "50ms"],
         ["query", "services", "--param", "service"],
         ["query", "services", "--format", "parquet"],
+        ["ingest", ".", "--db", "http://127.0.0.1:4318"],
     ],
 )
 def test_bad_usage_ends_with_2(run: Run, tmp_path: Path, arguments: list[str]) -> None:
@@ -115,6 +116,42 @@ def test_no_data_ends_with_5_and_the_document(run: Run, shop: Path, kind: str) -
     assert json.loads(done.stdout) is not None
 
 
+@pytest.mark.parametrize("name", ["services", "totals", "entry_points", "slowest_operations"])
+def test_a_query_without_any_span_ends_with_5_and_the_document(run: Run, shop: Path, name: str) -> None:
+    """A period before the first span ends a query with 5; the result is complete, with its column names."""
+    done = run("query", name, "--db", shop, "--until", "2001-01-01T00:00:00Z", "--format", "csv")
+    assert done.returncode == 5, done.stderr
+    assert len(done.stdout.splitlines()) == (2 if name == "totals" else 1)
+
+
+def test_rows_that_nothing_matches_are_no_error(run: Run, shop: Path) -> None:
+    """A query that finds nothing among spans has answered."""
+    done = run("query", "requests_of", "--db", shop, "--param", "value=nobody", "--format", "json")
+    assert (done.returncode, json.loads(done.stdout)) == (0, [])
+
+
+@pytest.mark.parametrize("command", [["report"], ["query", "services"]])
+def test_an_empty_window_is_called_empty(run: Run, shop: Path, command: list[str]) -> None:
+    """A window that ends where it starts holds no time, and the sentence says that."""
+    moment = "2026-11-23T12:00:00Z"
+    assert "window is empty" in refused(run(*command, "--db", shop, "--since", moment, "--until", moment))
+
+
+@pytest.mark.parametrize("limit", ["-1", "99999999999999999999"])
+def test_a_limit_that_cannot_be_is_refused(run: Run, shop: Path, limit: str) -> None:
+    """A number of rows below zero or beyond counting is one sentence, and no failure inside."""
+    said = refused(run("query", "slowest_operations", "--db", shop, "--param", f"limit={limit}"))
+    assert "0 or more" in said
+
+
+@pytest.mark.parametrize("command", [[], *([command] for command in COMMANDS)])
+def test_the_help_fits_80_columns(run: Run, command: list[str]) -> None:
+    """Help reads well in the narrowest terminal that people have, also where this one is wider."""
+    done = run(*command, "--help", env={"COLUMNS": "200"})
+    assert [line for line in done.stdout.splitlines() if len(line) > 80] == []
+    assert ("running server's URL" in done.stdout) == (command not in ([], ["demo"], ["serve"], ["ingest"]))
+
+
 @pytest.mark.parametrize(
     ("arguments", "near"),
     [
@@ -123,6 +160,9 @@ def test_no_data_ends_with_5_and_the_document(run: Run, shop: Path, kind: str) -
         (["what-if", "--service", "pricin", "--delay", "50ms"], "pricing"),
         (["report", "--flag", "new-pricin"], "new-pricing"),
         (["query", "service"], "services"),
+        (["query", "slowest_operations", "--param", "service=pricin"], "pricing"),
+        (["query", "flags", "--param", "flag=new-pricin"], "new-pricing"),
+        (["query", "services", "--env", "nowhere"], "environment"),
     ],
 )
 def test_an_unknown_name_offers_the_nearest(run: Run, shop: Path, arguments: list[str], near: str) -> None:

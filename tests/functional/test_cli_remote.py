@@ -34,10 +34,15 @@ COMMANDS = {
     ],
     "query": ["query", "slowest_operations", "--param", "service=pricing"],
     "query of a period": ["query", "entry_points", "--since", "2020-01-01T00:00:00Z"],
+    "empty query": ["query", "services", "--until", "2001-01-01T00:00:00Z"],
+    "empty totals": ["query", "totals", "--until", "2001-01-01T00:00:00Z"],
 }
 REFUSED = {
     "unknown service": ["blast-radius", "--service", "pricin"],
     "unknown query": ["query", "service"],
+    "unknown service of a query": ["query", "operations", "--param", "service=pricin"],
+    "negative limit": ["query", "slowest_operations", "--param", "limit=-1"],
+    "empty window": ["query", "services", "--since", "2020-01-01T00:00:00Z", "--until", "2020-01-01T00:00:00Z"],
     "bad time": ["report", "--since", "yesterday"],
     "bad share": ["what-if", "--service", "pricing", "--exposure", "150%"],
 }
@@ -62,6 +67,14 @@ def test_a_server_answers_like_the_file(run: Run, shop: Path, server: str, argum
     here, there = (run(*arguments, "--db", db, "--format", "json") for db in (shop, server))
     assert there.returncode == here.returncode, there.stderr
     assert json.loads(there.stdout) == json.loads(here.stdout)
+
+
+def test_an_empty_answer_of_a_server_keeps_its_columns(run: Run, shop: Path, server: str) -> None:
+    """A table without rows is the same table, header included."""
+    command = ["query", "services", "--until", "2001-01-01T00:00:00Z", "--format", "csv"]
+    here, there = (run(*command, "--db", db) for db in (shop, server))
+    assert (there.returncode, there.stdout) == (5, here.stdout)
+    assert there.stdout.startswith("service,")
 
 
 @pytest.mark.parametrize("arguments", REFUSED.values(), ids=REFUSED)

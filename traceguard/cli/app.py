@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from traceguard.cli.options import DEFAULT_DB, Db, Environment, Format, Output, Since, Until
+from traceguard.cli.options import DEFAULT_DB, Db, Environment, Format, Output, OwnDb, Since, Until
 
 app = typer.Typer(
     name="traceguard",
@@ -15,7 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=True,
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
 
 
@@ -66,7 +66,7 @@ def demo(
     epilog=_examples("traceguard serve --db live.duckdb", "traceguard serve --db live.duckdb --http 127.0.0.1:8318")
 )
 def serve(
-    db: Db = DEFAULT_DB,
+    db: OwnDb = DEFAULT_DB,
     grpc: Annotated[
         str, typer.Option("--grpc", metavar="HOST:PORT", help="Where OTLP/gRPC is received.")
     ] = "127.0.0.1:4317",
@@ -97,7 +97,7 @@ def serve(
 )
 def ingest(
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files or folders; - is standard input.")],
-    db: Db = DEFAULT_DB,
+    db: OwnDb = DEFAULT_DB,
     format: Format = None,
     output: Output = None,
 ) -> int:
@@ -113,8 +113,8 @@ def ingest(
 
 @app.command(epilog=_examples(
     "traceguard report --db shop.duckdb",
-    "traceguard report --db shop.duckdb --flag new-pricing --format html -o report.html",
-    "traceguard report --db shop.duckdb --fail-on-regression --format junit -o report.xml",
+    "traceguard report --db shop.duckdb --flag new-pricing -o report.html",
+    "traceguard report --db shop.duckdb --fail-on-regression -o report.xml",
 ))  # fmt: skip
 def report(
     db: Db = DEFAULT_DB,
@@ -221,7 +221,7 @@ def blast_radius(
 
 
 @app.command("what-if", epilog=_examples(
-    "traceguard what-if --db shop.duckdb --service pricing --delay 50ms --exposure 5%",
+    "traceguard what-if --db shop.duckdb --service pricing --delay 1s --exposure 5%",
     "traceguard what-if --db shop.duckdb --service payment --error-rate 1%",
 ))  # fmt: skip
 def what_if(

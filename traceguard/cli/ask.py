@@ -55,8 +55,21 @@ def run(
         from traceguard import pipeline
 
         frame = pipeline.query(store, name, **given)
+        empty = _without_spans(store, name, frame, given)
     output.deliver(_parquet(frame) if chosen == "parquet" else rendered(frame, chosen, out, piped_width=_PIPED), out)
-    return exits.SUCCESS
+    return exits.NO_DATA if empty else exits.SUCCESS
+
+
+def _without_spans(store: Any, name: str, frame: Any, given: dict[str, str]) -> bool:
+    """Whether the rows are empty because there is no span at all in the store, the period or the environment."""
+    if name != "totals":
+        if not frame.is_empty():
+            return False
+        from traceguard import pipeline
+
+        window = {key: given[key] for key in ("since", "until", "environment") if key in given}
+        frame = pipeline.query(store, "totals", **window)
+    return not frame["spans"][0]
 
 
 def _parameters(params: list[str]) -> dict[str, str]:

@@ -11,12 +11,17 @@ Db = Annotated[
     str,
     typer.Option("--db", envvar="TRACEGUARD_DB", metavar="STORE", help="A store's file, or a running server's URL."),
 ]
+OwnDb = Annotated[
+    str, typer.Option("--db", envvar="TRACEGUARD_DB", metavar="FILE", help="The store's file, made if it is missing.")
+]
 Since = Annotated[
     str | None,
     typer.Option("--since", metavar="TIME", help="Requests that started at or after TIME (RFC 3339, or -15m)."),
 ]
 Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Requests that started before TIME.")]
-Environment = Annotated[str | None, typer.Option("--env", metavar="NAME", help="Only this deployment environment.")]
+Environment = Annotated[
+    str | None, typer.Option("--env", metavar="NAME", help="Only requests of this deployment environment.")
+]
 Format = Annotated[
     str | None,
     typer.Option(

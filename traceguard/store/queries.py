@@ -1,7 +1,7 @@
 """The SQL that ships with traceguard, by name: one statement a file under `queries/read`, values bound, never pasted.
 
 A file begins with comments. The first line describes a row; a line `-- $name: type[, optional][; what it does]`
-declares a parameter, its type one of text, integer, time (RFC 3339 or relative, bound as nanoseconds since the
+declares a parameter, its type one of text, integer (from 0), time (RFC 3339 or relative, bound as nanoseconds since the
 epoch); an optional one that is not given is bound as null, which every query reads as "all". The same files work in
 the DuckDB shell and in notebooks.
 """
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _DECLARATION = re.compile(
     r"-- \$(?P<name>\w+): (?P<type>text|integer|time)(?P<optional>, optional)?(?:; (?P<about>.+))?"
 )
+
+_LARGEST = 2**63 - 1  # of a BIGINT
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,11 @@ def _typed(query: Query, parameter: Parameter, value: object) -> str | int | Non
     if parameter.type == "time" and isinstance(value, str):
         return parse_time(value, time.time_ns())
     try:
-        return int(str(value))
+        number = int(str(value))
     except ValueError:
         message = f"The parameter {parameter.name} of the query {query.name} is a whole number, not {str(value)!r}."
         raise UsageError(message) from None
+    if parameter.type == "integer" and not 0 <= number <= _LARGEST:
+        message = f"The parameter {parameter.name} of the query {query.name} counts rows: 0 or more, not {number}."
+        raise UsageError(message)
+    return number

@@ -1,6 +1,7 @@
 """The queries that ship: their comments, their parameters, and what they answer on a small shop."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -68,6 +69,68 @@ def test_parameters_are_checked(shop: Store) -> None:
         _run(shop, "slowest_operations", limit="many")
     with pytest.raises(UsageError, match="is not a time"):
         _run(shop, "services", since="yesterday")
+    for limit in ("-1", str(2**63)):
+        with pytest.raises(UsageError, match=rf"limit .*: 0 or more, not {limit}"):
+            _run(shop, "slowest_operations", limit=limit)
+    assert _run(shop, "slowest_operations", limit="0") == []
+
+
+@pytest.fixture
+def split(store: Store, make_span: Callable[..., dict[str, Any]], make_batch: Callable[..., Any]) -> Store:
+    """Two requests and a trace without its root, each with a failed call into a bank that names no environment."""
+    for trace, environment in ((1, "prod"), (2, "test"), (3, "prod")):
+        root = make_span(trace, 1, operation=f"GET /{trace}", environment=environment)
+        middle = make_span(trace, 2, 1, service="orders", environment=environment)
+        # An evaluation's extra span without a parent is no root, however early it starts.
+        hook = make_span(trace, 0, operation="evaluate", evaluation_only=True, start_ns=1, environment="hooks")
+        pay = make_span(trace, 900, 2, service="bank", status="error", environment=None)
+        store.append([make_batch([hook, root, middle, pay] if trace < 3 else [middle, pay])])
+    return store
+
+
+def _bank(rows: list[dict[str, Any]], count: str) -> int:
+    return sum(row[count] for row in rows if "bank" in (row.get("service"), row.get("target")))
+
+
+CUT = {
+    "dependency_edges": "calls", "error_origins": "errors", "operations": "spans", "services": "spans",
+    "slowest_operations": "count",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_a_request_belongs_whole_to_its_roots_period(
+    split: Store, make_span: Callable[..., dict[str, Any]], name: str
+) -> None:
+    """Bounds between a root and its calls keep or leave out the request with every span of it; they are half-open."""
+    first, second, third = (make_span(trace, number)["start_ns"] for trace, number in ((1, 1), (2, 1), (3, 2)))
+    assert _bank(_run(split, name), CUT[name]) == 3
+    assert _bank(_run(split, name, until=first + 1), CUT[name]) == 1
+    assert _bank(_run(split, name, until=first), CUT[name]) == 0
+    assert _bank(_run(split, name, since=first + 1), CUT[name]) == 2
+    assert _bank(_run(split, name, since=second, until=third), CUT[name]) == 1
+    assert _bank(_run(split, name, since=third, until=third + 1), CUT[name]) == 1
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_a_request_belongs_whole_to_its_roots_environment(split: Store, name: str) -> None:
+    """A service that states no environment stays in the requests that it served."""
+    found = {env: _bank(_run(split, name, environment=env), CUT[name]) for env in ("prod", "test", "hooks", "none")}
+    assert found == {"prod": 2, "test": 1, "hooks": 0, "none": 0}
+
+
+def test_totals_entries_and_incomplete_traces_follow_the_same_rule(
+    split: Store, make_span: Callable[..., dict[str, Any]]
+) -> None:
+    """The queries without a service count whole requests too."""
+    root = make_span(2, 1)["start_ns"]
+    window = {"since": root, "until": root + 1}
+    (totals,) = _run(split, "totals", **window)
+    assert (totals["traces"], totals["spans"], totals["services"]) == (1, 4, 3)
+    assert [r["operation"] for r in _run(split, "entry_points", **window)] == ["GET /2"]
+    assert _run(split, "incomplete_traces", **window) == []
+    assert [r["spans"] for r in _run(split, "incomplete_traces", since=root + 1)] == [2]
+    assert _bank(_run(split, "versions_seen", environment="prod"), "spans") == 2
 
 
 def test_flag_evaluations_are_listed_once(shop: Store) -> None:
