@@ -221,7 +221,7 @@ def blast_radius(
 
 
 @app.command("what-if", epilog=_examples(
-    "traceguard what-if --db shop.duckdb --service pricing --delay 1s --exposure 5%",
+    "traceguard what-if --db shop.duckdb --service pricing --delay 50ms",
     "traceguard what-if --db shop.duckdb --service payment --error-rate 1%",
 ))  # fmt: skip
 def what_if(
