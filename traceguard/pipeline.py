@@ -215,13 +215,13 @@ def report(
     question = Question(
         alpha=level, baseline=periods[0], candidate=periods[1], flag=flag, service=service, entry=entry, unit=unit
     )
-    window = _period(since, until)
+    window, gap = _period(since, until), None
     if periods[0] is not None and periods[1] is not None:
         _refuse_overlap(periods[0], periods[1])
-        window = _hull(window, periods[0], periods[1])
+        window, gap = _hull(window, periods[0], periods[1])
     with _reading(store) as cursor:
         _check_names(cursor, flag=flag, service=service, entry=entry, env=env)
-        evidence = _evidence(cursor, window, env, unit, settings, progress)
+        evidence = _evidence(cursor, window, gap, env, unit, settings, progress)
         progress("Explaining")
         document = explain(evidence, question, _version())
         progress("Drawing the map")
@@ -366,8 +366,8 @@ def snapshot(store: Any, out: str | Path) -> None:
 
 
 def _evidence(
-    cursor: duckdb.DuckDBPyConnection, period: Period, env: str | None, unit: str | None, settings: Settings,
-    progress: Show,
+    cursor: duckdb.DuckDBPyConnection, period: Period, gap: Period | None, env: str | None, unit: str | None,
+    settings: Settings, progress: Show,
 ) -> Evidence:  # fmt: skip
     """Reduce the window to facts, a partition at a time."""
     import numpy as np
@@ -379,7 +379,7 @@ def _evidence(
     from traceguard.traces.facts import concatenate, facts_of, no_facts
 
     progress("Opening the window")
-    window = open_window(cursor, period, env)
+    window = open_window(cursor, period, env, gap)
     read = read_circumstances(cursor, window, unit, settings.unit_keys)
     parts, spans, incomplete, fragments = [], 0, 0, 0
     outside, calls = np.zeros((2, len(window.names.services)), dtype=np.int64)
@@ -446,14 +446,15 @@ def _period(since: Time, until: Time) -> Period:
     return Period(start, end)
 
 
-def _hull(window: Period, *periods: Period) -> Period:
-    """The period that covers all of `periods`, within the window where one was asked for."""
-    start = min(p.start_ns for p in periods if p.start_ns is not None)
-    end = max(p.end_ns for p in periods if p.end_ns is not None)
-    return Period(
-        start if window.start_ns is None else max(start, window.start_ns),
-        end if window.end_ns is None else min(end, window.end_ns),
-    )
+def _hull(window: Period, *periods: Period) -> tuple[Period, Period]:
+    """The period that covers both of `periods`, within the window where one was asked for, and the gap between them."""
+    first, second = sorted(periods, key=lambda p: p.start_ns or 0)
+    start, end = first.start_ns, second.end_ns
+    if window.start_ns is not None:
+        start = max(start or 0, window.start_ns)
+    if window.end_ns is not None:
+        end = min(end or window.end_ns, window.end_ns)
+    return Period(start, end), Period(first.end_ns, second.start_ns)
 
 
 def _refuse_overlap(baseline: Period, candidate: Period) -> None:

@@ -49,9 +49,17 @@ def fetch(cursor: "duckdb.DuckDBPyConnection", query: str, **params: Any) -> pl.
     return frame
 
 
-def open_window(cursor: "duckdb.DuckDBPyConnection", period: "Period", environment: str | None) -> Window:
-    """Find the traces whose root started in `period`; they lie beside the store as `window_traces` on this cursor."""
-    traces = fetch(cursor, "window", environment=environment, start_ns=period.start_ns, end_ns=period.end_ns)
+def open_window(
+    cursor: "duckdb.DuckDBPyConnection", period: "Period", environment: str | None, gap: "Period | None" = None
+) -> Window:
+    """Find the traces whose root started in `period`, outside of `gap`.
+
+    They lie beside the store as `window_traces` on this cursor.
+    """
+    traces = fetch(
+        cursor, "window", environment=environment, start_ns=period.start_ns, end_ns=period.end_ns,
+        gap_start_ns=gap.start_ns if gap else None, gap_end_ns=gap.end_ns if gap else None,
+    )  # fmt: skip
     cursor.register("window_traces", traces.select("trace").to_arrow())
     found = fetch(cursor, "operations")
     services = tuple(sorted(set(found["service"])))

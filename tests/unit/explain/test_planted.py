@@ -230,6 +230,15 @@ def test_periods_a_day_apart_are_compared() -> None:
     assert (analysis.verdict, analysis.causes[0].service) == ("regression", "pricing")
 
 
+def test_the_window_of_a_comparison_holds_the_compared_requests_only() -> None:
+    """What started between two periods is neither read nor counted."""
+    tenth = DURATION_NS // 10
+    first, last = Period(START_NS, START_NS + tenth), Period(START_NS + 9 * tenth, START_NS + DURATION_NS)
+    recording = recorded(shop(plants=()))
+    apart = [reported(recording, since=p.start_ns, until=p.end_ns).document.window.traces for p in (first, last)]
+    assert reported(recording, baseline=first, candidate=last).document.window.traces == sum(apart)
+
+
 def test_an_entry_point_without_requests_is_no_data() -> None:
     """An operation that is no entry point has nothing to say."""
     analysis = reported(recorded(shop(), requests=500), entry="ComputeQuote")
