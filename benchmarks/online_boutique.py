@@ -15,7 +15,7 @@ time per call.
 
 import argparse
 import json
-import resource
+import os
 import subprocess
 import sys
 import tempfile
@@ -111,10 +111,14 @@ def bodies(spans: pl.DataFrame) -> Iterator[bytes]:
 
 
 def measured(*arguments: str) -> tuple[float, float]:
-    """Run the command line; wall seconds and the peak resident memory in MB of this process's largest child so far."""
+    """Run the command line; wall seconds and peak resident memory in MB."""
     began = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "traceguard", *arguments], check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    with subprocess.Popen([sys.executable, "-m", "traceguard", *arguments], stdout=subprocess.DEVNULL) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"traceguard {arguments[0]} ended with {process.returncode}.")
+    return time.perf_counter() - began, usage.ru_maxrss / 1024
 
 
 def full_report(store: Path, spans: int) -> None:
@@ -125,7 +129,7 @@ def full_report(store: Path, spans: int) -> None:
         "--candidate", "2022-08-23T14:30:00Z/2022-08-23T17:01:00Z",
     )  # fmt: skip
     print(f"report: {spans:,} spans in {seconds:.1f} s (cold process, {spans / seconds:,.0f} spans/s), "
-          f"peak memory of ingest and report {peak:.0f} MB\n")  # fmt: skip
+          f"peak memory {peak:.0f} MB\n")  # fmt: skip
 
 
 @dataclass(frozen=True)
