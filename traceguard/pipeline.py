@@ -34,16 +34,12 @@ if TYPE_CHECKING:
     import polars as pl
 
     from traceguard.engine.local import Window
-    from traceguard.explain import Evidence
     from traceguard.otlp import Decoded
     from traceguard.report import Analysis, Forecast, Radius
     from traceguard.store import Store
 
 Show = Callable[..., None]
 Time = str | int | None
-
-
-_SKEWED_CALLS = 0.01  # part of a service's calls outside their callers' spans that is worth a warning
 
 
 def _silent(stage: str, done: float = 0.0, total: float | None = None, /) -> None:
@@ -77,15 +73,20 @@ def open(store: str | Path) -> Store | RemoteStore:  # noqa: A001  (reads as tg.
 
 
 @contextlib.contextmanager
+def _opened(store: Any) -> Iterator[Any]:
+    """A local store; one named by its path is opened and closed again."""
+    if not isinstance(store, str | Path):
+        yield store
+        return
+    with open(store) as opened:
+        yield opened
+
+
+@contextlib.contextmanager
 def _reading(store: Any) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A cursor on a local store; a store named by its path is opened and closed again."""
-    opened: Any = open(store) if isinstance(store, str | Path) else store
-    try:
-        with opened.cursor() as cursor:
-            yield cursor
-    finally:
-        if opened is not store:
-            opened.close()
+    """A cursor on a local store."""
+    with _opened(store) as opened, opened.cursor() as cursor:
+        yield cursor
 
 
 def _url_of(store: Any) -> str | None:
@@ -203,7 +204,9 @@ def report(
         )  # fmt: skip
         drawn = graph(store, since=since, until=until, env=env) if draw_map else None
         return Analysis(document, graph=drawn, settings=settings)
-    from traceguard.explain import Question, explain
+    from traceguard.engine.circumstances import read_circumstances
+    from traceguard.engine.local import linked_partitions, open_window
+    from traceguard.explain import Question, explain, gather
 
     level = parse_fraction(alpha, "alpha")
     if not 0.0 < level < 1.0:
@@ -221,7 +224,11 @@ def report(
         window, gap = _hull(window, periods[0], periods[1])
     with _reading(store) as cursor:
         _check_names(cursor, flag=flag, service=service, entry=entry, env=env)
-        evidence = _evidence(cursor, window, gap, env, unit, settings, progress)
+        progress("Opening the window")
+        traces = open_window(cursor, window, env, gap)
+        partitions = _shown(linked_partitions(cursor, traces), traces, progress, "Linking traces")
+        read = read_circumstances(cursor, traces, unit, settings.unit_keys)
+        evidence = gather(cursor, traces, read, partitions, _left_out(traces, settings))
         progress("Explaining")
         document = explain(evidence, question, _version())
         progress("Drawing the map")
@@ -292,17 +299,14 @@ def what_if(
         )  # fmt: skip
         return Forecast(WhatIf.model_validate(asked))
     from traceguard.engine.local import linked_partitions, open_window
-    from traceguard.model import Scenario
     from traceguard.radius.names import find_target
+    from traceguard.radius.what_if import make_scenario
     from traceguard.radius.what_if import what_if as predict
 
-    delay_ns = 0 if delay is None else parse_duration(str(_milliseconds(delay)))
-    if delay_ns < 0:
-        raise UsageError(f"The delay {delay!r} is negative; a what-if adds time, such as 50ms.")
-    scenario = Scenario(
-        service=service,
-        operation=operation,
-        delay_ms=delay_ns / 1e6,
+    scenario = make_scenario(
+        service,
+        operation,
+        delay_ns=0 if delay is None else parse_duration(str(_milliseconds(delay))),
         error_rate=0.0 if error_rate is None else parse_fraction(error_rate, "error rate"),
         exposure=1.0 if exposure is None else parse_fraction(exposure, "exposure"),
     )
@@ -357,56 +361,8 @@ def snapshot(store: Any, out: str | Path) -> None:
     if (url := _url_of(store)) is not None:
         remote.download(url, "snapshot", out)
         return
-    opened: Any = open(store) if isinstance(store, str | Path) else store
-    try:
+    with _opened(store) as opened:
         opened.snapshot(out)
-    finally:
-        if opened is not store:
-            opened.close()
-
-
-def _evidence(
-    cursor: duckdb.DuckDBPyConnection, period: Period, gap: Period | None, env: str | None, unit: str | None,
-    settings: Settings, progress: Show,
-) -> Evidence:  # fmt: skip
-    """Reduce the window to facts, a partition at a time."""
-    import numpy as np
-
-    from traceguard.engine.circumstances import read_circumstances
-    from traceguard.engine.local import linked_partitions, open_window
-    from traceguard.explain import Evidence
-    from traceguard.traces.critical_path import callees, skewed_calls
-    from traceguard.traces.facts import concatenate, facts_of, no_facts
-
-    progress("Opening the window")
-    window = open_window(cursor, period, env, gap)
-    read = read_circumstances(cursor, window, unit, settings.unit_keys)
-    parts, spans, incomplete, fragments = [], 0, 0, 0
-    outside, calls = np.zeros((2, len(window.names.services)), dtype=np.int64)
-    for linked in _shown(linked_partitions(cursor, window), window, progress, "Linking traces"):
-        parts.append(facts_of(linked))
-        spans += linked.trace.size
-        incomplete += int(linked.incomplete.sum())
-        outside, calls = (a + b for a, b in zip((outside, calls), skewed_calls(linked, callees(linked)), strict=True))
-        fragments += int(np.count_nonzero(linked.fragment & ~linked.evaluation[linked.root]))
-    facts = concatenate(parts) if parts else no_facts()
-    left_out = _left_out(window, settings)
-    kept = facts.select(~left_out[facts.entry]) if left_out.any() else facts
-    faults = _clock_faults(cursor)
-    return Evidence(
-        window,
-        read,
-        kept,
-        spans,
-        incomplete,
-        fragments,
-        faults,
-        left_out=facts.dur.size - kept.dur.size,
-        skewed={
-            window.names.services[i]: float(outside[i] / calls[i])
-            for i in np.flatnonzero(outside > _SKEWED_CALLS * calls)
-        },
-    )
 
 
 def _left_out(window: Window, settings: Settings) -> Any:
@@ -415,12 +371,6 @@ def _left_out(window: Window, settings: Settings) -> Any:
     names = set(settings.leave_out_entries)
     services = window.names.services
     return np.array([o in names or f"{services[s]} {o}" in names for s, o in window.names.operations], dtype=np.bool_)
-
-
-def _clock_faults(cursor: duckdb.DuckDBPyConnection) -> int:
-    from traceguard.engine.local import fetch
-
-    return int(fetch(cursor, "clock_faults")["spans"][0])
 
 
 def _shown(partitions: Iterator[Any], window: Window, progress: Show, stage: str) -> Iterator[Any]:
@@ -467,7 +417,7 @@ def _refuse_overlap(baseline: Period, candidate: Period) -> None:
 
 def _check_names(
     cursor: duckdb.DuckDBPyConnection, *, flag: str | None = None, service: str | None = None,
-    entry: str | None = None,    env: str | None = None,
+    entry: str | None = None, env: str | None = None,
 ) -> None:  # fmt: skip
     """UnknownNameError with the nearest names for a name that the store does not have."""
     columns = (

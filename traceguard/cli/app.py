@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from traceguard.cli.options import DEFAULT_DB, Db, Environment, Format, Output, OwnDb, Since, Until
+from traceguard.cli.options import DEFAULT_DB, Db, Environment, Format, Operation, Output, OwnDb, Since, Until
 
 app = typer.Typer(
     name="traceguard",
@@ -188,9 +188,7 @@ def graph(
 def blast_radius(
     db: Db = DEFAULT_DB,
     service: Annotated[str | None, typer.Option("--service", metavar="NAME", help="What may go wrong.")] = None,
-    operation: Annotated[
-        str | None, typer.Option("--operation", metavar="NAME", help="Only this operation of it.")
-    ] = None,
+    operation: Operation = None,
     flag: Annotated[
         str | None, typer.Option("--flag", metavar="KEY[=VARIANT]", help="The flag whose rollout may go wrong.")
     ] = None,
@@ -227,9 +225,7 @@ def blast_radius(
 def what_if(
     service: Annotated[str, typer.Option("--service", metavar="NAME", help="The service that changes.")],
     db: Db = DEFAULT_DB,
-    operation: Annotated[
-        str | None, typer.Option("--operation", metavar="NAME", help="Only this operation of it.")
-    ] = None,
+    operation: Operation = None,
     delay: Annotated[
         str | None, typer.Option("--delay", metavar="DURATION", help="Added to every call, such as 50ms.")
     ] = None,

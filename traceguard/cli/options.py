@@ -14,6 +14,7 @@ Db = Annotated[
 OwnDb = Annotated[
     str, typer.Option("--db", envvar="TRACEGUARD_DB", metavar="FILE", help="The store's file, made if it is missing.")
 ]
+Operation = Annotated[str | None, typer.Option("--operation", metavar="NAME", help="Only this operation of it.")]
 Since = Annotated[
     str | None,
     typer.Option("--since", metavar="TIME", help="Requests that started at or after TIME (RFC 3339, or -15m)."),

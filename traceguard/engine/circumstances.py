@@ -126,7 +126,7 @@ def _fill(
     cursor.register(table, codes.to_arrow())
     rows = fetch(cursor, query)
     cursor.unregister(table)
-    at = np.searchsorted(window.trace_hash, rows["trace"].to_numpy())
+    at = window.rows_of(rows["trace"].to_numpy())
     lowest, highest = rows["lowest"].to_numpy(), rows["highest"].to_numpy()
     levels[at, rows["factor"].to_numpy()] = np.where(lowest == highest, lowest, MIXED)
 
@@ -151,5 +151,5 @@ def _units(
         if rows.is_empty() and window.trace_hash.size:
             raise UsageError(f"No span of the window has the attribute {unit!r}; name another with --unit, or none.")
     units = window.trace_hash.copy()
-    units[np.searchsorted(window.trace_hash, rows["trace"].to_numpy())] = rows["unit"].to_numpy()
+    units[window.rows_of(rows["trace"].to_numpy())] = rows["unit"].to_numpy()
     return units, rows.height

@@ -39,6 +39,14 @@ class Window:
         """Start of the first and of the last trace, ns; None for an empty window."""
         return (int(self.begun.min()), int(self.begun.max())) if self.begun.size else None
 
+    def rows_of(self, trace_hash: NDArray[np.uint64]) -> NDArray[np.intp]:
+        """Row numbers of the given traces, all of which must be in the window."""
+        return np.searchsorted(self.trace_hash, trace_hash)
+
+    def ids_of(self, trace_hash: NDArray[np.uint64]) -> list[str]:
+        """The hex ids of the given traces, all of which must be in the window."""
+        return [str(self.trace_ids[row]) for row in self.rows_of(trace_hash)]
+
 
 def fetch(cursor: "duckdb.DuckDBPyConnection", query: str, **params: Any) -> pl.DataFrame:
     """Run `queries/traces/<query>.sql` and return its rows."""

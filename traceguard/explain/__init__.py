@@ -1,6 +1,7 @@
 """Facts to effects to causes: what explains a change, by how much, and how sure that is."""
 
 from traceguard.explain.answer import explain
-from traceguard.explain.question import Evidence, Question
+from traceguard.explain.evidence import Evidence, gather
+from traceguard.explain.question import Question
 
-__all__ = ["Evidence", "Question", "explain"]
+__all__ = ["Evidence", "Question", "explain", "gather"]

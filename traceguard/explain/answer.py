@@ -6,7 +6,6 @@ from typing import get_args
 import numpy as np
 
 from traceguard import model
-from traceguard.engine.local import Window
 from traceguard.explain.causes import (
     Finding,
     entry_document,
@@ -18,7 +17,8 @@ from traceguard.explain.causes import (
 from traceguard.explain.caveats import warnings_of
 from traceguard.explain.compared import Compared, Group, compare
 from traceguard.explain.entries import Clock, EntryEffects, entry_effects
-from traceguard.explain.question import Evidence, Question
+from traceguard.explain.evidence import Evidence
+from traceguard.explain.question import Question
 from traceguard.explain.verdict import Judged, doubtful, judge, settled
 from traceguard.traces.link import Names
 from traceguard.units import Period, format_time
@@ -37,17 +37,17 @@ def explain(evidence: Evidence, question: Question, version: str) -> model.Repor
     worse: list[Finding] = []
     better: list[Finding] = []
     for j in judged:
-        metrics = [j.effects.roots[i].metric for i in j.regressed(question.alpha, question.floor)]
-        regressions += [_regression(j, metric, names, environments) for metric in metrics]
-        worse += regression_findings(j, metrics, question.alpha)
-        gains = [j.effects.roots[i].metric for i in j.improved(question.alpha, question.floor)]
-        better += improvement_findings(j, gains, question.alpha)
+        lost = j.regressed(question.alpha, question.floor)
+        regressions += [_regression(j, i, names, environments) for i in lost]
+        worse += regression_findings(j, [j.effects.roots[i].metric for i in lost], question.alpha)
+        gained = j.improved(question.alpha, question.floor)
+        better += improvement_findings(j, [j.effects.roots[i].metric for i in gained], question.alpha)
     weak = _weak_findings(judged, worse, question) if question.candidate is not None else []
     verdict = _verdict(compared, question, regressions, judged)
 
     def ranked(findings: Sequence[Finding]) -> list[model.Cause]:
-        wanted = [f for f in findings if question.service in (None, _service(f, names))]
-        return _name_exemplars(rank(wanted, names, environments, question.alpha), evidence.window)
+        wanted = [f for f in findings if question.service in (None, names.component(f.component)[0])]
+        return rank(wanted, evidence.window, environments, question.alpha)
 
     causes = ranked([*worse, *weak])
     return model.Report(
@@ -75,10 +75,6 @@ def _effects(group: Group, compared: Compared, clock: Clock, question: Question)
 def _edges(question: Question) -> tuple[int, ...]:
     periods = [p for p in (question.baseline, question.candidate) if p is not None]
     return tuple(sorted({e for p in periods for e in (p.start_ns, p.end_ns) if e is not None}))
-
-
-def _service(finding: Finding, names: Names) -> str:
-    return names.services[names.operations[finding.component // 2][0]]
 
 
 def _weak_findings(judged: Sequence[Judged], found: Sequence[Finding], question: Question) -> list[Finding]:
@@ -117,19 +113,17 @@ def _environment_labels(evidence: Evidence) -> list[str | None]:
     return [(e or "unknown") if several else None for e in evidence.window.names.environments]
 
 
-def _regression(
-    judged: Judged, metric: model.Metric, names: Names, environments: Sequence[str | None]
-) -> model.Regression:
-    i = next(i for i, r in enumerate(judged.effects.roots) if r.metric == metric)
+def _regression(judged: Judged, i: int, names: Names, environments: Sequence[str | None]) -> model.Regression:
+    """Root metric number `i` as the interface writes it."""
     root = judged.effects.roots[i]
     return model.Regression(
         entry=entry_document(judged, names, environments),
-        metric=metric,
+        metric=root.metric,
         factors=[factor_document(judged.effects.column)],
         reference=root.reference, observed=root.observed, delta=root.delta, low=root.low, high=root.high,
         p_adjusted=judged.p_adjusted[i], q_value=judged.q_value[i],
-        distribution=_histogram(judged) if metric != "error_rate" else None,
-        parts=_parts(judged, names) if metric == "latency_mean" else [],
+        distribution=_histogram(judged) if root.metric != "error_rate" else None,
+        parts=_parts(judged, names) if root.metric == "latency_mean" else [],
     )  # fmt: skip
 
 
@@ -148,14 +142,8 @@ def _parts(judged: Judged, names: Names) -> list[model.Part]:
     estimate = judged.effects.latency.estimate
     parts = []
     for i in np.argsort(-np.abs(estimate), kind="stable"):
-        component = int(judged.where.outcomes.components[i])
-        service, operation = names.operations[component // 2]
-        parts.append(
-            model.Part(
-                service=names.services[service], operation=operation, locus="inbound" if component % 2 else "self",
-                delta_ms=float(estimate[i]),
-            )
-        )  # fmt: skip
+        service, operation, locus = names.component(int(judged.where.outcomes.components[i]))
+        parts.append(model.Part(service=service, operation=operation, locus=locus, delta_ms=float(estimate[i])))
     return parts
 
 
@@ -187,18 +175,3 @@ def _bounds(period: Period | None) -> model.PeriodBounds | None:
     if period is None:
         return None
     return model.PeriodBounds(start=format_time(period.start_ns) or "", end=format_time(period.end_ns) or "")
-
-
-def _name_exemplars(causes: Sequence[model.Cause], window: Window) -> list[model.Cause]:
-    def ids(hashes: Sequence[str]) -> list[str]:
-        at = np.searchsorted(window.trace_hash, np.array([int(h) for h in hashes], dtype=np.uint64))
-        return [str(window.trace_ids[i]) for i in at]
-
-    return [
-        c.model_copy(
-            update={
-                "exemplars": model.Exemplars(affected=ids(c.exemplars.affected), reference=ids(c.exemplars.reference))
-            }
-        )
-        for c in causes
-    ]

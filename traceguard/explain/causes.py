@@ -6,12 +6,13 @@ bound of the robust effect, in units of the entry point's spread, so that millis
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from traceguard import model
+from traceguard.engine.local import Window
 from traceguard.explain.design import Column
 from traceguard.explain.effects import PartEffects
 from traceguard.explain.exemplars import exemplars
@@ -45,26 +46,22 @@ def regression_findings(judged: Judged, metrics: Iterable[str], alpha: float, *,
 
     With `weak` also those that do not hold at alpha.
     """
-    names = set(metrics)
+    names, effects = set(metrics), judged.effects
     found: list[Finding] = []
     if names - {"error_rate"}:
-        found += _explain(judged, "latency", judged.effects.latency, alpha, weak=weak)
+        found += _explain(judged, "latency", effects.latency, alpha, weak=weak)
     if "error_rate" in names:
-        found += _explain(judged, "error", judged.effects.errors, alpha, weak=weak)
+        found += _explain(judged, "error", effects.errors, alpha, weak=weak)
     return found
 
 
 def improvement_findings(judged: Judged, metrics: Iterable[str], alpha: float) -> list[Finding]:
     """The components that explain an improvement, found as the mirror image of a regression."""
-    names = set(metrics)
-    found: list[Finding] = []
-    if names - {"error_rate"}:
-        found += _explain(judged, "latency", judged.effects.latency.mirrored(), alpha, weak=False)
-    if "error_rate" in names:
-        found += _explain(judged, "error", judged.effects.errors.mirrored(), alpha, weak=False)
+    effects = judged.effects
+    mirror = replace(effects, latency=effects.latency.mirrored(), errors=effects.errors.mirrored())
     return [
-        Finding(f.judged, f.metric, f.component, -f.estimate, -f.high, -f.low, f.q_value, f.score, f.share, f.holds)
-        for f in found
+        replace(f, judged=judged, estimate=-f.estimate, low=-f.high, high=-f.low)
+        for f in regression_findings(replace(judged, effects=mirror), metrics, alpha)
     ]
 
 
@@ -96,7 +93,7 @@ def _explain(
 
 
 def rank(
-    findings: Sequence[Finding], names: Names, environments: Sequence[str | None], alpha: float
+    findings: Sequence[Finding], window: Window, environments: Sequence[str | None], alpha: float
 ) -> list[model.Cause]:
     """Gather findings of the same level, component and metric over entry points into causes, best explanation first."""
     groups: dict[tuple[object, ...], list[Finding]] = {}
@@ -117,15 +114,15 @@ def rank(
         groups.values(),
         key=lambda group: (not any(f.holds for f in group), -max(f.score for f in group), group[0].component),
     )
-    return [_cause(i + 1, group, names, environments, alpha) for i, group in enumerate(ordered[:SHOWN])]
+    return [_cause(i + 1, group, window, environments, alpha) for i, group in enumerate(ordered[:SHOWN])]
 
 
-def factor_document(column: Column, code: int | None = None) -> model.Factor:
+def factor_document(column: Column) -> model.Factor:
     """A column's level as the interface writes it."""
     factor = column.factor
     return model.Factor(
         kind=factor.kind, key=factor.key, service=factor.service,
-        level=factor.levels[column.code if code is None else code], reference=factor.levels[column.reference],
+        level=factor.levels[column.code], reference=factor.levels[column.reference],
     )  # fmt: skip
 
 
@@ -138,13 +135,12 @@ def entry_document(judged: Judged, names: Names, environments: Sequence[str | No
 
 
 def _cause(
-    number: int, group: list[Finding], names: Names, environments: Sequence[str | None], alpha: float
+    number: int, group: list[Finding], window: Window, environments: Sequence[str | None], alpha: float
 ) -> model.Cause:
     group = sorted(group, key=lambda f: -f.score)
     best = group[0]
     column = best.judged.effects.column
-    service, operation = names.operations[best.component // 2]
-    locus: model.Locus = "inbound" if best.component % 2 else "self"
+    service, operation, locus = where = window.names.component(best.component)
     unit: Literal["ms", "fraction"] = "ms" if best.metric == "latency" else "fraction"
     affected = np.array([f.judged.effects.affected for f in group], dtype=np.float64)
     weight = affected / affected.sum()
@@ -152,7 +148,7 @@ def _cause(
     half = float(np.sqrt(((weight * [(f.high - f.low) / 2 for f in group]) ** 2).sum()))
     entries = [
         model.CauseEntry(
-            entry=entry_document(f.judged, names, environments),
+            entry=entry_document(f.judged, window.names, environments),
             effect=model.Effect(estimate=f.estimate, low=f.low, high=f.high, unit=unit),
             requests=model.Requests(
                 affected=f.judged.effects.affected, fraction=f.judged.effects.affected / f.judged.where.requests
@@ -169,7 +165,7 @@ def _cause(
     return model.Cause(
         rank=number,
         factors=[factor],
-        service=names.services[service],
+        service=service,
         operation=operation,
         locus=locus,
         metric=best.metric,
@@ -178,9 +174,9 @@ def _cause(
         q_value=best.q_value,
         requests=requests,
         inseparable_from=[[factor_document(other)] for other in best.judged.effects.inseparable],
-        exemplars=exemplars(best.judged, best.component),
+        exemplars=exemplars(best.judged, best.component, window),
         entries=entries,
-        summary=_summary(factor, (names.services[service], operation, locus), effect, share, requests, entries, alpha),
+        summary=_summary(factor, where, effect, share, requests, entries, alpha),
     )
 
 

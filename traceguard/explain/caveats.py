@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from traceguard import model
 from traceguard.explain.causes import factor_document
 from traceguard.explain.compared import MAX_ENTRIES, MIN_ENTRY_REQUESTS, Compared
-from traceguard.explain.question import Evidence, Question
+from traceguard.explain.evidence import Evidence
+from traceguard.explain.question import Question
 from traceguard.explain.verdict import Judged, requests_to_settle
 from traceguard.traces.factors import MIXED, Factor
 

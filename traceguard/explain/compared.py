@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from traceguard.explain.question import Evidence, Question
+from traceguard.explain.evidence import Evidence
+from traceguard.explain.question import Question
 from traceguard.traces.factors import ABSENT, FIRST_LEVEL, Factor
 from traceguard.traces.facts import Facts
 from traceguard.traces.link import Names
@@ -56,7 +57,7 @@ def compare(evidence: Evidence, question: Question) -> Compared:
     """Lay out what the question asks to compare."""
     circumstances, window = evidence.read.circumstances, evidence.window
     facts = evidence.facts
-    facts = replace(facts, start=window.begun[np.searchsorted(window.trace_hash, facts.trace_hash)])
+    facts = replace(facts, start=window.begun[window.rows_of(facts.trace_hash)])
     factors = list(evidence.read.factors)
     rows = circumstances.rows_of(facts.trace_hash)
     levels, unit = circumstances.levels[rows], circumstances.unit[rows]

@@ -8,21 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traceguard import model
+from traceguard.engine.local import Window
 from traceguard.explain.verdict import Judged
 from traceguard.traces.facts import Facts
 
 SHOWN = 3
 
 
-def exemplars(judged: Judged, component: int) -> model.Exemplars:
-    """Hashes of typical traces, as decimal text; `name_exemplars` turns them into trace ids."""
+def exemplars(judged: Judged, component: int, window: Window) -> model.Exemplars:
+    """The ids of typical traces of both sides."""
     where, column = judged.where, judged.effects.column
     f = where.factors.index(column.factor)
     codes = where.levels[:, f]
     time = _component_time(where.facts, component)
     return model.Exemplars(
-        affected=_nearest(where.facts, codes == column.code, time),
-        reference=_nearest(where.facts, codes == column.reference, time),
+        affected=window.ids_of(_nearest(where.facts, codes == column.code, time)),
+        reference=window.ids_of(_nearest(where.facts, codes == column.reference, time)),
     )
 
 
@@ -34,10 +35,11 @@ def _component_time(facts: Facts, component: int) -> NDArray[np.int64]:
     return time
 
 
-def _nearest(facts: Facts, side: NDArray[np.bool_], time: NDArray[np.int64]) -> list[str]:
+def _nearest(facts: Facts, side: NDArray[np.bool_], time: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """The hashes of the traces on one side that are nearest its medians."""
     at = np.flatnonzero(side)
     if at.size == 0:
-        return []
+        return facts.trace_hash[at]
     distance = np.abs(time[at] - np.median(time[at])) + np.abs(facts.dur[at] - np.median(facts.dur[at]))
     best = at[np.lexsort((facts.trace_hash[at], distance))[:SHOWN]]
-    return [str(int(h)) for h in facts.trace_hash[best]]
+    return facts.trace_hash[best]

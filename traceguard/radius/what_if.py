@@ -39,7 +39,7 @@ def make_scenario(
 ) -> model.Scenario:
     """The supposed change; UsageError for a negative delay, or a rate or exposure outside 0 to 1."""
     if delay_ns < 0:
-        raise UsageError("The delay is negative; only slower can be predicted, so write a delay such as 50ms.")
+        raise UsageError(f"The delay of {delay_ns / 1e6:g} ms is negative; a what-if adds time, such as 50ms.")
     for name, value in (("error rate", error_rate), ("exposure", exposure)):
         if not 0.0 <= value <= 1.0:
             raise UsageError(f"The {name} {value:g} lies outside 0 to 1; write a share such as 0.05 or 5%.")

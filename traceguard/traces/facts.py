@@ -114,9 +114,9 @@ def _sum_up(request, requests, component, operation, own, evaluation, width):  #
     return first, out_component[:m].copy(), out_time[:m].copy(), out_calls[:m].copy()
 
 
-def facts_of(linked: Linked) -> Facts:
-    """The facts of one partition; fragments are left out."""
-    component = components(linked, callees(linked))
+def facts_of(linked: Linked, callee: NDArray[np.int32] | None = None) -> Facts:
+    """The facts of one partition; fragments are left out. `callee` are its `callees`, where they are known already."""
+    component = components(linked, callees(linked) if callee is None else callee)
     own = own_time(linked)
     width = 2 * len(linked.names.operations)
     first, row_component, row_time, row_calls = _sum_up(

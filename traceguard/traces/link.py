@@ -6,6 +6,7 @@ missing, a span that is its own ancestor, an end before a start all leave a tree
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -23,6 +24,11 @@ class Names:
     services: tuple[str, ...]
     operations: tuple[tuple[int, str], ...]  # (service id, operation)
     environments: tuple[str, ...]
+
+    def component(self, number: int) -> tuple[str, str, Literal["self", "inbound"]]:
+        """Service, operation and locus of a component number: 2 * operation for self time, one more for inbound."""
+        service, operation = self.operations[number // 2]
+        return self.services[service], operation, "inbound" if number % 2 else "self"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,66 @@
+"""What an answer rests on: the window's facts and circumstances, and what is wrong with the data."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traceguard.engine.circumstances import Read
+from traceguard.engine.local import Window, fetch
+from traceguard.traces.critical_path import callees, skewed_calls
+from traceguard.traces.facts import Facts, concatenate, facts_of, no_facts
+from traceguard.traces.link import Linked
+
+if TYPE_CHECKING:
+    import duckdb
+
+SKEWED_CALLS = 0.01  # part of a service's calls outside their callers' spans that is worth a warning
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything an answer rests on."""
+
+    window: Window
+    read: Read
+    facts: Facts
+    spans: int  # distinct spans in the window
+    incomplete: int  # traces with missing spans
+    fragments: int  # requests left out because their upper part is missing
+    negative_durations: int
+    left_out: int  # requests that the settings leave out
+    skewed: dict[str, float]  # services whose clock visibly differs from their callers', with the part of calls
+
+    @property
+    def environments(self) -> list[str]:
+        """The environments that requests of the window ran in."""
+        return [self.window.names.environments[i] for i in np.unique(self.facts.environment)]
+
+
+def gather(
+    cursor: "duckdb.DuckDBPyConnection", window: Window, read: Read, partitions: Iterable[Linked],
+    left_out: NDArray[np.bool_],
+) -> Evidence:  # fmt: skip
+    """Reduce the window to facts, a partition at a time.
+
+    `cursor` is the one that the window was opened on; `left_out` marks the operations whose requests do not count.
+    """
+    parts, spans, incomplete, fragments = [], 0, 0, 0
+    outside, calls = np.zeros((2, len(window.names.services)), dtype=np.int64)
+    for linked in partitions:
+        callee = callees(linked)
+        parts.append(facts_of(linked, callee))
+        spans += linked.trace.size
+        incomplete += int(linked.incomplete.sum())
+        fragments += int(np.count_nonzero(linked.fragment & ~linked.evaluation[linked.root]))
+        outside, calls = (a + b for a, b in zip((outside, calls), skewed_calls(linked, callee), strict=True))
+    facts = concatenate(parts) if parts else no_facts()
+    kept = facts.select(~left_out[facts.entry]) if left_out.any() else facts
+    skewed = np.flatnonzero(outside > SKEWED_CALLS * calls)
+    return Evidence(
+        window=window, read=read, facts=kept, spans=spans, incomplete=incomplete, fragments=fragments,
+        negative_durations=int(fetch(cursor, "clock_faults")["spans"][0]), left_out=facts.dur.size - kept.dur.size,
+        skewed={window.names.services[i]: float(outside[i] / calls[i]) for i in skewed},
+    )  # fmt: skip
