@@ -1,8 +1,8 @@
-"""Text to quantities and back: times, periods, durations, rates. Nanoseconds since the Unix epoch are the unit inside.
+"""Text to quantities and back: times, periods, durations, rates, sizes. Times inside are nanoseconds since the epoch.
 
 Accepted forms follow the command line's promise: RFC 3339 or relative times (`-15m`), periods as `START/END`, durations
-with a unit (`250us`, `50ms`, `2s`), rates as a fraction or a percentage (`0.01`, `1%`). Anything else is a
-`UsageError`.
+with a unit (`250us`, `50ms`, `2s`), rates as a fraction or a percentage (`0.01`, `1%`), sizes with a unit (`64MiB`,
+`50GB`). Anything else is a `UsageError`.
 """
 
 import re
@@ -14,6 +14,9 @@ from traceguard.errors import UsageError
 _UNITS_NS = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000,
              "h": 3_600_000_000_000, "d": 86_400_000_000_000}  # fmt: skip
 _DURATION = re.compile(r"(-?\d+(?:\.\d+)?)\s*(ns|us|µs|ms|s|m|h|d)")
+_UNITS_BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+                "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}  # fmt: skip
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?I?B)", re.IGNORECASE | re.ASCII)
 _FRACTION_OF_SECOND = re.compile(r"\.(\d+)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -32,6 +35,15 @@ def parse_duration(text: str) -> int:
     if match is None:
         raise UsageError(f"{text!r} is not a duration; write a number with a unit, such as 250us, 50ms or 2s.")
     return round(float(match[1]) * _UNITS_NS[match[2]])
+
+
+def parse_size(text: str) -> int:
+    """Bytes of a size such as `64MiB` (of 1024) or `50GB` (of 1000); the unit's case does not matter."""
+    match = _SIZE.fullmatch(text.strip())
+    unit = _UNITS_BYTES.get(match[2].upper()) if match else None
+    if match is None or unit is None:
+        raise UsageError(f"{text!r} is not a size; write a number with a unit, such as 512MB, 64MiB or 50GB.")
+    return round(float(match[1]) * unit)
 
 
 def parse_time(text: str, now_ns: int) -> int:
@@ -88,6 +100,18 @@ def format_time(ns: int | None) -> str | None:
     text = datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat()
     fraction = f"{rest:09d}".rstrip("0")
     return f"{text}.{fraction}Z" if fraction else f"{text}Z"
+
+
+def format_size(size: int) -> str:
+    """Bytes for people: in units of 1024 where they divide it, else of 1000, to three digits."""
+    for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if size % factor == 0 and 0 < size // factor < 1024:
+            return f"{size // factor} {unit}"
+    rounded = float(f"{size:.3g}")  # first: 999,999 bytes are 1 MB, never 1e+03 kB
+    for unit, factor in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if rounded >= factor:
+            return f"{rounded / factor:g} {unit}"
+    return f"{size} bytes"
 
 
 def format_ms(value: float) -> str:
