@@ -1,6 +1,10 @@
-"""Filled buffers as Arrow arrays, without copying."""
+"""The memory that loops fill, kept from body to body, and what they filled as Arrow arrays."""
 
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +13,57 @@ from numpy.typing import NDArray
 # Offsets into a text column are 32 bits wide, and a buffer must stay below that.
 LARGEST_TEXT = 2**31 - 1024
 
+# Larger buffers are given back after use: one body of 64 MiB must not hold its memory for ever.
+_LARGEST_KEPT = 2**23
+
+
+class Arena:
+    """Buffers by name, for one body at a time.
+
+    Pages that were never touched are costly: a loop that writes into new memory spends several times longer in the
+    system than in decoding. What leaves is copied, so that decoded rows hold the bytes they need and no more.
+    """
+
+    __slots__ = ("_blocks",)
+
+    def __init__(self) -> None:
+        self._blocks: dict[tuple[str, int], NDArray[np.uint8]] = {}
+
+    def array(self, name: str, number: int, shape: tuple[int, ...], kind: type[np.generic]) -> NDArray[Any]:
+        """An array of that shape, filled with anything; the next call of that name and number takes it back."""
+        size = int(np.prod(shape)) * np.dtype(kind).itemsize
+        block = self._blocks.get((name, number))
+        if block is None or block.size < size:
+            block = np.empty(1 << max(size, 1).bit_length() if size <= _LARGEST_KEPT // 2 else size, np.uint8)
+            if block.size <= _LARGEST_KEPT:
+                self._blocks[name, number] = block
+        return block[:size].view(kind).reshape(shape)
+
+    def cells(self, name: str, columns: int, rows: int, size: int) -> "Cells":
+        """Room for `rows` cells in each column, of `size` bytes together."""
+        size = min(size, LARGEST_TEXT)
+        text = tuple(self.array(f"{name}.text", column, (size,), np.uint8) for column in range(columns))
+        ends = tuple(self.array(f"{name}.ends", column, (rows + 2,), np.int32) for column in range(columns))
+        for offsets in ends:
+            offsets[0] = 0
+        return Cells(text, ends)
+
+
+_IDLE: deque[Arena] = deque()
+
+
+@contextmanager
+def arena() -> Iterator[Arena]:
+    """An arena that nobody else uses meanwhile; there are as many as bodies were ever decoded at once."""
+    try:
+        mine = _IDLE.pop()
+    except IndexError:
+        mine = Arena()
+    try:
+        yield mine
+    finally:
+        _IDLE.append(mine)
+
 
 @dataclass(frozen=True, slots=True)
 class Cells:
@@ -16,27 +71,9 @@ class Cells:
 
     text: tuple[NDArray[np.uint8], ...]
     ends: tuple[NDArray[np.int32], ...]
-    buffers: tuple[tuple[pa.Buffer, pa.Buffer], ...]  # the same memory as Arrow sees it: ends and text of each column
-
-    @classmethod
-    def empty(cls, columns: int, rows: int, size: int) -> "Cells":
-        """Room for `rows` cells in each column, of `size` bytes together.
-
-        Pages that are never written cost no
-        memory.
-
-        Arrow's allocator keeps pages that it has touched before: for small bodies, fresh ones take a third of the
-        time of decoding.
-        """
-        size = min(size, LARGEST_TEXT)
-        buffers = tuple((pa.allocate_buffer(4 * rows + 8), pa.allocate_buffer(size)) for _ in range(columns))
-        ends = tuple(np.frombuffer(offsets, np.int32) for offsets, _ in buffers)
-        for offsets in ends:
-            offsets[0] = 0
-        return cls(tuple(np.frombuffer(data, np.uint8) for _, data in buffers), ends, buffers)
 
     def strings(self, column: int, rows: int, *, empty_is_null: bool = False) -> pa.Array:
-        """The first `rows` cells of a column."""
+        """The first `rows` cells of a column, copied."""
         if rows == 0:
             return pa.array([], pa.string())
         ends = self.ends[column]
@@ -45,10 +82,12 @@ class Cells:
             present = ends[1 : rows + 1] > ends[:rows]
             nulls = rows - int(np.count_nonzero(present))
             mask = pa.py_buffer(np.packbits(present, bitorder="little")) if nulls else None
-        offsets, data = self.buffers[column]
-        return pa.StringArray.from_buffers(
-            rows, offsets.slice(0, 4 * rows + 4), data.slice(0, int(ends[rows])), mask, nulls
-        )
+        offsets, data = _copy(ends[: rows + 1]), _copy(self.text[column][: int(ends[rows])])
+        return pa.StringArray.from_buffers(rows, offsets, data, mask, nulls)
+
+
+def _copy(filled: NDArray[Any]) -> pa.Buffer:
+    return pa.py_buffer(filled.tobytes())
 
 
 def numbers(column: NDArray[np.int64], rows: int, *, zero_is_null: bool = False) -> pa.Array:

@@ -50,9 +50,9 @@ def decode_wire(buf: NDArray[np.uint8], signal: Signal, settings: Settings) -> D
         buf.flags.writeable = False
     vocabulary = flags.vocabulary(settings.promoted_keys, settings.flag_prefixes)
     layers = envelope.unfold(buf)
-    return _with_room(
-        buf, lambda room: (_decode_spans if signal == "traces" else _decode_logs)(buf, layers, vocabulary, room)
-    )
+    rows = _decode_spans if signal == "traces" else _decode_logs
+    with arrow.arena() as arena:
+        return _with_room(buf, lambda room: rows(buf, layers, vocabulary, _Scratch(arena, buf, room)))
 
 
 class _TooSmallError(Exception):
@@ -85,13 +85,18 @@ def _check(status: int) -> None:
 class _Scratch:
     """The working memory and the text sizes of one attempt."""
 
-    __slots__ = ("frames", "rows", "size", "work")
+    __slots__ = ("arena", "frames", "rows", "size", "work")
 
-    def __init__(self, buf: NDArray[np.uint8], room: int) -> None:
+    def __init__(self, arena: arrow.Arena, buf: NDArray[np.uint8], room: int) -> None:
+        self.arena = arena
         self.size = room * buf.size + 4096
         self.rows = room * 64 + room * buf.size // 256
-        self.work = np.empty((_FIRST_WORK * room // 2, COLUMNS), np.int64)
-        self.frames = np.empty((DEEPEST + flags.ROLES, 4), np.int64)
+        self.work = arena.array("work", 0, (_FIRST_WORK * room // 2, COLUMNS), np.int64)
+        self.frames = arena.array("frames", 0, (DEEPEST + flags.ROLES, 4), np.int64)
+
+    def cells(self, name: str, columns: int, rows: int) -> arrow.Cells:
+        """Text columns of `rows` cells."""
+        return self.arena.cells(name, columns, rows, self.size)
 
 
 def _origins(
@@ -99,7 +104,7 @@ def _origins(
 ) -> tuple[dict[str, pa.Array], pa.Array, NDArray[np.uint8]]:
     """The columns of the resources by name, the scopes' JSON, and which of the scopes are flag hooks."""
     count = len(layers.resources)
-    cells = arrow.Cells.empty(origins.TEXTS, count, scratch.size)
+    cells = scratch.cells("resources", origins.TEXTS, count)
     _check(origins.fill_resources(buf, layers.resources, scratch.work, scratch.frames, cells.text, cells.ends))
     service = cells.strings(origins.SERVICE, count, empty_is_null=True).fill_null("unknown_service")
     environment = pc.coalesce(
@@ -113,7 +118,7 @@ def _origins(
         "environment": environment,
         "instance": cells.strings(origins.INSTANCE, count, empty_is_null=True),
     }
-    scopes = arrow.Cells.empty(1, len(layers.scopes), scratch.size)
+    scopes = scratch.cells("scopes", 1, len(layers.scopes))
     hooks = np.zeros(len(layers.scopes), np.uint8)
     _check(origins.fill_scopes(buf, layers.scopes, scratch.work, scratch.frames, scopes.text[0], scopes.ends[0], hooks))
     return columns, scopes.strings(0, len(layers.scopes), empty_is_null=True), hooks
@@ -135,14 +140,15 @@ def _flag_table(cells: arrow.Cells, values: NDArray[np.int64], count: int) -> pa
     return pa.Table.from_arrays(columns, schema=FLAG_RECORDS)
 
 
-def _decode_spans(buf: NDArray[np.uint8], layers: envelope.Envelope, words: flags.Vocabulary, room: int) -> Decoded:
-    scratch = _Scratch(buf, room)
+def _decode_spans(
+    buf: NDArray[np.uint8], layers: envelope.Envelope, words: flags.Vocabulary, scratch: _Scratch
+) -> Decoded:
     resources, scopes, hooks = _origins(buf, layers, scratch)
     received = len(layers.items)
-    cells = arrow.Cells.empty(spans.TEXTS, received, scratch.size)
+    cells = scratch.cells("rows", spans.TEXTS, received)
     values = np.empty((spans.NUMBERS, received), np.int64)
-    near = arrow.Cells.empty(spans.CORRELATION_CELLS, scratch.rows, scratch.size)
-    flag_cells = arrow.Cells.empty(flags.CELLS, scratch.rows, scratch.size)
+    near = scratch.cells("correlations", spans.CORRELATION_CELLS, scratch.rows)
+    flag_cells = scratch.cells("flags", flags.CELLS, scratch.rows)
     flag_values = np.empty((2, scratch.rows + 2), np.int64)
     counts = np.zeros(spans.COUNTS, np.int64)
     status = spans.fill(
@@ -189,12 +195,13 @@ def _decode_spans(buf: NDArray[np.uint8], layers: envelope.Envelope, words: flag
     )
 
 
-def _decode_logs(buf: NDArray[np.uint8], layers: envelope.Envelope, words: flags.Vocabulary, room: int) -> Decoded:
-    scratch = _Scratch(buf, room)
+def _decode_logs(
+    buf: NDArray[np.uint8], layers: envelope.Envelope, words: flags.Vocabulary, scratch: _Scratch
+) -> Decoded:
     received = len(layers.items)
-    cells = arrow.Cells.empty(logs.TEXTS, received, scratch.size)
+    cells = scratch.cells("rows", logs.TEXTS, received)
     values = np.empty((logs.NUMBERS, received), np.int64)
-    flag_cells = arrow.Cells.empty(flags.CELLS, received, scratch.size)
+    flag_cells = scratch.cells("flags", flags.CELLS, received)
     flag_values = np.empty((2, received + 2), np.int64)
     counts = np.zeros(logs.COUNTS, np.int64)
     status = logs.fill(
