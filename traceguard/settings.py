@@ -25,13 +25,17 @@ class Settings:
 
     `unit_keys` are tried in order when no flag evaluation names its context; `correlation_keys` are the attributes kept
     in the `correlations` table at ingest; `flag_prefixes` mark plain span attributes `PREFIX<flag> = <variant>` as flag
-    state.
+    state. `drop_attributes` and `hash_attributes` are keys, or patterns with `*`, that ingest keeps from the store;
+    the key of the hashes comes from `$TRACEGUARD_HASH_KEY` or from `hash_key_file`.
     """
 
     unit_keys: tuple[str, ...] = UNIT_KEYS
     correlation_keys: tuple[str, ...] = CORRELATION_KEYS
     flag_prefixes: tuple[str, ...] = ("feature_flag.", "flag.evaluation.")
     leave_out_entries: tuple[str, ...] = ()
+    drop_attributes: tuple[str, ...] = ()
+    hash_attributes: tuple[str, ...] = ()
+    hash_key_file: str | None = None
     trace_url: str | None = None
     owners: dict[str, str] = field(default_factory=dict)
     runbooks: dict[str, str] = field(default_factory=dict)
@@ -59,5 +63,20 @@ def load(path: Path | None = None) -> Settings:
     if unknown:
         listed, valid = ", ".join(unknown), ", ".join(sorted(known))
         raise UsageError(f"The settings file {source} has unknown settings: {listed}; known are {valid}.")
+    for one in fields(Settings):
+        if one.name in raw:
+            _check(one.name, raw[one.name], one.type, source)
     given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()}
     return Settings(**given)
+
+
+def _check(name: str, value: object, wanted: object, source: Path) -> None:
+    """Refuse a value of another type: one text taken for a list of letters would silently do something else."""
+    if wanted == tuple[str, ...]:
+        fits, form = isinstance(value, list) and all(isinstance(item, str) for item in value), f'{name} = ["..."]'
+    elif wanted == dict[str, str]:
+        fits, form = isinstance(value, dict) and all(isinstance(item, str) for item in value.values()), f"[{name}]"
+    else:
+        fits, form = wanted != str | None or isinstance(value, str), f'{name} = "..."'
+    if not fits:
+        raise UsageError(f"The setting {name} in {source} has the wrong type; write it as {form}.")

@@ -1,0 +1,37 @@
+"""Settings from a file: what is taken, and what is refused in words."""
+
+from pathlib import Path
+
+import pytest
+
+from traceguard.errors import UsageError
+from traceguard.settings import load
+
+
+def write(folder: Path, text: str) -> Path:
+    """A settings file with this text."""
+    file = folder / "traceguard.toml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_rules_of_privacy_are_read(tmp_path: Path) -> None:
+    """Lists of patterns become tuples."""
+    settings = load(
+        write(tmp_path, 'drop_attributes = ["*password*"]\nhash_attributes = ["user.id"]\nhash_key_file = "key"')
+    )
+    assert (settings.drop_attributes, settings.hash_attributes) == (("*password*",), ("user.id",))
+    assert settings.hash_key_file == "key"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ('drop_attributes = "user.email"', "drop_attributes"), ("hash_attributes = [7]", "hash_attributes"),
+        ("trace_url = 7", "trace_url"), ('owners = "me"', "owners"), ("owners = {cart = 7}", "owners"),
+    ],
+)  # fmt: skip
+def test_a_setting_of_the_wrong_type_is_refused(tmp_path: Path, text: str, name: str) -> None:
+    """A single text is no list of its letters: a rule that silently hides nothing would be worse than none."""
+    with pytest.raises(UsageError, match=f"The setting {name} in .* has the wrong type; write it as "):
+        load(write(tmp_path, text))
