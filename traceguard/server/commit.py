@@ -115,7 +115,8 @@ class Committer:
             return
         self._failed_at = None
         self._counters.add("commits")
-        self._counters.add("commit_seconds", time.perf_counter() - began)
+        self._counters.observe("commit_duration_seconds", time.perf_counter() - began)
+        self._counters.observe("commit_rows", sum(_rows(batch) for batch, _ in group))
         for batch, future in group:
             self._counters.add("spans_committed", batch.spans.num_rows)
             self._counters.add("log_records_committed", batch.logs.num_rows)
