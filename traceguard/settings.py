@@ -33,6 +33,7 @@ class Settings:
     correlation_keys: tuple[str, ...] = CORRELATION_KEYS
     flag_prefixes: tuple[str, ...] = ("feature_flag.", "flag.evaluation.")
     leave_out_entries: tuple[str, ...] = ()
+    max_body: str = "64MiB"
     drop_attributes: tuple[str, ...] = ()
     hash_attributes: tuple[str, ...] = ()
     hash_key_file: str | None = None
@@ -77,6 +78,6 @@ def _check(name: str, value: object, wanted: object, source: Path) -> None:
     elif wanted == dict[str, str]:
         fits, form = isinstance(value, dict) and all(isinstance(item, str) for item in value.values()), f"[{name}]"
     else:
-        fits, form = wanted != str | None or isinstance(value, str), f'{name} = "..."'
+        fits, form = wanted not in (str, str | None) or isinstance(value, str), f'{name} = "..."'
     if not fits:
         raise UsageError(f"The setting {name} in {source} has the wrong type; write it as {form}.")

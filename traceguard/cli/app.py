@@ -1,5 +1,6 @@
 """Every command with its options: the table of the interface, one function a row."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -76,6 +77,15 @@ def serve(
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Listen on another address than loopback, without authentication.")
     ] = False,
+    max_body: Annotated[
+        str | None,
+        typer.Option(
+            "--max-body",
+            envvar="TRACEGUARD_MAX_BODY",
+            metavar="SIZE",
+            help="The largest request taken, as sent and unpacked (default: 64MiB).",
+        ),
+    ] = None,
 ) -> int:
     """Receive OTLP into a store until stopped.
 
@@ -86,7 +96,10 @@ def serve(
     from traceguard.server import serve as run
     from traceguard.settings import load
 
-    run(local(db), grpc=grpc, http=http, insecure=insecure, settings=load())
+    settings = load()
+    if max_body is not None:
+        settings = replace(settings, max_body=max_body)
+    run(local(db), grpc=grpc, http=http, insecure=insecure, settings=settings)
     return 0
 
 

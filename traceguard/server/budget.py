@@ -8,8 +8,11 @@ from traceguard.server.refusal import Busy
 
 MIB = 2**20
 
-# A request counts as sent and once more decompressed: the largest one allowed takes half of this.
+# The room for requests unless bodies may be larger than 64 MiB.
 LIMIT_BYTES = 256 * MIB
+
+# What a limit for one body may be: what clients send as a matter of course, and what the decoder can take.
+SMALLEST_LIMIT, LARGEST_LIMIT = MIB, 256 * MIB
 
 
 class Reservation:

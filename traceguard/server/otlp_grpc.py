@@ -7,7 +7,7 @@ import grpc
 
 from traceguard.errors import UsageError
 from traceguard.server.answers import status, success
-from traceguard.server.receiver import BODY_BYTES
+from traceguard.server.codings import unpack_message
 from traceguard.server.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ class GrpcEndpoint:
         self._server = grpc.server(
             ThreadPoolExecutor(_THREADS, thread_name_prefix="traceguard-grpc"),
             options=[
-                ("grpc.max_receive_message_length", BODY_BYTES),
+                ("grpc.max_receive_message_length", receiver.max_body),
+                # Messages arrive as sent: gRPC would unpack them before anyone counts their bytes.
+                ("grpc.per_message_decompression", 0),
                 # Two servers must not share a port unnoticed.
                 ("grpc.so_reuseport", 0),
             ],
@@ -70,7 +72,8 @@ def _export(receiver: "Receiver", signal: "Signal") -> "Callable[[bytes, Any], b
         try:
             with receiver.budget.reservation() as reservation:
                 reservation.add(len(body))
-                accepted = receiver.accept(body, "protobuf", signal)
+                plain = unpack_message(body, receiver.max_body, reservation)
+                accepted = receiver.accept(plain, "protobuf", signal)
                 accepted.committed.result()
         except Refusal as refusal:
             receiver.refused(refusal)

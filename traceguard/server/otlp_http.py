@@ -1,4 +1,4 @@
-"""OTLP over HTTP: protobuf and JSON on one path, plain or gzip, whole or in chunks.
+"""OTLP over HTTP: protobuf and JSON on one path, plain or compressed, whole or in chunks.
 
 The answer has the request's content type, errors included. Bodies are decoded in worker threads, which release Python's
 lock, so that the loop goes on reading other requests.
@@ -13,15 +13,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from traceguard.server.answers import CONTENT_TYPES, status, success
-from traceguard.server.receiver import BODY_BYTES, Accepted, gunzip, oversize
-from traceguard.server.refusal import Refusal, Slow, Unsupported
+from traceguard.server.codings import ACCEPTED, named, oversize, unpack
+from traceguard.server.linger import Lingering
+from traceguard.server.refusal import Refusal, Slow, UnknownCoding, Unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from traceguard.server.answers import Encoding, Signal
     from traceguard.server.budget import Reservation
-    from traceguard.server.receiver import Receiver
+    from traceguard.server.receiver import Accepted, Receiver
 
 BODY_SECONDS = 60.0
 
@@ -61,42 +62,53 @@ def _export(
                 await asyncio.wrap_future(accepted.committed)
         except Refusal as refusal:
             receiver.refused(refusal)
-            answer = refuse(request, refusal.http_status, refusal.code, str(refusal), refusal.retry_seconds)
-            if refusal.http_status in {408, 413}:
-                # The rest of the body is still on its way; the connection cannot be used again.
-                answer.headers["Connection"] = "close"
-            return answer
+            return _refused(request, refusal)
         except ClientDisconnect:
             return Response(status_code=400)
         body = success(signal, encoding, accepted.rejected, accepted.message)
         return Response(body, media_type=CONTENT_TYPES[encoding])
 
-    async def _accept(request: Request, encoding: "Encoding", reservation: "Reservation") -> Accepted:
-        coding = request.headers.get("content-encoding", "").strip().lower()
-        if coding not in {"", "identity", "none", "gzip", "x-gzip"}:
-            raise Unsupported(f"The content encoding {coding!r} is not supported; send gzip or none.")
-        body = await _read(request, reservation)
+    async def _accept(request: Request, encoding: "Encoding", reservation: "Reservation") -> "Accepted":
+        coding = named(",".join(request.headers.getlist("content-encoding")))
+        body = await _read(request, receiver.max_body, reservation)
 
-        def work() -> Accepted:
-            plain = gunzip(body, reservation) if coding.endswith("gzip") else body
-            return receiver.accept(plain, encoding, signal)
+        def work() -> "Accepted":
+            return receiver.accept(unpack(body, coding, receiver.max_body, reservation), encoding, signal)
 
         return await asyncio.get_running_loop().run_in_executor(pool, work)
 
     return export
 
 
-async def _read(request: Request, reservation: "Reservation") -> bytes:
-    """The body as sent, at most `BODY_BYTES`, in at most `BODY_SECONDS`."""
+def _refused(request: Request, refusal: Refusal) -> Response:
+    answer = refuse(request, refusal.http_status, refusal.code, str(refusal), refusal.retry_seconds)
+    if isinstance(refusal, UnknownCoding):
+        answer.headers["Accept-Encoding"] = ACCEPTED
+    if getattr(request.state, "arrived", False):
+        return answer
+    if refusal.http_status in {408, 413}:
+        # What is still on its way is too much or too slow to wait for; the connection cannot be used again.
+        answer.headers["Connection"] = "close"
+    return answer if isinstance(refusal, Slow) else Lingering(answer.body, answer.status_code, answer.headers)
+
+
+async def _read(request: Request, limit: int, reservation: "Reservation") -> bytes:
+    """The body as sent, at most `limit` bytes, in at most `BODY_SECONDS`; `request.state.arrived` tells it is all."""
     announced = request.headers.get("content-length", "")
-    if announced.isascii() and announced.isdigit() and int(announced) > BODY_BYTES:
-        raise oversize()
+    if announced.isascii() and announced.isdigit() and int(announced) > limit:
+        raise oversize(limit)
     body = bytearray()
+    arrived = False
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            async for chunk in request.stream():
-                if len(body) + len(chunk) > BODY_BYTES:
-                    raise oversize()
+            while not arrived:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                request.state.arrived = arrived = not message.get("more_body", False)
+                chunk = message.get("body", b"")
+                if len(body) + len(chunk) > limit:
+                    raise oversize(limit)
                 reservation.add(len(chunk))
                 body += chunk
     except TimeoutError:

@@ -4,7 +4,6 @@ What always holds: an export is answered with success only after its spans are o
 """
 
 import traceback
-import zlib
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,11 +11,11 @@ from typing import TYPE_CHECKING
 from traceguard.errors import InputError
 from traceguard.server import dropped
 from traceguard.server.budget import MIB
-from traceguard.server.refusal import Malformed, Oversize, Refusal
+from traceguard.server.refusal import Malformed, Refusal
 
 if TYPE_CHECKING:
     from traceguard.server.answers import Encoding, Signal
-    from traceguard.server.budget import Budget, Reservation
+    from traceguard.server.budget import Budget
     from traceguard.server.commit import Committer
     from traceguard.server.counters import Counters
     from traceguard.settings import Settings
@@ -37,10 +36,18 @@ class Accepted:
 
 
 class Receiver:
-    """Decodes exports and hands them to the committer."""
+    """Decodes exports and hands them to the committer; `max_body` bounds a body in bytes, sent and unpacked."""
 
-    def __init__(self, committer: "Committer", settings: "Settings", counters: "Counters", budget: "Budget") -> None:
+    def __init__(
+        self,
+        committer: "Committer",
+        settings: "Settings",
+        counters: "Counters",
+        budget: "Budget",
+        max_body: int = BODY_BYTES,
+    ) -> None:
         self.budget = budget
+        self.max_body = max_body
         self._committer = committer
         self._settings = settings
         self._counters = counters
@@ -86,30 +93,3 @@ class Receiver:
     def _count_failure(self, done: "Future[None]", kind: str, spans: int) -> None:
         if done.exception() is not None:
             self._counters.add(f"{kind}_refused", spans, "commit_failed")
-
-
-def gunzip(body: bytes, reservation: "Reservation") -> bytes:
-    """A gzip body of one or several members, decompressed to at most `BODY_BYTES`; Malformed, Oversize or Busy."""
-    parts: list[bytes] = []
-    size = 0
-    rest = body
-    while rest:
-        member = zlib.decompressobj(wbits=31)
-        try:
-            part = member.decompress(rest, BODY_BYTES - size + 1)
-        except zlib.error as error:
-            raise Malformed(f"The body is not gzip, as its Content-Encoding says: {error}.") from None
-        size += len(part)
-        if size > BODY_BYTES:
-            raise oversize()
-        reservation.add(len(part))
-        if not member.eof:
-            raise Malformed("The gzip body ends early; send it whole.")
-        parts.append(part)
-        rest = member.unused_data
-    return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def oversize() -> Oversize:
-    """The refusal of a body that is too large."""
-    return Oversize(f"The body is larger than {BODY_BYTES // MIB} MiB; send smaller batches.")

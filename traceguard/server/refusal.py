@@ -33,11 +33,15 @@ class Malformed(Refusal):
 
 
 class Unsupported(Refusal):
-    """A content type or content encoding that OTLP does not know."""
+    """A content type that OTLP does not know, or a content encoding that is not taken."""
 
     reason = "unsupported"
     http_status = 415
     code = INVALID_ARGUMENT
+
+
+class UnknownCoding(Unsupported):
+    """A content encoding that is not taken; the answer says which ones are."""
 
 
 class Oversize(Refusal):

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from traceguard.errors import TraceguardError, UsageError
 from traceguard.server.address import Address
-from traceguard.server.budget import LIMIT_BYTES, Budget
+from traceguard.server.budget import LARGEST_LIMIT, LIMIT_BYTES, SMALLEST_LIMIT, Budget
 from traceguard.settings import Settings
 from traceguard.store import open_store
+from traceguard.units import format_size, parse_size
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -57,7 +58,7 @@ class Server:
 
     `grpc` and `http` are `HOST:PORT`, port 0 lets the system choose; `grpc_address` and `http_address` say where it
     really listens. Other addresses than loopback need `insecure`. `pending_bytes` bounds the requests in memory:
-    beyond it, exporters are told to come again.
+    beyond it, exporters are told to come again. It is at least four times the settings' `max_body` unless given.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Server:
         settings: Settings | None = None,
         *,
         insecure: bool = False,
-        pending_bytes: int = LIMIT_BYTES,
+        pending_bytes: int | None = None,
         tell: Callable[[str], None] = _tell,
     ) -> None:
         self._db = db
@@ -76,7 +77,9 @@ class Server:
         self._http = Address.parse(http)
         self._insecure = insecure
         self._settings = settings or Settings()
-        self._pending_bytes = pending_bytes
+        self._max_body = _body_limit(self._settings.max_body)
+        # A body counts as sent and once more unpacked.
+        self._pending_bytes = pending_bytes or max(LIMIT_BYTES, 4 * self._max_body)
         self._tell = tell
         self._running: ExitStack | None = None
         if not insecure:
@@ -125,7 +128,7 @@ class Server:
 
         counters = Counters()
         committer = Committer(store, counters)
-        receiver = Receiver(committer, self._settings, counters, Budget(self._pending_bytes))
+        receiver = Receiver(committer, self._settings, counters, Budget(self._pending_bytes), self._max_body)
         counters.watch("pending_bytes", lambda: receiver.budget.held)
         counters.watch("ready", lambda: float(committer.ready))
         committer.start()
@@ -180,6 +183,15 @@ def serve(
         for number, handler in previous.items():
             signal.signal(number, handler)
     _tell(f"Stopped; everything that was acknowledged is in {db}.")
+
+
+def _body_limit(text: str) -> int:
+    """Bytes of the setting `max_body`."""
+    size = parse_size(text)
+    if not SMALLEST_LIMIT <= size <= LARGEST_LIMIT:
+        bounds = f"{format_size(SMALLEST_LIMIT)} to {format_size(LARGEST_LIMIT)}"
+        raise UsageError(f"The largest body {text!r} lies outside {bounds}; write a size such as 64MiB.")
+    return size
 
 
 def _load_loops(tell: Callable[[str], None]) -> None:
