@@ -1,8 +1,9 @@
 """Every command with its options: the table of the interface, one function a row."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,6 +23,12 @@ app = typer.Typer(
 
 def _examples(*lines: str) -> str:
     return "\n".join(("\b", "Examples:" if len(lines) > 1 else "Example:", *(f"  {line}" for line in lines)))
+
+
+def _file(option: str, about: str) -> Any:
+    """An option of `serve` that names a file; like all of them it may stand in the environment."""
+    variable = f"TRACEGUARD_{option.strip('-').replace('-', '_').upper()}"
+    return typer.Option(option, metavar="FILE", envvar=variable, show_envvar=False, help=about)
 
 
 def _version(wanted: bool) -> None:
@@ -74,8 +81,16 @@ def serve(
     http: Annotated[
         str, typer.Option("--http", metavar="HOST:PORT", help="Where OTLP/HTTP, the API and the web page are.")
     ] = "127.0.0.1:4318",
+    write_tokens: Annotated[Path | None, _file("--write-token-file", "Tokens to send spans with, one a line.")] = None,
+    read_tokens: Annotated[Path | None, _file("--read-token-file", "Tokens to ask with, and for the web page.")] = None,
+    admin_tokens: Annotated[Path | None, _file("--admin-token-file", "Tokens that may do everything.")] = None,
+    tls_cert: Annotated[Path | None, _file("--tls-cert", "The certificate (chain) of both ports, PEM.")] = None,
+    tls_key: Annotated[Path | None, _file("--tls-key", "Its key, PEM, without a passphrase.")] = None,
+    tls_client_ca: Annotated[
+        Path | None, _file("--tls-client-ca", "Let in only clients with a certificate that it signed.")
+    ] = None,
     insecure: Annotated[
-        bool, typer.Option("--insecure", help="Listen on another address than loopback, without authentication.")
+        bool, typer.Option("--insecure", help="Listen on another address than loopback without tokens or certificates.")
     ] = False,
     max_body: Annotated[
         str | None,
@@ -91,15 +106,21 @@ def serve(
 
     Takes OTLP over gRPC and HTTP, answers queries, and serves the web page on the HTTP port. A 2xx answer to an export
     means that the spans are committed to disk.
+
+    Tokens may also stand in TRACEGUARD_WRITE_TOKEN, TRACEGUARD_READ_TOKEN and TRACEGUARD_ADMIN_TOKEN. As soon as there
+    is one, every request needs one; /healthz and /readyz stay open.
     """
     from traceguard.cli.answer import local
+    from traceguard.server import Access, Role, Tls
     from traceguard.server import serve as run
     from traceguard.settings import load
 
     settings = load()
     if max_body is not None:
         settings = replace(settings, max_body=max_body)
-    run(local(db), grpc=grpc, http=http, insecure=insecure, settings=settings)
+    tokens: dict[Role, Path | None] = {"write": write_tokens, "read": read_tokens, "admin": admin_tokens}
+    access = Access.load(tokens, os.environ, Tls.of(tls_cert, tls_key, tls_client_ca))
+    run(local(db), grpc=grpc, http=http, access=access, insecure=insecure, settings=settings)
     return 0
 
 

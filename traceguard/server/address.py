@@ -35,11 +35,12 @@ class Address:
             return False
 
     def refuse_unless_loopback(self) -> None:
-        """UsageError for an address that others can reach: there is no authentication yet."""
+        """UsageError for an address that others can reach; nothing keeps them out."""
         if not self.loopback:
             raise UsageError(
-                f"{self} can be reached from other machines, and access tokens come with a later release; listen on"
-                " 127.0.0.1, or add --insecure to let everyone who reaches it read and write this store."
+                f"{self} can be reached from other machines; set tokens (TRACEGUARD_WRITE_TOKEN and"
+                " TRACEGUARD_READ_TOKEN), or ask for client certificates with --tls-client-ca, or listen on 127.0.0.1."
+                " With --insecure everyone who reaches it may read and write this store."
             )
 
     def __str__(self) -> str:

@@ -1,7 +1,7 @@
 """The HTTP port as one application: exports, questions, health, metrics and the page, behind the same headers."""
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from traceguard.server import otlp_http
 from traceguard.server.api import error
+from traceguard.server.guard_http import Guard, exports, path
 from traceguard.server.refusal import INTERNAL, NOT_FOUND, UNIMPLEMENTED
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from traceguard.server.access import Access
     from traceguard.server.counters import Counters
     from traceguard.server.receiver import Receiver
 
@@ -33,8 +35,6 @@ _HEADERS = {
     "X-Frame-Options": "DENY",
 }
 
-_LOCAL_NAMES = {"localhost", "127.0.0.1", "[::1]"}
-
 
 def build(
     receiver: "Receiver",
@@ -43,12 +43,10 @@ def build(
     *,
     ready: "Callable[[], bool]",
     pool: ThreadPoolExecutor,
+    access: "Access",
     local_only: bool,
 ) -> Starlette:
-    """The application: exports, and `questions`, the routes of the API and the page.
-
-    With `local_only`, questions are answered only to this machine's own names (see `_OwnName`).
-    """
+    """The application: exports, and `questions`, the routes of the API and the page, behind the `Guard`."""
 
     async def healthz(_: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -68,12 +66,10 @@ def build(
         Route("/readyz", readyz, methods=["GET"]),
         Route("/metrics", metrics, methods=["GET"]),
     ]
-    middleware = [Middleware(_Headers)]
-    if local_only:
-        middleware.append(Middleware(_OwnName))
+    guard = Middleware(Guard, access, local_only=local_only, refused=receiver.refused)
     return Starlette(
         routes=routes,
-        middleware=middleware,
+        middleware=[Middleware(_Headers), guard],
         exception_handlers={HTTPException: _http_error},  # type: ignore[dict-item]
     )
 
@@ -81,11 +77,11 @@ def build(
 async def _http_error(request: Request, exception: HTTPException) -> Response:
     """An unknown path or method: in OTLP's words for who exports, in the API's for who asks."""
     sentences = {
-        404: f"There is nothing at {request.url.path}; OTLP goes to /v1/traces or /v1/logs, questions to /api/.",
-        405: f"{request.url.path} does not take {request.method}; see the Allow header.",
+        404: f"There is nothing at {path(request)}; OTLP goes to /v1/traces or /v1/logs, questions to /api/.",
+        405: f"{path(request)} does not take {request.method}; see the Allow header.",
     }
     sentence = sentences.get(exception.status_code, exception.detail)
-    if request.url.path.startswith("/v1/") or request.method == "POST":
+    if exports(request) or (request.method == "POST" and not path(request).startswith("/api/")):
         code = {404: NOT_FOUND, 405: UNIMPLEMENTED}.get(exception.status_code, INTERNAL)
         answer = otlp_http.refuse(request, exception.status_code, code, sentence)
     else:
@@ -109,23 +105,3 @@ class _Headers:
             await send(message)
 
         await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
-
-
-class _OwnName:
-    """Refuses questions that name this server by another machine's name.
-
-    A web page elsewhere may point its own host name at 127.0.0.1 and would then read the store through the visitor's
-    browser as if it were its own site. Exports are not concerned: a browser cannot send them across sites.
-    """
-
-    def __init__(self, app: "ASGIApp") -> None:
-        self._app = app
-
-    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        app: Any = self._app
-        if scope["type"] == "http" and not scope["path"].startswith("/v1/"):
-            host = Request(scope).headers.get("host", "")
-            name = host if host.endswith("]") else host.rpartition(":")[0] or host
-            if name.lower() not in _LOCAL_NAMES:
-                app = error("This server listens on this machine only; ask it as 127.0.0.1 or localhost.", 403)
-        await app(scope, receive, send)

@@ -11,7 +11,7 @@ from traceguard.server.codings import unpack_message
 from traceguard.server.refusal import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from traceguard.server.address import Address
     from traceguard.server.answers import Signal
@@ -30,9 +30,11 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class GrpcEndpoint:
-    """A listening gRPC server; `address` is where it really listens."""
+    """A listening gRPC server; `address` is where it really listens, `credentials` are its side of TLS."""
 
-    def __init__(self, receiver: "Receiver", address: "Address") -> None:
+    def __init__(
+        self, receiver: "Receiver", address: "Address", guards: "Sequence[Any]" = (), credentials: Any = None
+    ) -> None:
         self._server = grpc.server(
             ThreadPoolExecutor(_THREADS, thread_name_prefix="traceguard-grpc"),
             options=[
@@ -42,6 +44,7 @@ class GrpcEndpoint:
                 # Two servers must not share a port unnoticed.
                 ("grpc.so_reuseport", 0),
             ],
+            interceptors=guards,
         )
         handlers = [
             grpc.method_handlers_generic_handler(
@@ -51,7 +54,10 @@ class GrpcEndpoint:
         ]
         self._server.add_generic_rpc_handlers(handlers)
         try:
-            port = self._server.add_insecure_port(str(address))
+            if credentials is None:
+                port = self._server.add_insecure_port(str(address))
+            else:
+                port = self._server.add_secure_port(str(address), credentials)
         except RuntimeError:
             raise UsageError(
                 f"OTLP/gRPC cannot listen on {address}, in use or not this machine's; name another address with --grpc."
@@ -67,6 +73,13 @@ class GrpcEndpoint:
         self._server.stop(grace_seconds).wait()
 
 
+def abort(context: Any, refusal: Refusal) -> None:
+    """End a call with what the refusal says, as gRPC's status and as a google.rpc.Status."""
+    told = status(refusal.code, str(refusal), "protobuf", refusal.retry_seconds)
+    context.set_trailing_metadata((("grpc-status-details-bin", told),))
+    context.abort(_CODES[refusal.code], str(refusal))
+
+
 def _export(receiver: "Receiver", signal: "Signal") -> "Callable[[bytes, Any], bytes]":
     def export(body: bytes, context: Any) -> bytes:
         try:
@@ -77,9 +90,7 @@ def _export(receiver: "Receiver", signal: "Signal") -> "Callable[[bytes, Any], b
                 accepted.committed.result()
         except Refusal as refusal:
             receiver.refused(refusal)
-            told = status(refusal.code, str(refusal), "protobuf", refusal.retry_seconds)
-            context.set_trailing_metadata((("grpc-status-details-bin", told),))
-            context.abort(_CODES[refusal.code], str(refusal))
+            abort(context, refusal)
         return success(signal, "protobuf", accepted.rejected, accepted.message)
 
     return export

@@ -41,7 +41,7 @@ class _Latest:
 
 
 class Overview:
-    """The page over one store; `grpc` and `http` are the addresses it tells visitors to send spans to."""
+    """The page over one store; `grpc` and `http` are the URLs it tells visitors to send spans to."""
 
     def __init__(self, store: "Store", settings: "Settings", pool: ThreadPoolExecutor, grpc: str, http: str) -> None:
         self._store = store
@@ -110,8 +110,8 @@ class Overview:
                 graph=latest.analysis.graph if latest and latest.analysis else None,
                 analysis=latest.analysis if latest else None,
                 note=latest.note if latest else "The first report is being worked out; reload in a moment.",
-                http_endpoint=f"http://{self._http}",
-                grpc_endpoint=f"http://{self._grpc}",
+                http_endpoint=self._http,
+                grpc_endpoint=self._grpc,
                 queries=queries.names(),
             )
         )

@@ -9,10 +9,12 @@ from traceguard.errors import TraceguardError
 # Codes of google.rpc.Code.
 INVALID_ARGUMENT = 3
 NOT_FOUND = 5
+PERMISSION_DENIED = 7
 RESOURCE_EXHAUSTED = 8
 UNIMPLEMENTED = 12
 INTERNAL = 13
 UNAVAILABLE = 14
+UNAUTHENTICATED = 16
 
 
 class Refusal(TraceguardError):  # noqa: N818  (what it is to the client; an answer, no fault)
@@ -22,6 +24,22 @@ class Refusal(TraceguardError):  # noqa: N818  (what it is to the client; an ans
     http_status = 500
     code = INTERNAL
     retry_seconds: int | None = None
+
+
+class Unauthenticated(Refusal):
+    """Nobody that the server knows."""
+
+    reason = "unauthenticated"
+    http_status = 401
+    code = UNAUTHENTICATED
+
+
+class Forbidden(Refusal):
+    """Somebody known who may not do this, or a web page that must not do it for them."""
+
+    reason = "forbidden"
+    http_status = 403
+    code = PERMISSION_DENIED
 
 
 class Malformed(Refusal):

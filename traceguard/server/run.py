@@ -7,6 +7,7 @@ no more, finish what was taken, commit it, close the store.
 import os
 import signal
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from traceguard.errors import TraceguardError, UsageError
+from traceguard.server.access import Access, Tls
 from traceguard.server.address import Address
 from traceguard.server.budget import LARGEST_LIMIT, LIMIT_BYTES, SMALLEST_LIMIT, Budget
 from traceguard.settings import Settings
@@ -57,8 +59,9 @@ class Server:
     """A server over the store at `db`, usable inside a process: `start`, then `stop`, or a `with` block.
 
     `grpc` and `http` are `HOST:PORT`, port 0 lets the system choose; `grpc_address` and `http_address` say where it
-    really listens. Other addresses than loopback need `insecure`. `pending_bytes` bounds the requests in memory:
-    beyond it, exporters are told to come again. It is at least four times the settings' `max_body` unless given.
+    really listens. `access` says who may do what; other addresses than loopback need tokens or client certificates
+    there, or `insecure`. `pending_bytes` bounds the requests in memory: beyond it, exporters are told to come
+    again. It is at least four times the settings' `max_body` unless given.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Server:
         http: str = "127.0.0.1:4318",
         settings: Settings | None = None,
         *,
+        access: Access | None = None,
         insecure: bool = False,
         pending_bytes: int | None = None,
         tell: Callable[[str], None] = _tell,
@@ -75,6 +79,7 @@ class Server:
         self._db = db
         self._grpc = Address.parse(grpc)
         self._http = Address.parse(http)
+        self._access = access or Access()
         self._insecure = insecure
         self._settings = settings or Settings()
         self._max_body = _body_limit(self._settings.max_body)
@@ -82,7 +87,7 @@ class Server:
         self._pending_bytes = pending_bytes or max(LIMIT_BYTES, 4 * self._max_body)
         self._tell = tell
         self._running: ExitStack | None = None
-        if not insecure:
+        if not (insecure or self._access.protected):
             self._grpc.refuse_unless_loopback()
             self._http.refuse_unless_loopback()
 
@@ -95,6 +100,28 @@ class Server:
     def http_address(self) -> str:
         """Where OTLP/HTTP, the API and the page are, as HOST:PORT."""
         return str(self._http)
+
+    @property
+    def url(self) -> str:
+        """Where OTLP/HTTP, the API and the page are, as a URL."""
+        return self._url(self._http)
+
+    @property
+    def protection(self) -> list[str]:
+        """What protects the ports, and what does not, in sentences."""
+        told = [str(self._access)]
+        far = [str(address) for address in (self._grpc, self._http) if not address.loopback]
+        if far and not self._access.protected:
+            told.append(f"Warning: everyone who reaches {' or '.join(far)} may write and read, as --insecure says.")
+        if far and self._access.digests and self._access.tls is None:
+            told.append(
+                f"Warning: tokens reach {' and '.join(far)} unencrypted; add --tls-cert and --tls-key, or put a proxy"
+                " that speaks TLS in front."
+            )
+        return told
+
+    def _url(self, address: Address) -> str:
+        return f"{'http' if self._access.tls is None else 'https'}://{address}"
 
     def start(self) -> None:
         """Own the store and listen; returns once both ports answer. StoreError or UsageError if that cannot be."""
@@ -122,6 +149,7 @@ class Server:
         from traceguard.server.app import build
         from traceguard.server.commit import Committer
         from traceguard.server.counters import Counters
+        from traceguard.server.guard_grpc import Guard, credentials
         from traceguard.server.otlp_grpc import GrpcEndpoint
         from traceguard.server.overview import Overview
         from traceguard.server.receiver import Receiver
@@ -135,24 +163,28 @@ class Server:
         stack.callback(committer.close)
         decoders = stack.enter_context(_pool(os.cpu_count() or 1, "traceguard-decode"))
         analysts = stack.enter_context(_pool(_ANALYSES_AT_ONCE, "traceguard-api"))
-        endpoint = GrpcEndpoint(receiver, self._grpc)
+        guards = [Guard(self._access, receiver.refused)] if self._access.digests else []
+        endpoint = GrpcEndpoint(
+            receiver, self._grpc, guards, None if self._access.tls is None else credentials(self._access.tls)
+        )
         stack.callback(endpoint.stop, GRACE_SECONDS)
         self._grpc = endpoint.address
         listening = _bind(self._http)
         stack.callback(listening.close)
         self._http = Address(self._http.host, listening.getsockname()[1])
         api = Api(store, self._settings, analysts)
-        page = Overview(store, self._settings, analysts, self.grpc_address, self.http_address)
+        page = Overview(store, self._settings, analysts, self._url(self._grpc), self.url)
         app = build(
             receiver,
             [*api.routes(), *page.routes()],
             counters,
             ready=lambda: committer.ready,
             pool=decoders,
-            local_only=not self._insecure,
+            access=self._access,
+            local_only=self._http.loopback and not (self._insecure or self._access.digests),
         )
         endpoint.start()
-        stack.enter_context(_serving(app, listening))
+        stack.enter_context(_serving(app, listening, self._access.tls))
 
 
 def serve(
@@ -160,6 +192,7 @@ def serve(
     *,
     grpc: str = "127.0.0.1:4317",
     http: str = "127.0.0.1:4318",
+    access: Access | None = None,
     insecure: bool = False,
     settings: Settings | None = None,
 ) -> None:
@@ -169,12 +202,14 @@ def serve(
     def stop(_number: int, _frame: "FrameType | None") -> None:
         stopping.set()
 
-    server = Server(db, grpc, http, settings, insecure=insecure)
+    server = Server(db, grpc, http, settings, access=access, insecure=insecure)
     previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         with server:
             _tell(f"Receiving into {db}: OTLP/gRPC on {server.grpc_address}, OTLP/HTTP on {server.http_address}.")
-            _tell(f"The page and the API are at http://{server.http_address}/ .")
+            _tell(f"The page and the API are at {server.url}/ .")
+            for sentence in server.protection:
+                _tell(sentence)
             while not stopping.wait(1.0):
                 # Waiting without an end would keep signals from Python on some systems.
                 continue
@@ -236,10 +271,17 @@ def _bind(address: Address) -> socket.socket:
 
 
 @contextmanager
-def _serving(app: Any, listening: socket.socket) -> Iterator[None]:
+def _serving(app: Any, listening: socket.socket, tls: Tls | None) -> Iterator[None]:
     """Uvicorn in a thread of its own."""
     import uvicorn
 
+    files: dict[str, Any] = {}
+    if tls is not None:
+        verify = ssl.CERT_NONE if tls.client_ca is None else ssl.CERT_REQUIRED
+        files = {
+            "ssl_certfile": tls.certificate, "ssl_keyfile": tls.key, "ssl_ca_certs": tls.client_ca,
+            "ssl_cert_reqs": verify,
+        }  # fmt: skip
     config = uvicorn.Config(
         app,
         access_log=False,
@@ -251,6 +293,7 @@ def _serving(app: Any, listening: socket.socket) -> Iterator[None]:
         timeout_graceful_shutdown=int(GRACE_SECONDS),
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         ws="none",
+        **files,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listening],), name="traceguard-http", daemon=True)

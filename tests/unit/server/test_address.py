@@ -3,7 +3,7 @@
 import pytest
 
 from traceguard.errors import UsageError
-from traceguard.server import Server
+from traceguard.server import Access, Server
 from traceguard.server.address import Address
 
 
@@ -28,11 +28,12 @@ def test_other_text_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["0.0.0.0:4318", "[::]:4318", "example.com:4318", "10.0.0.1:0"])
-def test_other_machines_need_consent(text: str) -> None:
-    """A server that others can reach is refused unless someone says so, and told that tokens come later."""
+def test_other_machines_need_tokens_certificates_or_consent(text: str) -> None:
+    """A server that others can reach is refused unless something keeps them out or someone lets them in."""
     assert not Address.parse(text).loopback
-    with pytest.raises(UsageError, match=r"access tokens come with a later release.*--insecure"):
+    with pytest.raises(UsageError, match=r"set tokens .*TRACEGUARD_WRITE_TOKEN.*--insecure"):
         Server("store.duckdb", http=text)
-    with pytest.raises(UsageError, match="--insecure"):
+    with pytest.raises(UsageError, match="--tls-client-ca"):
         Server("store.duckdb", grpc=text)
     Server("store.duckdb", grpc=text, http=text, insecure=True)
+    Server("store.duckdb", grpc=text, http=text, access=Access.of(write="w" * 16, read="r" * 16))
