@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
 from traceguard.errors import StoreError
+from traceguard.store.gate import Gate
 from traceguard.store.snapshot import write_snapshot
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Batch(Protocol):
 class Store:
     """An open store; made by `open_store`. Safe to use from several threads; a context manager that closes itself."""
 
-    __slots__ = ("_connection", "_guard", "_reconnect", "_writable", "_writer", "path")
+    __slots__ = ("_connection", "_gate", "_guard", "_reconnect", "_upkeep", "_writable", "_writer", "path")
 
     def __init__(self, path: Path, connect: "Callable[[], duckdb.DuckDBPyConnection]", *, writable: bool) -> None:
         self.path = path
@@ -62,6 +63,8 @@ class Store:
         self._writable = writable
         self._guard = threading.Lock()
         self._writer = threading.Lock()
+        self._upkeep = threading.Lock()
+        self._gate = Gate()
         self._connection = self._connected()
 
     def append(self, batches: "Iterable[Batch]") -> None:
@@ -75,7 +78,7 @@ class Store:
 
         if not self._writable:
             raise StoreError(f"{self.path} is open for reading only; open it with mode='write' to add to it.")
-        with self._writer, self.cursor() as cursor:
+        with self._writer, self._cursor() as cursor:
             try:
                 cursor.execute("BEGIN")
                 for group in _grouped(batches):
@@ -92,10 +95,28 @@ class Store:
                 _roll_back(cursor)
                 raise
 
-    def cursor(self) -> "duckdb.DuckDBPyConnection":
-        """A connection of its own for one request or thread; close it after use (it is a context manager)."""
-        with self._guard:
-            return self._connection.cursor()
+    @contextlib.contextmanager
+    def cursor(self) -> "Iterator[duckdb.DuckDBPyConnection]":
+        """A connection of its own for one request or thread, for as long as the block runs."""
+        with self._gate.inside(), self._cursor() as cursor:
+            yield cursor
+
+    @contextlib.contextmanager
+    def upkeep(self) -> "Iterator[duckdb.DuckDBPyConnection]":
+        """A connection for who tends the store, one at a time, while others read and append."""
+        if not self._writable:
+            raise StoreError(f"{self.path} is open for reading only; open it with mode='write' to change it.")
+        with self._upkeep, self._cursor() as cursor:
+            yield cursor
+
+    @contextlib.contextmanager
+    def alone(self, patience: float) -> "Iterator[duckdb.DuckDBPyConnection]":
+        """A connection while nobody else reads or appends; who comes meanwhile waits until the block ends.
+
+        CrowdedError if readers do not end within `patience` seconds; appending goes on while they are waited for.
+        """
+        with self._gate.emptied(patience), self._writer, self._cursor() as cursor:
+            yield cursor
 
     def snapshot(self, out: Path) -> None:
         """Write a consistent copy of the store to the new file `out`, while reading and writing go on."""
@@ -110,7 +131,7 @@ class Store:
         import duckdb
 
         try:
-            with self.cursor() as cursor:
+            with self._cursor() as cursor:
                 cursor.execute("SELECT count(*) FROM schema_version").fetchall()
         except duckdb.Error:
             with self._writer, self._guard:
@@ -131,6 +152,10 @@ class Store:
     ) -> None:
         """Close the store."""
         self.close()
+
+    def _cursor(self) -> "duckdb.DuckDBPyConnection":
+        with self._guard:
+            return self._connection.cursor()
 
     def _connected(self) -> "duckdb.DuckDBPyConnection":
         connection = self._reconnect()

@@ -1,0 +1,59 @@
+"""A gate before the store: readers pass as they come, until someone needs the store to be empty for a moment.
+
+DuckDB gives the space of deleted rows back only in a checkpoint that runs alone, and a file can be replaced only when
+nobody has it open. What always holds: a closed gate opens again, at the latest when the patience of who closed it ends.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from traceguard.errors import StoreError
+
+
+class CrowdedError(StoreError):
+    """Readers did not leave in time; nothing was done."""
+
+
+class Gate:
+    """Counts who is inside; safe to use from several threads."""
+
+    __slots__ = ("_changed", "_closed", "_inside")
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._closed = False
+        self._inside = 0
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """Pass, and be inside while the block runs; waits while the gate is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._closed)
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def emptied(self, patience: float) -> Iterator[None]:
+        """Let nobody in and run the block when the last one has left; CrowdedError after `patience` seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._closed)
+            self._closed = True
+            left = self._changed.wait_for(lambda: self._inside == 0, patience)
+            if not left:
+                self._open()
+                raise CrowdedError(f"Readers were busy with the store for {patience:g} seconds; try again.")
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._open()
+
+    def _open(self) -> None:
+        self._closed = False
+        self._changed.notify_all()
