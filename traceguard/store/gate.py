@@ -5,10 +5,14 @@ nobody has it open. What always holds: a closed gate opens again, at the latest 
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from traceguard.errors import StoreError
+
+if TYPE_CHECKING:
+    import duckdb
 
 
 class CrowdedError(StoreError):
@@ -25,18 +29,17 @@ class Gate:
         self._closed = False
         self._inside = 0
 
-    @contextmanager
-    def inside(self) -> Iterator[None]:
-        """Pass, and be inside while the block runs; waits while the gate is closed."""
+    def enter(self) -> None:
+        """Be inside from now on; waits while the gate is closed."""
         with self._changed:
             self._changed.wait_for(lambda: not self._closed)
             self._inside += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._inside -= 1
-                self._changed.notify_all()
+
+    def leave(self) -> None:
+        """Be outside again."""
+        with self._changed:
+            self._inside -= 1
+            self._changed.notify_all()
 
     @contextmanager
     def emptied(self, patience: float) -> Iterator[None]:
@@ -57,3 +60,38 @@ class Gate:
     def _open(self) -> None:
         self._closed = False
         self._changed.notify_all()
+
+
+class Reader:
+    """A cursor behind the gate: inside from when it is made until it is closed, or until its `with` block ends."""
+
+    __slots__ = ("_cursor", "_gate")
+
+    def __init__(self, gate: Gate, connect: "Callable[[], duckdb.DuckDBPyConnection]") -> None:
+        self._gate: Gate | None = None
+        gate.enter()
+        try:
+            self._cursor = connect()
+        except BaseException:
+            gate.leave()
+            raise
+        self._gate = gate
+
+    def close(self) -> None:
+        """Close the cursor and leave; again is fine."""
+        gate, self._gate = self._gate, None
+        if gate is not None:
+            self._cursor.close()
+            gate.leave()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)
+
+    def __enter__(self) -> "duckdb.DuckDBPyConnection":
+        return self._cursor
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
 from traceguard.errors import StoreError
-from traceguard.store.gate import Gate
+from traceguard.store.gate import Gate, Reader
 from traceguard.store.snapshot import write_snapshot
 
 if TYPE_CHECKING:
@@ -95,11 +95,9 @@ class Store:
                 _roll_back(cursor)
                 raise
 
-    @contextlib.contextmanager
-    def cursor(self) -> "Iterator[duckdb.DuckDBPyConnection]":
-        """A connection of its own for one request or thread, for as long as the block runs."""
-        with self._gate.inside(), self._cursor() as cursor:
-            yield cursor
+    def cursor(self) -> Reader:
+        """A connection of its own for one request or thread; close it after use (it is a context manager)."""
+        return Reader(self._gate, self._cursor)
 
     @contextlib.contextmanager
     def upkeep(self) -> "Iterator[duckdb.DuckDBPyConnection]":
