@@ -67,11 +67,14 @@ def build(
         Route("/metrics", metrics, methods=["GET"]),
     ]
     guard = Middleware(Guard, access, local_only=local_only, refused=receiver.refused)
-    return Starlette(
+    app = Starlette(
         routes=routes,
         middleware=[Middleware(_Headers), guard],
         exception_handlers={HTTPException: _http_error},  # type: ignore[dict-item]
     )
+    # Exporters do not follow redirects with a body; a wrong path is told instead.
+    app.router.redirect_slashes = False
+    return app
 
 
 async def _http_error(request: Request, exception: HTTPException) -> Response:
