@@ -37,6 +37,9 @@ _CA_FILE = "TRACEGUARD_CA_FILE"
 _CLIENT_CERT = "TRACEGUARD_CLIENT_CERT"
 _CLIENT_KEY = "TRACEGUARD_CLIENT_KEY"
 
+# OpenSSL's reasons for an answer that is not TLS; newer ones have the second.
+_PLAIN = ("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG")
+
 
 def is_url(store: object) -> bool:
     """Whether a store is named by the URL of a server."""
@@ -115,12 +118,15 @@ def _unreachable(url: str, cause: object) -> StoreError:
     if isinstance(cause, ssl.SSLCertVerificationError):
         why = f"is not trusted here ({cause.verify_message})"
         return StoreError(f"The certificate of {url} {why}; name the authority that signed it in {_CA_FILE}.")
-    if isinstance(cause, ssl.SSLError):
-        reason = (cause.reason or str(cause)).replace("_", " ").lower()
-        hint = f"it may want a certificate of yours in {_CLIENT_CERT} and {_CLIENT_KEY}, or speak no TLS (http://)"
-        return StoreError(f"The server at {url} does not agree on TLS ({reason}); {hint}.")
+    secured = url.startswith("https://")
+    if isinstance(cause, ssl.SSLError) and cause.reason in _PLAIN:
+        return StoreError(f"The server at {url} speaks no TLS; name it with http://.")
+    # Whoever wants a certificate says so after the handshake, or just hangs up.
+    if secured and isinstance(cause, ssl.SSLError | RemoteDisconnected | ConnectionResetError):
+        hint = f"it may want a certificate of yours in {_CLIENT_CERT} and {_CLIENT_KEY}"
+        return StoreError(f"The server at {url} broke off TLS ({cause}); {hint}.")
     hint = "start `traceguard serve`, or name a store's file"
-    if isinstance(cause, RemoteDisconnected | ConnectionResetError) and url.startswith("http://"):
+    if isinstance(cause, RemoteDisconnected | ConnectionResetError):
         hint = "if it speaks TLS, name it with https://"
     return StoreError(f"No traceguard server answers at {url} ({cause}); {hint}.")
 
