@@ -142,9 +142,9 @@ def test_snapshot_comes_whole_and_leaves_nothing(site: Site, tmp_path: Path) -> 
         assert cursor.execute("SELECT count(DISTINCT trace_id) FROM spans").fetchall() == [(1500,)]
     deadline = time.monotonic() + 10
     folder = Path(site.server._db).parent
-    while list(folder.glob(".snapshot-*")) and time.monotonic() < deadline:
+    while list(folder.glob(".*copy-*")) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not list(folder.glob(".snapshot-*"))
+    assert not list(folder.glob(".*copy-*"))
 
 
 def test_the_pipeline_asks_a_server_like_a_file(site: Site, tmp_path: Path) -> None:

@@ -101,6 +101,15 @@ def serve(
             help="The largest request taken, as sent and unpacked (default: 64MiB).",
         ),
     ] = None,
+    log_format: Annotated[
+        str, typer.Option("--log-format", envvar="TRACEGUARD_LOG_FORMAT", metavar="text|json", help="Lines of the log.")
+    ] = "text",
+    log_level: Annotated[
+        str,
+        typer.Option(
+            "--log-level", envvar="TRACEGUARD_LOG_LEVEL", metavar="LEVEL", help="debug, info, warning or error."
+        ),
+    ] = "info",
 ) -> int:
     """Receive OTLP into a store until stopped.
 
@@ -120,7 +129,10 @@ def serve(
         settings = replace(settings, max_body=max_body)
     tokens: dict[Role, Path | None] = {"write": write_tokens, "read": read_tokens, "admin": admin_tokens}
     access = Access.load(tokens, os.environ, Tls.of(tls_cert, tls_key, tls_client_ca))
-    run(local(db), grpc=grpc, http=http, access=access, insecure=insecure, settings=settings)
+    run(
+        local(db), grpc=grpc, http=http, access=access, insecure=insecure, settings=settings, log_format=log_format,
+        log_level=log_level,
+    )  # fmt: skip
     return 0
 
 

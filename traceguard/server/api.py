@@ -1,17 +1,12 @@
 """The questions of the command line as GET routes: the same options, documents and words in errors.
 
-Each request runs in a worker thread on a cursor of its own, so that exports are taken meanwhile. 200 answers stand
-where the command exits with 0, 3, 4 or 5; errors are `{"error": "..."}` with the status of their branch of the error
-tree.
+Each waits for its turn (see `analyses`) and runs in a worker thread on a cursor of its own, so that exports are taken
+meanwhile. 200 answers stand where the command exits with 0, 3, 4 or 5; errors are `{"error": "..."}` with the status of
+their branch of the error tree.
 """
 
-import asyncio
-import shutil
-import tempfile
-import traceback
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from starlette.background import BackgroundTask
@@ -20,12 +15,17 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from traceguard.errors import TraceguardError, UsageError
+from traceguard.server import copies, log, telemetry
+from traceguard.server.analyses import RETRY_SECONDS, GoneError, LineFullError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
+    import polars as pl
+
+    from traceguard.server.analyses import Analyses, Question
+    from traceguard.server.telemetry import Telemetry
     from traceguard.settings import Settings
-    from traceguard.store import Store
 
 _WINDOW = ("since", "until", "env")
 
@@ -43,81 +43,108 @@ _WITH_SETTINGS = {"report", "blast_radius", "what_if"}
 _NEEDED = {"what-if": ("service",)}
 
 
-class Api:
-    """The routes below `/api` over one store."""
+# Rows as they are, types and all; the other formats of a query are text.
+_TABLES = {"arrow": "application/vnd.apache.arrow.stream", "parquet": "application/vnd.apache.parquet"}
 
-    def __init__(self, store: "Store", settings: "Settings", pool: ThreadPoolExecutor) -> None:
-        self._store = store
+
+class Api:
+    """The routes below `/api` over the store behind `analyses`."""
+
+    def __init__(self, analyses: "Analyses", settings: "Settings", telemetry: "Telemetry | None" = None) -> None:
+        self._analyses = analyses
         self._settings = settings
-        self._pool = pool
+        self._telemetry = telemetry
 
     def routes(self) -> list[Route]:
         """All of them, to GET."""
-        asked = [Route(f"/api/{kind}", self._question(kind), methods=["GET"]) for kind in _QUESTIONS]
+        asked = [self._route(f"/api/{kind}", kind, self._question(kind)) for kind in _QUESTIONS]
         return [
             *asked,
-            Route("/api/query/{name}", self._answer(self._query), methods=["GET"]),
-            Route("/api/query", self._answer(self._listing), methods=["GET"]),
-            Route("/api/snapshot", self._answer(self._snapshot), methods=["GET"]),
+            self._route("/api/query/{name}", "query", self._query),
+            Route("/api/query", _listing, methods=["GET"]),
+            self._route("/api/snapshot", "snapshot", _snapshot),
         ]
 
-    def _question(self, kind: str) -> "Callable[[Request], Awaitable[Response]]":
-        def ask(request: Request) -> Response:
+    def _route(self, path: str, kind: str, work: "Callable[[Request, Question], Response]") -> Route:
+        async def answer(request: Request) -> Response:
+            return await answered(self._analyses, self._telemetry, request, path, kind, work)
+
+        return Route(path, answer, methods=["GET"])
+
+    def _question(self, kind: str) -> "Callable[[Request, Question], Response]":
+        def ask(request: Request, question: "Question") -> Response:
             from traceguard import pipeline
-            from traceguard.report import WITH_MAP
+            from traceguard.report import FORMATS, WITH_MAP
 
             function, options = _QUESTIONS[kind]
             given = _parameters(request, options, also=("format",))
-            form = _format(kind, given.pop("format", None))
+            form = _format(kind, given.pop("format", None), FORMATS[kind])
             missing = [name for name in _NEEDED.get(kind, ()) if name not in given]
             if missing:
                 raise UsageError(f"/api/{kind} needs {missing[0]}; add {missing[0]}=... to the address.")
             more: dict[str, Any] = {"settings": self._settings} if function in _WITH_SETTINGS else {}
             if kind == "report":
                 more["draw_map"] = form in WITH_MAP
-            result = getattr(pipeline, function)(self._store, **given, **more)
+            result = getattr(pipeline, function)(question.store, **given, **more, progress=question.show)
             return _rendered(result, form)
 
-        return self._answer(ask)
+        return ask
 
-    def _query(self, request: Request) -> Response:
+    def _query(self, request: Request, question: "Question") -> Response:
         from traceguard import pipeline
+        from traceguard.report import FORMATS
         from traceguard.store import queries
 
         name = request.path_params["name"]
         known = [parameter.name for parameter in queries.describe(name).parameters]
         given = _parameters(request, known, also=("format",))
-        form = _format("query", given.pop("format", None))
-        return _rendered(pipeline.query(self._store, name, **given), form)
+        form = _format("query", given.pop("format", None), (*FORMATS["query"], *_TABLES))
+        frame = pipeline.query(question.store, name, **given)
+        return Response(_table(frame, form), media_type=_TABLES[form]) if form in _TABLES else _rendered(frame, form)
 
-    def _listing(self, request: Request) -> Response:
-        from traceguard.store import queries
 
-        _parameters(request, ())
-        return JSONResponse({name: queries.describe(name).description for name in queries.names()})
+async def answered(
+    analyses: "Analyses",
+    telemetry_: "Telemetry | None",
+    request: Request,
+    route: str,
+    kind: str,
+    work: "Callable[[Request, Question], Response]",
+) -> Response:
+    """The answer of `work` to `request` when its turn has come, or the error as `{"error": "..."}`, traced if asked."""
+    span = None
+    if telemetry_ is not None:
+        attributes = {"http.request.method": request.method, "http.route": route, "url.path": request.url.path,
+                      "url.scheme": request.url.scheme}  # fmt: skip
+        span = telemetry_.serving(f"{request.method} {route}", attributes, request.headers)
 
-    def _snapshot(self, request: Request) -> Response:
-        _parameters(request, ())
-        beside = self._store.path.absolute().parent
-        folder = Path(tempfile.mkdtemp(prefix=".snapshot-", dir=beside if beside.is_dir() else None))
-        copy = folder / "snapshot.duckdb"
+    def guarded(question: "Question") -> Response:
         try:
-            self._store.snapshot(copy)
-        except BaseException:
-            shutil.rmtree(folder)
-            raise
-        return FileResponse(
-            copy,
-            media_type="application/vnd.duckdb",
-            filename=f"{self._store.path.stem}-snapshot.duckdb",
-            background=BackgroundTask(shutil.rmtree, folder),
-        )
+            if telemetry_ is None or span is None:
+                return work(request, question)
+            with telemetry.Stages(telemetry_, span, kind) as stages:
+                question.stage = stages
+                return work(request, question)
+        except TraceguardError as refused:
+            return error(str(refused), refused.http_status)
+        except Exception as failure:
+            if question.store.interrupted:
+                raise
+            log.failure("question_failed", f"A question ({kind}) failed inside.", failure, question=kind)
+            first = (str(failure).splitlines() or ["no message"])[0]
+            return error(f"traceguard failed inside ({type(failure).__name__}: {first}); its log shows where.", 500)
 
-    def _answer(self, work: "Callable[[Request], Response]") -> "Callable[[Request], Awaitable[Response]]":
-        async def answer(request: Request) -> Response:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, guarded, work, request)
-
-        return answer
+    try:
+        answer: Response = await analyses.answer(request, kind, guarded)
+    except LineFullError as refused:
+        answer = error(str(refused), refused.http_status)
+        answer.headers["Retry-After"] = str(RETRY_SECONDS)
+    except GoneError as gone:
+        answer = error(str(gone), gone.http_status)
+    if span is not None:
+        telemetry.http_answered(span, answer.status_code)
+        span.end()
+    return answer
 
 
 def error(sentence: str, status: int) -> Response:
@@ -125,16 +152,28 @@ def error(sentence: str, status: int) -> Response:
     return JSONResponse({"error": sentence}, status)
 
 
-def guarded(work: "Callable[[Request], Response]", request: Request) -> Response:
-    """The answer of `work`, or its error as `{"error": "..."}`."""
+async def _listing(request: Request) -> Response:
+    from traceguard.store import queries
+
     try:
-        return work(request)
-    except TraceguardError as refused:
+        _parameters(request, ())
+    except UsageError as refused:
         return error(str(refused), refused.http_status)
-    except Exception as failure:  # noqa: BLE001  (the server goes on; the person gets a sentence, the log the rest)
-        traceback.print_exc()
-        first = (str(failure).splitlines() or ["no message"])[0]
-        return error(f"traceguard failed inside ({type(failure).__name__}: {first}); its log shows where.", 500)
+    return JSONResponse({name: queries.describe(name).description for name in queries.names()})
+
+
+def _snapshot(request: Request, question: "Question") -> Response:
+    _parameters(request, ())
+    copy = copies.make(question.store)
+    if question.store.interrupted:
+        copies.discard(copy.parent)
+        question.store.check()
+    return FileResponse(
+        copy,
+        media_type="application/vnd.duckdb",
+        filename=f"{question.store.path.stem}-snapshot.duckdb",
+        background=BackgroundTask(copies.discard, copy.parent),
+    )
 
 
 def _parameters(request: Request, known: "Iterable[str]", also: "Iterable[str]" = ()) -> dict[str, str]:
@@ -150,13 +189,23 @@ def _parameters(request: Request, known: "Iterable[str]", also: "Iterable[str]" 
     return {name: value for name, value in given if value}
 
 
-def _format(kind: str, wanted: str | None) -> str:
-    from traceguard.report import FORMATS
-
+def _format(kind: str, wanted: str | None, known: "Sequence[str]") -> str:
     form = wanted or "json"
-    if form not in FORMATS[kind]:
-        raise UsageError(f"{form!r} is not a format of {kind}; choose one of {', '.join(FORMATS[kind])}.")
+    if form not in known:
+        raise UsageError(f"{form!r} is not a format of {kind}; choose one of {', '.join(known)}.")
     return form
+
+
+def _table(frame: "pl.DataFrame", form: str) -> bytes:
+    """A frame as an Arrow IPC stream or a Parquet file, with layouts that every Arrow knows (no string views)."""
+    from polars import CompatLevel
+
+    buffer = BytesIO()
+    if form == "arrow":
+        frame.write_ipc_stream(buffer, compat_level=CompatLevel.oldest())
+    else:
+        frame.write_parquet(buffer)
+    return buffer.getvalue()
 
 
 def _rendered(result: Any, form: str) -> Response:

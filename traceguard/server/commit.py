@@ -12,14 +12,22 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from traceguard.errors import StoreError
+from traceguard.server import log
+from traceguard.server.freshness import Freshness
 from traceguard.server.refusal import Busy, NotCommitted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from opentelemetry.trace import Span
+
     from traceguard.otlp import Decoded
     from traceguard.server.counters import Counters
+    from traceguard.server.telemetry import Telemetry
     from traceguard.store import Store
+
+    # A request that waits for the next transaction: what it holds, its answer, its span if the server traces itself.
+    Waiting = tuple[Decoded, Future[None], Span | None]
 
 # Larger transactions win nothing more and keep the first of their requests waiting.
 ROWS_PER_COMMIT = 200_000
@@ -29,24 +37,31 @@ PENALTY_SECONDS = 5.0
 
 
 class Committer:
-    """The one writer of a store, with its queue."""
+    """The one writer of a store, with its queue; `telemetry`, set before the start, traces its transactions."""
 
     def __init__(self, store: "Store", counters: "Counters", clock: "Callable[[], float]" = time.monotonic) -> None:
         self._store = store
         self._counters = counters
         self._clock = clock
-        self._queue: queue.SimpleQueue[tuple[Decoded, Future[None]] | None] = queue.SimpleQueue()
+        self.telemetry: Telemetry | None = None
+        self._freshness = Freshness(counters)
+        self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._closed = False
         self._failed_at: float | None = None
+        self._failures = 0
+        counters.watch("queued_requests", lambda: float(self._queue.qsize()))
         self._thread = threading.Thread(target=self._run, name="traceguard-commit", daemon=True)
 
     def start(self) -> None:
         """Begin to write."""
         self._thread.start()
 
-    def submit(self, batch: "Decoded") -> "Future[None]":
-        """Queue a batch. The future ends after COMMIT, or with NotCommitted; Busy once the server is stopping."""
+    def submit(self, batch: "Decoded", span: "Span | None" = None) -> "Future[None]":
+        """Queue a batch. The future ends after COMMIT, or with NotCommitted; Busy once the server is stopping.
+
+        `span` is that of its request, if the server traces itself.
+        """
         future: Future[None] = Future()
         # A caller that goes away must not cancel what the writer is about to answer.
         future.set_running_or_notify_cancel()
@@ -56,7 +71,7 @@ class Committer:
         with self._gate:
             if self._closed:
                 raise Busy("The receiver is stopping; send this request again when it is back.")
-            self._queue.put((batch, future))
+            self._queue.put((batch, future, span))
         return future
 
     @property
@@ -84,9 +99,9 @@ class Committer:
             if last:
                 return
 
-    def _next_group(self) -> "tuple[list[tuple[Decoded, Future[None]]], bool]":
+    def _next_group(self) -> "tuple[list[Waiting], bool]":
         """Wait for the first request, then take with it whatever else is there; True when nothing follows."""
-        group: list[tuple[Decoded, Future[None]]] = []
+        group: list[Waiting] = []
         rows = 0
         item = self._queue.get()
         while item is not None:
@@ -100,10 +115,11 @@ class Committer:
                 return group, False
         return group, True
 
-    def _commit(self, group: "list[tuple[Decoded, Future[None]]]") -> None:
-        began = time.perf_counter()
+    def _commit(self, group: "list[Waiting]") -> None:
+        began = time.time_ns()
+        started = time.perf_counter()
         try:
-            self._store.append([batch for batch, _ in group])
+            self._store.append([batch for batch, _, _ in group])
         except Exception as error:  # noqa: BLE001  (whatever it was, the requests behind it must be answered)
             self._counters.add("commit_failures")
             if len(group) > 1:
@@ -112,22 +128,46 @@ class Committer:
                     self._commit([item])
                 return
             self._fail(group[0][1], error)
+            self._trace(group, began, failed=True)
             return
-        self._failed_at = None
+        self._recover()
         self._counters.add("commits")
-        self._counters.observe("commit_duration_seconds", time.perf_counter() - began)
-        self._counters.observe("commit_rows", sum(_rows(batch) for batch, _ in group))
-        for batch, future in group:
+        self._counters.observe("commit_duration_seconds", time.perf_counter() - started)
+        self._counters.observe("commit_rows", sum(_rows(batch) for batch, _, _ in group))
+        for batch, future, _ in group:
             self._counters.add("spans_committed", batch.spans.num_rows)
             self._counters.add("log_records_committed", batch.logs.num_rows)
             future.set_result(None)
+        self._freshness.committed([batch.spans for batch, _, _ in group])
+        self._trace(group, began, failed=False)
+
+    def _trace(self, group: "list[Waiting]", began: int, *, failed: bool) -> None:
+        if self.telemetry is not None:
+            rows = sum(_rows(batch) for batch, _, _ in group)
+            self.telemetry.committed(
+                [span for _, _, span in group], began, failed=failed, rows=rows, requests=len(group)
+            )
+
+    def _recover(self) -> None:
+        if self._failed_at is not None:
+            log.info(
+                "commits_recovered", f"The store can be written again, after {self._failures:,} failed requests.",
+                requests=self._failures,
+            )  # fmt: skip
+        self._failed_at = None
+        self._failures = 0
 
     def _fail(self, future: "Future[None]", error: Exception) -> None:
-        self._failed_at = self._clock()
+        first, self._failed_at = self._failed_at is None, self._clock()
+        self._failures += 1
         try:
             self._store.revive()
         except StoreError as lasting:
             error = lasting
+        if first and isinstance(error, StoreError):
+            log.warning("commit_failed", f"{error} Exporters are asked to send again.")
+        elif first:
+            log.failure("commit_failed", "A transaction failed; exporters are asked to send again.", error)
         refused = NotCommitted(f"The request was not stored and nothing of it is kept: {error}")
         refused.__cause__ = error
         future.set_exception(refused)

@@ -34,7 +34,7 @@ _ROWS = (10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0, 10_000.0, 30_000.0, 100_000
 _LAGS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0, 7_200.0, 86_400.0)
 
 _NOT_KEPT = ("busy", "commit_failed")
-_REFUSED = ("busy", "commit_failed", "malformed", "oversize", "unsupported")
+_REFUSED = ("busy", "commit_failed", "forbidden", "malformed", "oversize", "slow", "unauthenticated", "unsupported")
 _PROTOCOLS = ("grpc", "http")
 _QUESTIONS = ("report", "graph", "blast-radius", "what-if", "query", "snapshot", "page")
 

@@ -81,16 +81,21 @@ def abort(context: Any, refusal: Refusal) -> None:
 
 
 def _export(receiver: "Receiver", signal: "Signal") -> "Callable[[bytes, Any], bytes]":
+    method = f"{_SERVICES[signal]}/Export"
+
     def export(body: bytes, context: Any) -> bytes:
-        try:
-            with receiver.budget.reservation() as reservation:
-                reservation.add(len(body))
-                plain = unpack_message(body, receiver.max_body, reservation)
-                accepted = receiver.accept(plain, "protobuf", signal)
-                accepted.committed.result()
-        except Refusal as refusal:
-            receiver.refused(refusal)
-            abort(context, refusal)
-        return success(signal, "protobuf", accepted.rejected, accepted.message)
+        with receiver.arrivals("grpc", method, context.invocation_metadata) as arrival:
+            try:
+                with receiver.budget.reservation() as reservation:
+                    reservation.add(len(body))
+                    plain = unpack_message(body, receiver.max_body, reservation)
+                    accepted = receiver.accept(plain, "protobuf", signal, arrival)
+                    accepted.committed.result()
+            except Refusal as refusal:
+                receiver.refused(refusal)
+                arrival.answered(_CODES[refusal.code].name)
+                abort(context, refusal)
+            arrival.answered("OK")
+            return success(signal, "protobuf", accepted.rejected, accepted.message)
 
     return export

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from traceguard.server.answers import Encoding, Signal
+    from traceguard.server.arrivals import Arrival
     from traceguard.server.budget import Reservation
     from traceguard.server.receiver import Accepted, Receiver
 
@@ -52,13 +53,19 @@ def _export(
     receiver: "Receiver", signal: "Signal", pool: ThreadPoolExecutor
 ) -> "Callable[[Request], Awaitable[Response]]":
     async def export(request: Request) -> Response:
+        with receiver.arrivals("http", _PATHS[signal], request.headers.items) as arrival:
+            answer = await answered(request, arrival)
+            arrival.answered(answer.status_code)
+            return answer
+
+    async def answered(request: Request, arrival: "Arrival") -> Response:
         try:
             with receiver.budget.reservation() as reservation:
                 encoding = encoding_of(request)
                 if encoding is None:
                     kinds = " or ".join(CONTENT_TYPES.values())
                     raise Unsupported(f"The content type is not OTLP's; send {kinds}.")
-                accepted = await _accept(request, encoding, reservation)
+                accepted = await _accept(request, encoding, reservation, arrival)
                 await asyncio.wrap_future(accepted.committed)
         except Refusal as refusal:
             receiver.refused(refusal)
@@ -68,12 +75,14 @@ def _export(
         body = success(signal, encoding, accepted.rejected, accepted.message)
         return Response(body, media_type=CONTENT_TYPES[encoding])
 
-    async def _accept(request: Request, encoding: "Encoding", reservation: "Reservation") -> "Accepted":
+    async def _accept(
+        request: Request, encoding: "Encoding", reservation: "Reservation", arrival: "Arrival"
+    ) -> "Accepted":
         coding = named(",".join(request.headers.getlist("content-encoding")))
         body = await _read(request, receiver.max_body, reservation)
 
         def work() -> "Accepted":
-            return receiver.accept(unpack(body, coding, receiver.max_body, reservation), encoding, signal)
+            return receiver.accept(unpack(body, coding, receiver.max_body, reservation), encoding, signal, arrival)
 
         return await asyncio.get_running_loop().run_in_executor(pool, work)
 

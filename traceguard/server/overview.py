@@ -7,8 +7,6 @@ moment for it, and else shows the last one there is, saying so.
 import asyncio
 import threading
 import time
-import traceback
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +14,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from traceguard.server.api import guarded
+from traceguard.server import log
+from traceguard.server.analyses import LineFullError
+from traceguard.server.api import answered
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from traceguard.report import Analysis
+    from traceguard.server.analyses import Analyses, Question
+    from traceguard.server.telemetry import Telemetry
     from traceguard.settings import Settings
-    from traceguard.store import Store
 
 # A report is worked out anew when it is so old, and never takes more than a tenth of the time.
 _STALE_SECONDS = 15.0
@@ -41,12 +44,14 @@ class _Latest:
 
 
 class Overview:
-    """The page over one store; `grpc` and `http` are the URLs it tells visitors to send spans to."""
+    """The page over the store behind `analyses`; `grpc` and `http` are the URLs it tells visitors to send spans to."""
 
-    def __init__(self, store: "Store", settings: "Settings", pool: ThreadPoolExecutor, grpc: str, http: str) -> None:
-        self._store = store
+    def __init__(
+        self, analyses: "Analyses", settings: "Settings", grpc: str, http: str, telemetry: "Telemetry | None" = None
+    ) -> None:
+        self._analyses = analyses
         self._settings = settings
-        self._pool = pool
+        self._telemetry = telemetry
         self._grpc = grpc
         self._http = http
         self._lock = threading.Lock()
@@ -60,39 +65,44 @@ class Overview:
     async def _answer(self, request: Request) -> Response:
         working = self._work()
         if working is not None:
-            await asyncio.get_running_loop().run_in_executor(None, wait, [working], PATIENCE_SECONDS)
-        return await asyncio.get_running_loop().run_in_executor(self._pool, guarded, self._page, request)
+            await asyncio.wait([asyncio.wrap_future(working)], timeout=PATIENCE_SECONDS)
+        return await answered(self._analyses, self._telemetry, request, "/", "page", self._page)
 
     def _work(self) -> "Future[None] | None":
-        """The report that is being worked out; begins one if the last is old."""
+        """The report that is being worked out; begins one if the last is old and the line is not full."""
         with self._lock:
             if self._working is not None and not self._working.done():
                 return self._working
             latest = self._latest
             if latest and time.monotonic() - latest.began < max(_STALE_SECONDS, _REST * latest.took):
                 return None
-            self._working = self._pool.submit(self._report)
+            try:
+                self._working = self._analyses.submit("report", self._report).future
+            except LineFullError:
+                return None
             return self._working
 
-    def _report(self) -> None:
+    def _report(self, question: "Question") -> None:
         from traceguard import pipeline
 
         began = time.monotonic()
         analysis, note = None, ""
         try:
-            analysis = pipeline.report(self._store, settings=self._settings)
-        except Exception as error:  # noqa: BLE001  (the page says it; the log has the rest)
-            traceback.print_exc()
+            analysis = pipeline.report(question.store, settings=self._settings, progress=question.show)
+        except Exception as error:
+            if question.store.interrupted:
+                raise
+            log.failure("question_failed", "The report on the page failed inside.", error, question="page")
             note = f"The report failed: {error}"
         self._latest = _Latest(analysis, note, began, time.monotonic() - began)
 
-    def _page(self, _: Request) -> Response:
+    def _page(self, _: Request, question: "Question") -> Response:
         from traceguard.report.page import PageData, overview
         from traceguard.report.scripts import content_security_policy
         from traceguard.store import queries
 
         def rows(name: str) -> list[dict[str, Any]]:
-            with self._store.cursor() as cursor:
+            with question.store.cursor() as cursor:
                 found: list[dict[str, Any]] = queries.run(cursor, name).to_pylist()
                 return found
 

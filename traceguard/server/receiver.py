@@ -3,18 +3,19 @@
 What always holds: an export is answered with success only after its spans are on disk; a refused one leaves nothing.
 """
 
-import traceback
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from traceguard.errors import InputError
-from traceguard.server import dropped
+from traceguard.server import dropped, log
+from traceguard.server.arrivals import Arrivals
 from traceguard.server.budget import MIB
 from traceguard.server.refusal import Malformed, Refusal
 
 if TYPE_CHECKING:
     from traceguard.server.answers import Encoding, Signal
+    from traceguard.server.arrivals import Arrival
     from traceguard.server.budget import Budget
     from traceguard.server.commit import Committer
     from traceguard.server.counters import Counters
@@ -47,12 +48,14 @@ class Receiver:
         max_body: int = BODY_BYTES,
     ) -> None:
         self.budget = budget
+        self.arrivals = Arrivals(counters)
+        self.refusals = log.Tally(_tell_refusals)
         self.max_body = max_body
         self._committer = committer
         self._settings = settings
         self._counters = counters
 
-    def accept(self, body: bytes, encoding: "Encoding", signal: "Signal") -> Accepted:
+    def accept(self, body: bytes, encoding: "Encoding", signal: "Signal", arrival: "Arrival | None" = None) -> Accepted:
         """Decode one body. Malformed if it does not parse whole; Busy if the server is stopping."""
         if signal == "metrics":
             points = dropped.data_points(body, encoding)
@@ -70,14 +73,17 @@ class Receiver:
             raise Malformed(str(error)) from error
         except Exception as error:
             # A fault of ours: the trace goes to the log, and the client does not send again what broke us.
-            traceback.print_exc()
+            log.failure("decoding_failed", "A request could not be decoded for a fault of traceguard's.", error)
             raise Refusal(f"traceguard failed inside ({type(error).__name__}); its log shows where.") from error
         kind = _PREFIX[signal]
         self._counters.add(f"{kind}_received", batch.received)
         for reason, count in batch.refused.items():
             self._counters.add(f"{kind}_refused", count, reason)
+            self.refusals.note(f"{kind.replace('_', ' ')}: {reason}", count)
+        if arrival is not None:
+            arrival.decoded(batch.spans, len(body))
         try:
-            committed = self._committer.submit(batch)
+            committed = self._committer.submit(batch, arrival.span if arrival else None)
         except Refusal as refusal:
             self._counters.add(f"{kind}_refused", batch.received, refusal.reason)
             raise
@@ -89,7 +95,14 @@ class Receiver:
     def refused(self, refusal: Refusal) -> None:
         """Count a request that was refused whole."""
         self._counters.add("requests_refused", label=refusal.reason)
+        self.refusals.note(f"requests: {refusal.reason}")
 
     def _count_failure(self, done: "Future[None]", kind: str, spans: int) -> None:
         if done.exception() is not None:
             self._counters.add(f"{kind}_refused", spans, "commit_failed")
+
+
+def _tell_refusals(kind: str, count: int, *, again: bool) -> None:
+    what, _, reason = kind.partition(": ")
+    sentence = f"Refused {count:,} more {what} within a minute: {reason}." if again else f"Refused {what}: {reason}."
+    log.warning("refused", sentence, what=what, reason=reason, count=count)

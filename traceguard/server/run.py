@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from traceguard.errors import TraceguardError, UsageError
+from traceguard.server import log
 from traceguard.server.access import Access, Tls
 from traceguard.server.address import Address
 from traceguard.server.budget import LARGEST_LIMIT, LIMIT_BYTES, SMALLEST_LIMIT, Budget
@@ -31,14 +32,14 @@ if TYPE_CHECKING:
 
     import uvicorn
 
+    from traceguard.server.receiver import Receiver
+    from traceguard.server.telemetry import Telemetry
     from traceguard.store import Store
 
 GRACE_SECONDS = 10.0
 
 # Exporters send every few seconds; their connections stay open in between.
 _KEEP_ALIVE_SECONDS = 75
-
-_ANALYSES_AT_ONCE = 2
 
 # What exports and questions need; these import all modules with compiled loops but those that only files need.
 _WITH_LOOPS = (
@@ -61,7 +62,8 @@ class Server:
     `grpc` and `http` are `HOST:PORT`, port 0 lets the system choose; `grpc_address` and `http_address` say where it
     really listens. `access` says who may do what; other addresses than loopback need tokens or client certificates
     there, or `insecure`. `pending_bytes` bounds the requests in memory: beyond it, exporters are told to come
-    again. It is at least four times the settings' `max_body` unless given.
+    again. It is at least four times the settings' `max_body` unless given. With `trace_itself` the `OTEL_*` variables
+    of the environment say whether and where its own spans go.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Server:
         access: Access | None = None,
         insecure: bool = False,
         pending_bytes: int | None = None,
+        trace_itself: bool = False,
         tell: Callable[[str], None] = _tell,
     ) -> None:
         self._db = db
@@ -85,7 +88,10 @@ class Server:
         self._max_body = _body_limit(self._settings.max_body)
         # A body counts as sent and once more unpacked.
         self._pending_bytes = pending_bytes or max(LIMIT_BYTES, 4 * self._max_body)
+        self._trace_itself = trace_itself
         self._tell = tell
+        self._receiver: Receiver | None = None
+        self._own_spans: Telemetry | None = None
         self._running: ExitStack | None = None
         if not (insecure or self._access.protected):
             self._grpc.refuse_unless_loopback()
@@ -126,6 +132,7 @@ class Server:
     def start(self) -> None:
         """Own the store and listen; returns once both ports answer. StoreError or UsageError if that cannot be."""
         with ExitStack() as stack:
+            stack.callback(self._flush)
             store = stack.enter_context(open_store(self._db, mode="write"))
             _load_loops(self._tell)
             self._listen(stack, store)
@@ -137,6 +144,11 @@ class Server:
         if running is not None:
             running.close()
 
+    def settle(self) -> None:
+        """Write the log lines that sum up the last minute; to be called now and then."""
+        if self._receiver is not None:
+            self._receiver.refusals.settle()
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -144,7 +156,15 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    def _flush(self) -> None:
+        """Send the last of the server's own spans, once everything else is done."""
+        own_spans, self._own_spans = self._own_spans, None
+        if own_spans is not None:
+            own_spans.close()
+
     def _listen(self, stack: ExitStack, store: "Store") -> None:
+        from traceguard.server import copies, process, telemetry
+        from traceguard.server.analyses import Analyses
         from traceguard.server.api import Api
         from traceguard.server.app import build
         from traceguard.server.commit import Committer
@@ -157,12 +177,20 @@ class Server:
         counters = Counters()
         committer = Committer(store, counters)
         receiver = Receiver(committer, self._settings, counters, Budget(self._pending_bytes), self._max_body)
+        self._receiver = receiver
+        stack.callback(receiver.refusals.settle, all_of_it=True)
+        counters.watch("build_info", lambda: 1.0, _version())
+        counters.watch("uptime_seconds", _clock())
         counters.watch("pending_bytes", lambda: receiver.budget.held)
+        counters.watch("pending_limit_bytes", lambda: self._pending_bytes)
         counters.watch("ready", lambda: float(committer.ready))
-        committer.start()
+        process.watch(counters)
+        copies.sweep(store)
         stack.callback(committer.close)
         decoders = stack.enter_context(_pool(os.cpu_count() or 1, "traceguard-decode"))
-        analysts = stack.enter_context(_pool(_ANALYSES_AT_ONCE, "traceguard-api"))
+        analyses = Analyses(store, counters)
+        analyses.start()
+        stack.callback(analyses.close, GRACE_SECONDS)
         guards = [Guard(self._access, receiver.refused)] if self._access.digests else []
         endpoint = GrpcEndpoint(
             receiver, self._grpc, guards, None if self._access.tls is None else credentials(self._access.tls)
@@ -172,8 +200,11 @@ class Server:
         listening = _bind(self._http)
         stack.callback(listening.close)
         self._http = Address(self._http.host, listening.getsockname()[1])
-        api = Api(store, self._settings, analysts)
-        page = Overview(store, self._settings, analysts, self._url(self._grpc), self.url)
+        own_spans = telemetry.start([self._grpc, self._http]) if self._trace_itself else None
+        self._own_spans = committer.telemetry = receiver.arrivals.telemetry = own_spans
+        committer.start()
+        api = Api(analyses, self._settings, own_spans)
+        page = Overview(analyses, self._settings, self._url(self._grpc), self.url, own_spans)
         app = build(
             receiver,
             [*api.routes(), *page.routes()],
@@ -185,6 +216,8 @@ class Server:
         )
         endpoint.start()
         stack.enter_context(_serving(app, listening, self._access.tls))
+        # Before the HTTP server waits for its last answers: a question must not hold up the stop.
+        stack.callback(analyses.stop)
 
 
 def serve(
@@ -195,6 +228,8 @@ def serve(
     access: Access | None = None,
     insecure: bool = False,
     settings: Settings | None = None,
+    log_format: str = "text",
+    log_level: str = "info",
 ) -> None:
     """Run a server until SIGTERM or SIGINT, then drain and return."""
     stopping = threading.Event()
@@ -202,22 +237,55 @@ def serve(
     def stop(_number: int, _frame: "FrameType | None") -> None:
         stopping.set()
 
-    server = Server(db, grpc, http, settings, access=access, insecure=insecure)
     previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        with server:
-            _tell(f"Receiving into {db}: OTLP/gRPC on {server.grpc_address}, OTLP/HTTP on {server.http_address}.")
-            _tell(f"The page and the API are at {server.url}/ .")
-            for sentence in server.protection:
-                _tell(sentence)
+        with (
+            log.speaking(log_format, log_level),
+            Server(
+                db, grpc, http, settings, access=access, insecure=insecure, trace_itself=True, tell=_tell_loading
+            ) as server,
+        ):
+            _tell_start(db, server)
             while not stopping.wait(1.0):
                 # Waiting without an end would keep signals from Python on some systems.
-                continue
-            _tell("Stopping: finishing what was taken.")
+                server.settle()
+            log.info("stopping", "Stopping: finishing what was taken.")
+            server.stop()
+            log.info("stopped", f"Stopped; everything that was acknowledged is in {db}.", db=str(db))
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-    _tell(f"Stopped; everything that was acknowledged is in {db}.")
+
+
+def _tell_loading(sentence: str) -> None:
+    log.info("loading_loops", sentence)
+
+
+def _tell_start(db: str | Path, server: Server) -> None:
+    log.info(
+        "started",
+        f"Receiving into {db}: OTLP/gRPC on {server.grpc_address}, OTLP/HTTP on {server.http_address}.",
+        version=_version(),
+        db=str(db),
+        grpc=server.grpc_address,
+        http=server.http_address,
+    )
+    log.info("ready", f"The page and the API are at {server.url}/ .", url=server.url)
+    for sentence in server.protection:
+        warned = sentence.removeprefix("Warning: ")
+        (log.info if warned == sentence else log.warning)("protection", warned)
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("traceguard")
+
+
+def _clock() -> Callable[[], float]:
+    """Seconds since now, whenever it is called."""
+    began = time.monotonic()
+    return lambda: time.monotonic() - began
 
 
 def _body_limit(text: str) -> int:
