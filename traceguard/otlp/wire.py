@@ -22,7 +22,10 @@ FULL = -2  # an output buffer is too small: the caller doubles it and starts aga
 
 VARINT, FIXED64, LENGTH, GROUP_START, GROUP_END, FIXED32 = 0, 1, 2, 3, 4, 5
 _DEEPEST_GROUP = 100
+_FOLD = np.uint64(0x9E3779B97F4A7C15)  # odd, so that multiplying by it can be undone
+_UNFOLD = np.uint64(pow(0x9E3779B97F4A7C15, -1, 2**64))
 _LARGEST_TAG = 0xFFFFFFFF
+_LONGEST_TAG = 5  # bytes; a varint may be padded, but protobuf reads no longer tags
 
 BUFFER = "Array(uint8, 1, 'C', True)"  # numba's name for the read-only bytes that all kernels read
 
@@ -101,12 +104,14 @@ def nonzero(buf, a, b):
 def skip_group(buf, pos, end, number):
     """The position after the end of the group `number` that was just opened, or negative.
 
-    Nobody sends groups, but they are legal; of groups within it only the nesting is checked.
+    Nobody sends groups, but they are legal. The numbers of the open ones are folded into one: opening multiplies by
+    an odd number and adds, closing takes it back, and only if each end named the group that was open is zero left.
     """
-    depth = 1
+    depth, opened = 1, np.uint64(number)
     while depth > 0:
+        before = pos
         tag, pos = varint(buf, pos, end)
-        if pos < 0 or tag > _LARGEST_TAG or tag < 8:
+        if pos < 0 or tag > _LARGEST_TAG or tag < 8 or pos - before > _LONGEST_TAG:
             return np.int64(-1)
         wire = np.int64(tag) & 7
         if wire == VARINT:
@@ -122,13 +127,15 @@ def skip_group(buf, pos, end, number):
             pos += np.int64(size)
         elif wire == GROUP_START and depth < _DEEPEST_GROUP:
             depth += 1
-        elif wire == GROUP_END and (depth > 1 or np.int64(tag) >> 3 == number):
+            opened = opened * _FOLD + (tag >> np.uint64(3))
+        elif wire == GROUP_END:
             depth -= 1
+            opened = (opened - (tag >> np.uint64(3))) * _UNFOLD
         else:
             return np.int64(-1)
         if pos < 0 or pos > end:
             return np.int64(-1)
-    return np.int64(pos)
+    return np.int64(pos) if opened == 0 else np.int64(-1)
 
 
 @leaf
@@ -138,9 +145,10 @@ def field(buf, pos, end):
     `value` is set for varints; `start` is where the payload begins for the other wire types, `next` where it ends. A
     negative `next` means malformed. A group is skipped whole.
     """
+    before = pos
     tag, pos = varint(buf, pos, end)
     value = np.uint64(0)
-    if pos < 0 or tag > _LARGEST_TAG or tag < 8:
+    if pos < 0 or tag > _LARGEST_TAG or tag < 8 or pos - before > _LONGEST_TAG:
         return np.int64(0), value, np.int64(0), np.int64(-1)
     tag = np.int64(tag)
     wire = tag & 7
