@@ -15,6 +15,7 @@ Times are text (RFC 3339 or relative) or nanoseconds since the epoch; every func
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import time
 from collections import Counter
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Self
 from traceguard.errors import InputError, UnknownNameError, UsageError
 from traceguard.settings import Settings, load
 from traceguard.store import remote
-from traceguard.units import Period, parse_duration, parse_fraction, parse_period, parse_time
+from traceguard.units import Period, format_time, parse_duration, parse_fraction, parse_period, parse_time
 
 if TYPE_CHECKING:
     import duckdb
@@ -96,8 +97,17 @@ def _url_of(store: Any) -> str | None:
 
 
 def _ask(url: str, route: str, **params: Any) -> Any:
-    given = {name.replace("_", "-"): value for name, value in params.items()}
-    return json.loads(remote.ask(url, route, {**given, "format": "json"}))
+    return json.loads(_asked(url, route, "json", params))
+
+
+def _asked(url: str, route: str, format: str, params: Mapping[str, Any]) -> bytes:
+    given = {name.replace("_", "-"): _written(name, value) for name, value in params.items()}
+    return remote.ask(url, route, {**given, "format": format})
+
+
+def _written(name: str, value: Any) -> Any:
+    """A parameter as it travels: times as text, whichever way they were given."""
+    return format_time(value) if name in {"since", "until"} and isinstance(value, int) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,14 +340,7 @@ def query(store: Any, name: str, **params: Any) -> pl.DataFrame:
     import polars as pl
 
     if (url := _url_of(store)) is not None:
-        rows = _ask(url, f"query/{name}", **params)
-        if rows:
-            return pl.DataFrame(rows, infer_schema_length=None)
-        from traceguard.store import open_store
-
-        # Where there is no row to tell the columns, an empty store of our own does.
-        with open_store(":memory:", mode="write") as empty, empty.cursor() as cursor:
-            return _rows(cursor, name, params)
+        return pl.read_ipc_stream(io.BytesIO(_asked(url, f"query/{name}", "arrow", params)))
     _period(params.get("since"), params.get("until"))
     with _reading(store) as cursor:
         frame = _rows(cursor, name, params)
@@ -439,8 +442,6 @@ def _milliseconds(delay: str | float | None) -> str | None:
 
 
 def _text(period: str | Period | None) -> str | None:
-    from traceguard.units import format_time
-
     return f"{format_time(period.start_ns)}/{format_time(period.end_ns)}" if isinstance(period, Period) else period
 
 

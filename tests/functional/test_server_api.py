@@ -1,21 +1,27 @@
 """The API and the page: the command line's questions over HTTP, while spans come in."""
 
 import http.client
+import io
 import json
 import re
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from polars.testing import assert_frame_equal
 
+from traceguard import pipeline
 from traceguard.model import BlastRadius, Report, WhatIf
 from traceguard.server import Server
 from traceguard.simulate import generate, shop
 from traceguard.simulate.wire import bodies
-from traceguard.store import open_store
+from traceguard.store import open_store, queries
 
 Answer = tuple[int, http.client.HTTPMessage, bytes]
 
@@ -156,6 +162,45 @@ def test_the_pipeline_asks_a_server_like_a_file(site: Site, tmp_path: Path) -> N
     assert tg.query(url, "services").height == json.loads(site.get("/api/query/totals")[2])[0]["services"]
     tg.snapshot(url, tmp_path / "copy.duckdb")
     assert (tmp_path / "copy.duckdb").stat().st_size > 0
+
+
+@pytest.mark.parametrize("name", queries.names())
+def test_frames_travel_with_their_types(site: Site, name: str) -> None:
+    """Each query gives a server's client the very frame that the file gives, types and all, with rows and without."""
+    url, file = f"http://{site.server.http_address}", Path(site.server._db)
+    given: dict[str, Any] = {}
+    if name == "requests_of":
+        given["value"] = pipeline.query(file, "flag_evaluations")["context_id"].drop_nulls()[0]
+    here, there = (pipeline.query(store, name, **given) for store in (file, url))
+    assert here.height or name in {"incomplete_traces", "error_origins"}
+    assert_frame_equal(there, here)
+    known = {parameter.name for parameter in queries.describe(name).parameters}
+    none = {"until": 1_000_000_000} if "until" in known else {"flag": "new-pricing", "variant": "-"}
+    given |= {key: value for key, value in none.items() if key in known}
+    here, there = (pipeline.query(store, name, **given) for store in (file, url))
+    assert_frame_equal(there, here)
+
+
+def test_rows_come_as_arrow_and_parquet(site: Site) -> None:
+    """Any Arrow library reads the rows of a query, and any Parquet reader."""
+    _, headers, content = site.get("/api/query/services", format="arrow")
+    assert headers["Content-Type"] == "application/vnd.apache.arrow.stream"
+    table = pa.ipc.open_stream(content).read_all()
+    assert table.schema.field("service").type in {pa.string(), pa.large_string()}
+    _, headers, content = site.get("/api/query/services", format="parquet")
+    assert headers["Content-Type"] == "application/vnd.apache.parquet"
+    assert pq.read_table(io.BytesIO(content)).column("service").to_pylist() == table.column("service").to_pylist()
+    status, _, content = site.get("/api/query/services", format="feather")
+    assert (status, "arrow, parquet" in json.loads(content)["error"]) == (400, True)
+
+
+def test_times_may_be_numbers_for_a_server_too(site: Site) -> None:
+    """Nanoseconds since the epoch select the same requests through the server as from the file."""
+    url, file = f"http://{site.server.http_address}", Path(site.server._db)
+    middle = 1_800_000_300 * 10**9 + 1
+    here, there = (pipeline.query(store, "totals", since=middle)["spans"][0] for store in (file, url))
+    assert 0 < here == there
+    assert pipeline.report(url, until=middle).document.window == pipeline.report(file, until=middle).document.window
 
 
 def test_the_page_is_an_overview_under_a_strict_policy(site: Site) -> None:
