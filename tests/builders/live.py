@@ -32,29 +32,35 @@ class Answer:
     content: bytes
 
 
+@dataclass(frozen=True, slots=True)
 class Live:
     """A running server, and how to talk to it."""
 
-    def __init__(self, server: Server, path: Path) -> None:
-        self.server = server
-        self.path = path
+    http_address: str
+    grpc_address: str
+    path: Path
+
+    @classmethod
+    def of(cls, server: Server, path: Path) -> "Live":
+        """The server of this process that owns the store at `path`."""
+        return cls(server.http_address, server.grpc_address, path)
 
     def http(self, method: str, target: str, body: Any = None, **headers: str) -> Answer:
         """One HTTP request on a connection of its own, read whole; an iterable body is sent in chunks."""
-        with closing(http.client.HTTPConnection(self.server.http_address, timeout=60)) as connection:
+        with closing(http.client.HTTPConnection(self.http_address, timeout=60)) as connection:
             connection.request(method, target, body, {name.replace("_", "-"): value for name, value in headers.items()})
             answer = connection.getresponse()
             return Answer(answer.status, answer.headers, answer.read())
 
     def grpc(self, signal: str, body: bytes, **options: Any) -> bytes:
         """An Export over gRPC, as raw bytes."""
-        with grpc.insecure_channel(self.server.grpc_address, options=[("grpc.max_send_message_length", -1)]) as channel:
+        with grpc.insecure_channel(self.grpc_address, options=[("grpc.max_send_message_length", -1)]) as channel:
             answer: bytes = channel.unary_unary(f"/{SERVICES[signal]}/Export")(body, timeout=60, **options)
             return answer
 
     def raw(self, sent: bytes, until: bytes) -> bytes:
         """What the HTTP port answers to these bytes, until it ends with `until` or the connection closes."""
-        host, port = self.server.http_address.rsplit(":", 1)
+        host, port = self.http_address.rsplit(":", 1)
         with socket.create_connection((host, int(port)), timeout=60) as connection:
             connection.sendall(sent)
             answer = b""
@@ -64,7 +70,7 @@ class Live:
 
     def frames(self, signal: str, message: bytes, coding: str) -> tuple[int, str]:
         """gRPC's status and sentence for a message that is sent as it is, under the coding that its header claims."""
-        return _call(self.server.grpc_address, f"/{SERVICES[signal]}/Export", message, coding)
+        return _call(self.grpc_address, f"/{SERVICES[signal]}/Export", message, coding)
 
     def metric(self, line: str) -> float:
         """One value of /metrics."""

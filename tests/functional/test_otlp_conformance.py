@@ -25,6 +25,7 @@ import base64
 import gzip
 import http.client
 import json
+import socket
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -84,7 +85,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A server whose bodies may have 1 MiB, for all tests of this file."""
     path = tmp_path_factory.mktemp("conformance") / "live.duckdb"
     with Server(path, "127.0.0.1:0", "127.0.0.1:0", Settings(max_body="1MiB")) as server:
-        yield Live(server, path)
+        yield Live.of(server, path)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A server that has room for 100 bytes."""
     path = tmp_path_factory.mktemp("full") / "live.duckdb"
     with Server(path, "127.0.0.1:0", "127.0.0.1:0", pending_bytes=100) as server:
-        yield Live(server, path)
+        yield Live.of(server, path)
 
 
 def _spans(service: str, count: int = 1) -> ExportTraceServiceRequest:
@@ -267,7 +268,7 @@ def test_a_body_cut_off_anywhere_is_refused_whole(live: Live, signal: str, kind:
     if signal == "logs":
         request = log_request(make_log({"a": {"b": 1.5}}, event_name="cut-off"), resource={"service.name": "cut-off"})
     body = _in_json(request) if kind == JSON else request.SerializeToString()
-    with closing(http.client.HTTPConnection(live.server.http_address, timeout=60)) as connection:
+    with closing(http.client.HTTPConnection(live.http_address, timeout=60)) as connection:
         for end in range(0 if kind == JSON else 1, len(body)):
             connection.request("POST", f"/v1/{signal}", body[:end], {"Content-Type": kind})
             answer = connection.getresponse()
@@ -307,7 +308,7 @@ def test_unknown_paths_are_404(live: Live, target: str, kind: str) -> None:
 
 def test_unknown_methods_are_unimplemented_over_grpc(live: Live) -> None:
     """A service or method that OTLP does not have is gRPC's own refusal, which is final."""
-    with grpc.insecure_channel(live.server.grpc_address) as channel:
+    with grpc.insecure_channel(live.grpc_address) as channel:
         for method in ("profiles.v1development.ProfilesService/Export", "trace.v1.TraceService/Import"):
             with pytest.raises(grpc.RpcError) as caught:
                 channel.unary_unary(f"/opentelemetry.proto.collector.{method}")(b"", timeout=60)
@@ -396,7 +397,7 @@ def test_the_limit_is_exact(live: Live, way: str) -> None:
 def test_oversize_bodies_are_413_for_clients_that_write_before_they_read(live: Live, kind: str, chunked: bool) -> None:
     """The whole body is taken and thrown away, so that the client sees the answer and not a broken connection."""
     piece = bytes(MIB)
-    with closing(http.client.HTTPConnection(live.server.http_address, timeout=60)) as connection:
+    with closing(http.client.HTTPConnection(live.http_address, timeout=60)) as connection:
         body = (piece for _ in range(40)) if chunked else piece * 40
         connection.request("POST", "/v1/traces", body, {"Content-Type": kind}, encode_chunked=chunked)
         answer = connection.getresponse()
@@ -501,7 +502,7 @@ def test_chunks_without_a_length_are_one_body(live: Live, kind: str) -> None:
 
 def test_a_connection_is_kept_through_successes_and_errors(live: Live) -> None:
     """Exporters hold one connection; a refused body does not end it."""
-    with closing(http.client.HTTPConnection(live.server.http_address, timeout=60)) as connection:
+    with closing(http.client.HTTPConnection(live.http_address, timeout=60)) as connection:
         sockets = []
         for body, kind, status in [(b"{}", JSON, 200), (b"{", JSON, 400), (b"x", "a/b", 415), (b"", PROTOBUF, 200)] * 3:
             connection.request("POST", "/v1/traces", body, {"Content-Type": kind})
@@ -549,11 +550,18 @@ def test_a_client_that_waits_for_100_continue_gets_it(live: Live) -> None:
 def test_a_client_that_goes_away_amid_its_body_leaves_nothing(live: Live) -> None:
     """Half a body is no request, and its bytes are given back."""
     head = f"POST /v1/traces HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {JSON}\r\nContent-Length: 500\r\n\r\n{{"
-    live.raw(head.encode() + b'"resourceSpans":[', b"")
+    host, port = live.http_address.split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(head.encode())
+        _wait(lambda: live.metric("traceguard_pending_bytes") == 1)
+    _wait(lambda: live.metric("traceguard_pending_bytes") == 0)
+
+
+def _wait(reached: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 30
-    while live.metric("traceguard_pending_bytes") > 0:
+    while not reached():
         assert time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(0.02)
 
 
 # JSON.
