@@ -37,6 +37,15 @@ COMMANDS = {
     "empty query": ["query", "services", "--until", "2001-01-01T00:00:00Z"],
     "empty totals": ["query", "totals", "--until", "2001-01-01T00:00:00Z"],
 }
+FILES = [
+    (["report"], ".html"),
+    (["report"], ".xml"),
+    (["graph"], ".dot"),
+    (["blast-radius", "--service", "pricing"], ".md"),
+    (["what-if", "--service", "pricing", "--delay", "50ms"], ".html"),
+    (["query", "flag_evaluations"], ".parquet"),
+    (["query", "operations"], ".csv"),
+]
 REFUSED = {
     "unknown service": ["blast-radius", "--service", "pricin"],
     "unknown query": ["query", "service"],
@@ -67,6 +76,25 @@ def test_a_server_answers_like_the_file(run: Run, shop: Path, server: str, argum
     here, there = (run(*arguments, "--db", db, "--format", "json") for db in (shop, server))
     assert there.returncode == here.returncode, there.stderr
     assert json.loads(there.stdout) == json.loads(here.stdout)
+
+
+@pytest.mark.parametrize(("command", "suffix"), FILES)
+def test_a_server_fills_the_same_files(
+    run: Run, shop: Path, server: str, tmp_path: Path, command: list[str], suffix: str
+) -> None:
+    """What is written to a file is the same to the byte in every kind of format, wherever the store is."""
+    for name, db in (("here", shop), ("there", server)):
+        done = run(*command, "--db", db, "-o", tmp_path / f"{name}{suffix}")
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / f"there{suffix}").read_bytes() == (tmp_path / f"here{suffix}").read_bytes()
+
+
+@pytest.mark.parametrize("command", [["ingest", "sample_data"], ["serve"]], ids=["ingest", "serve"])
+def test_commands_that_own_a_store_want_its_file(run: Run, server: str, command: list[str]) -> None:
+    """Who wants to write a server's store is told to name a file: only exporters write to a server."""
+    done = run(*command, "--db", server)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"Error: {server} is a running server, which owns its store; name a store's file here.\n"
 
 
 def test_an_empty_answer_of_a_server_keeps_its_columns(run: Run, shop: Path, server: str) -> None:
