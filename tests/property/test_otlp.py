@@ -6,7 +6,9 @@ import random
 from typing import Any
 
 import hypothesis.strategies as st
+import pytest
 from builders import otlp_reference as reference
+from builders import redact_reference
 from google.protobuf import json_format
 from hypothesis import given, settings
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -24,10 +26,13 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
 
 from traceguard.errors import InputError
-from traceguard.otlp import Decoded, decode
+from traceguard.otlp import Decoded, decode, redact
 from traceguard.settings import Settings
 
 SETTINGS = Settings(flag_prefixes=("feature_flag.", "flag.evaluation.", "ff/"))
+DROP = ("*variant", "ff/*", "a*b*", "service.version", "feature_flag.context.id", "*\u00e9*")
+HASH = ("user.id", "session.*", "*request-id", "feature_flag.*", "service.instance.id", "TargetingId", "c", "d")
+HIDING = Settings(flag_prefixes=SETTINGS.flag_prefixes, drop_attributes=DROP, hash_attributes=HASH)
 ID_FIELDS = {"traceId", "spanId", "parentSpanId"}
 
 words = st.text(max_size=12)
@@ -68,7 +73,12 @@ values = st.recursive(
     ),
     max_leaves=5,
 )
-pairs = st.lists(st.one_of(st.builds(KeyValue, key=keys, value=values), st.builds(KeyValue, key=keys)), max_size=6)
+pair = st.one_of(
+    st.builds(KeyValue, key=keys, value=values),
+    st.builds(KeyValue, key=keys),
+    st.builds(KeyValue, key=st.one_of(st.just(""), keys), key_strindex=st.integers(-2, 9), value=scalars),
+)
+pairs = st.lists(pair, max_size=6)
 long_pairs = st.one_of(
     pairs, st.lists(st.builds(KeyValue, key=st.sampled_from("abcdefghijklmnopqrstuvw"), value=scalars), max_size=40)
 )
@@ -113,18 +123,11 @@ scopes = st.builds(
     name=st.one_of(words, st.sampled_from(["launchdarkly", "@launchdarkly/otel"])),
     version=words, attributes=pairs, dropped_attributes_count=small,
 )  # fmt: skip
-trace_requests = st.builds(
-    ExportTraceServiceRequest,
-    resource_spans=st.lists(
-        st.builds(
-            ResourceSpans, resource=resources, schema_url=words,
-            scope_spans=st.lists(
-                st.builds(ScopeSpans, scope=scopes, schema_url=words, spans=st.lists(spans, max_size=3)), max_size=2
-            ),
-        ),
-        max_size=2,
-    ),
-)  # fmt: skip
+scope_spans = st.builds(ScopeSpans, scope=scopes, schema_url=words, spans=st.lists(spans, max_size=3))
+resource_spans = st.builds(
+    ResourceSpans, resource=resources, schema_url=words, scope_spans=st.lists(scope_spans, max_size=2)
+)
+trace_requests = st.builds(ExportTraceServiceRequest, resource_spans=st.lists(resource_spans, max_size=2))
 log_records = st.builds(
     LogRecord,
     time_unix_nano=times, observed_time_unix_nano=times, severity_number=st.integers(0, 30), severity_text=words,
@@ -284,3 +287,69 @@ def test_cut_requests_are_refused_or_shorter(request: ExportTraceServiceRequest,
     except InputError:
         return
     assert received <= decode(body, encoding="protobuf", signal="traces", settings=SETTINGS).received
+
+
+@given(trace_requests)
+def test_hidden_attributes_are_in_no_table(request: ExportTraceServiceRequest) -> None:
+    """Decoding with rules equals decoding what the slow rules left of the request."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(redact.KEY_VARIABLE, redact_reference.KEY)
+        hidden = decode(request.SerializeToString(), encoding="protobuf", signal="traces", settings=HIDING)
+    left = redact_reference.hide_in_request(request.SerializeToString(), "traces", DROP, HASH)
+    names = ("spans", "flag_records", "correlations")
+    assert as_rows(hidden, *names) == as_rows(
+        decode(left, encoding="protobuf", signal="traces", settings=SETTINGS), *names
+    )
+
+
+@given(log_requests)
+def test_hidden_attributes_are_in_no_log(request: ExportLogsServiceRequest) -> None:
+    """The same for log records, sent as JSON."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(redact.KEY_VARIABLE, redact_reference.KEY)
+        hidden = decode(as_json(request), encoding="json", signal="logs", settings=HIDING)
+    left = redact_reference.hide_in_request(request.SerializeToString(), "logs", DROP, HASH)
+    names = ("logs", "flag_records")
+    assert as_rows(hidden, *names) == as_rows(
+        decode(left, encoding="protobuf", signal="logs", settings=SETTINGS), *names
+    )
+
+
+def inside(number: int, *pieces: bytes) -> bytes:
+    """A length-delimited field whose payload are these pieces in a row."""
+    payload = b"".join(pieces)
+    size, length = bytearray(), len(payload)
+    while length > 127:
+        size.append(length & 127 | 128)
+        length >>= 7
+    return bytes([number * 8 + 2]) + bytes(size) + bytes([length]) + payload
+
+
+def welded(number: int, *parts: Any) -> bytes:
+    """One message in field `number` made of several in a row, so that fields which may stand once stand repeatedly."""
+    return inside(number, *(part.SerializeToString() for part in parts))
+
+
+@given(st.lists(resource_spans, min_size=2, max_size=3), st.lists(scope_spans, min_size=2, max_size=3))
+def test_repeated_resources_and_scopes_merge(containers: list[ResourceSpans], scoped: list[ScopeSpans]) -> None:
+    """As protobuf merges them."""
+    body = welded(1, *containers) + inside(1, containers[0].SerializeToString(), welded(2, *scoped))
+    decoded = decode(body, encoding="protobuf", signal="traces", settings=SETTINGS)
+    assert as_rows(decoded, "spans", "flag_records", "correlations") == reference.spans(body, SETTINGS)
+
+
+@given(st.lists(spans, min_size=2, max_size=3), st.lists(pair, min_size=2, max_size=3), st.lists(values, max_size=4))
+def test_repeated_statuses_and_values_merge(parts: list[Span], both: list[KeyValue], many: list[AnyValue]) -> None:
+    """Status, value of an attribute, map and array within a value: the second adds to the first, as in protobuf."""
+    attributes = welded(9, *both) + inside(9, both[0].SerializeToString(), welded(2, *many))
+    body = inside(1, inside(2, inside(2, *(part.SerializeToString() for part in parts), attributes)))
+    decoded = decode(body, encoding="protobuf", signal="traces", settings=SETTINGS)
+    assert as_rows(decoded, "spans", "flag_records", "correlations") == reference.spans(body, SETTINGS)
+
+
+@given(st.lists(log_records, min_size=2, max_size=3))
+def test_repeated_log_bodies_merge(parts: list[LogRecord]) -> None:
+    """The same for the body of a log record."""
+    body = inside(1, inside(2, welded(2, *parts)))
+    decoded = decode(body, encoding="protobuf", signal="logs", settings=SETTINGS)
+    assert as_rows(decoded, "logs", "flag_records") == reference.logs(body)

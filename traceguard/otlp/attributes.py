@@ -6,7 +6,8 @@ nested deeper than DEEPEST make the message malformed, as protobuf's own limit o
 
 A list is first opened: one row of `work` per entry, so that the caller can look at keys and values before they are
 rendered. Rows are (key start, key end, type, x, y, superseded): x and y are the bounds of text, bytes and containers,
-x is the number itself otherwise. Source: opentelemetry-proto common.proto.
+x is the number itself otherwise. This is where rules hide attributes: a dropped one gets no row, a hashed one has
+HASHED added to its type. Source: opentelemetry-proto common.proto.
 """
 
 # mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
@@ -16,8 +17,9 @@ import numpy as np
 
 from traceguard.kernels import leaf
 from traceguard.otlp.doubles import LONGEST, put_double
+from traceguard.otlp.rules import DROP, HASH, HASHED, action, put_hash
 from traceguard.otlp.text import WORST_JSON, put_base64, put_integer, put_json, put_literal, put_plain, same
-from traceguard.otlp.wire import FULL, MALFORMED, field, fixed64
+from traceguard.otlp.wire import FULL, MALFORMED, REPEATED, field, fixed64
 
 NOTHING, TEXT, BOOL, INTEGER, DOUBLE, ARRAY, OBJECT, BYTES, INDEX = 0, 1, 2, 3, 4, 5, 6, 7, 8
 DEEPEST = 32
@@ -35,7 +37,7 @@ _INDEX = np.frombuffer(b"strindex:", np.uint8)
 
 @leaf
 def parse_any(buf, a, b):
-    """`(type, x, y)` of the AnyValue between `a` and `b`; type MALFORMED when it is. The last field set wins."""
+    """`(type, x, y)` of the AnyValue between `a` and `b`, or a negative code as type. The last field set wins."""
     kind, x, y = np.int64(NOTHING), np.int64(0), np.int64(0)
     pos = np.int64(a)
     while pos < b:
@@ -50,10 +52,11 @@ def parse_any(buf, a, b):
             kind, x, y = np.int64(INTEGER), np.int64(value), np.int64(0)
         elif tag == 33:
             kind, x, y = np.int64(DOUBLE), np.int64(fixed64(buf, start)), np.int64(0)
-        elif tag == 42:
-            kind, x, y = np.int64(ARRAY), start, pos
-        elif tag == 50:
-            kind, x, y = np.int64(OBJECT), start, pos
+        elif tag == 42 or tag == 50:
+            sort = np.int64(ARRAY if tag == 42 else OBJECT)
+            if kind == sort:
+                return np.int64(REPEATED), x, y
+            kind, x, y = sort, start, pos
         elif tag == 58:
             kind, x, y = np.int64(BYTES), start, pos
         elif tag == 64:
@@ -63,8 +66,9 @@ def parse_any(buf, a, b):
 
 @leaf
 def _parse_pair(buf, a, b, work, row):
-    """Fill a row of `work` from a KeyValue; False when malformed. A key by index is (index, -1)."""
+    """Fill a row of `work` from a KeyValue: 0 or a negative code. A key by index is (index, -1)."""
     kind, x, y = np.int64(NOTHING), np.int64(0), np.int64(0)
+    index, valued = np.int64(0), False
     pos = np.int64(a)
     # As everyone writes it: a key of up to 127 bytes, then a value of up to 127 bytes, and nothing else.
     if a + 1 < b and buf[a] == 10 and buf[a + 1] < 128:
@@ -87,22 +91,27 @@ def _parse_pair(buf, a, b, work, row):
             else:
                 kind, x, y = parse_any(buf, inner, b)
             work[row, TYPE], work[row, X], work[row, Y] = kind, x, y
-            return kind >= 0
+            return min(kind, np.int64(0))
     work[row, KEY_A], work[row, KEY_B] = 0, 0
     while pos < b:
         tag, value, start, pos = field(buf, pos, b)
         if pos < 0:
-            return False
+            return np.int64(MALFORMED)
         if tag == 10:
             work[row, KEY_A], work[row, KEY_B] = start, pos
         elif tag == 18:
+            if valued:
+                return np.int64(REPEATED)
+            valued = True
             kind, x, y = parse_any(buf, start, pos)
             if kind < 0:
-                return False
-        elif tag == 24 and work[row, KEY_B] == 0:
-            work[row, KEY_A], work[row, KEY_B] = max(np.int64(0), np.int64(np.int32(value))), -1
+                return kind
+        elif tag == 24:
+            index = np.int64(np.int32(value))
+    if index != 0 and work[row, KEY_A] == work[row, KEY_B]:
+        work[row, KEY_A], work[row, KEY_B] = max(np.int64(0), index), -1
     work[row, TYPE], work[row, X], work[row, Y] = kind, x, y
-    return True
+    return np.int64(0)
 
 
 @leaf
@@ -172,12 +181,42 @@ def _supersede(buf, work, low, high):
 
 
 @leaf
-def open_list(buf, a, b, entry, keyed, work, low):
-    """Parse the entries (fields with tag `entry`) of a message into `work` from row `low`.
+def hidden(buf, kind, x, y):
+    """The value `(type, x, y)` as one to be hashed; a negative code as type when it is not well-formed.
+
+    What is empty stays so: a hash would make one user of all who have no id. An array of one element stands for that
+    element: so come headers.
+    """
+    sort, a, b = kind, x, y
+    if kind == ARRAY:
+        count, first, last = 0, np.int64(0), np.int64(0)
+        pos = x
+        while pos < y:
+            tag, _, start, pos = field(buf, pos, y)
+            if pos < 0:
+                return np.int64(MALFORMED), x, y
+            if tag == _NO_FIELD:
+                count, first, last = count + 1, start, pos
+        if count == 0:
+            return kind, x, y
+        if count == 1:
+            sort, a, b = parse_any(buf, first, last)
+            if sort < 0:
+                return sort, x, y
+    bounded = sort == TEXT or sort == ARRAY or sort == OBJECT or sort == BYTES
+    if sort == NOTHING or (bounded and a == b):
+        return kind, x, y
+    return sort + HASHED, a, b
+
+
+@leaf
+def open_list(buf, a, b, entry, keyed, work, low, rules):
+    """Parse the entries (fields with tag `entry`) of a message into `work` from row `low`, hiding what `rules` say.
 
     Returns the row after the last, or a negative code.
     """
     high = np.int64(low)
+    ruled = keyed and rules[1].shape[0] > 0
     pos = np.int64(a)
     while pos < b:
         tag, _, start, pos = field(buf, pos, b)
@@ -188,13 +227,24 @@ def open_list(buf, a, b, entry, keyed, work, low):
         if high >= work.shape[0]:
             return np.int64(FULL)
         if keyed:
-            if not _parse_pair(buf, start, pos, work, high):
-                return np.int64(MALFORMED)
-            work[high, SUPERSEDED] = _glance(buf, work[high, KEY_A], work[high, KEY_B])
+            status = _parse_pair(buf, start, pos, work, high)
+            if status < 0:
+                return status
+            glance = _glance(buf, work[high, KEY_A], work[high, KEY_B])
+            if ruled:
+                wanted = action(buf, work[high, KEY_A], work[high, KEY_B], glance, rules)
+                if wanted == DROP:
+                    continue
+                if wanted == HASH:
+                    kind, x, y = hidden(buf, work[high, TYPE], work[high, X], work[high, Y])
+                    if kind < 0:
+                        return kind
+                    work[high, TYPE], work[high, X], work[high, Y] = kind, x, y
+            work[high, SUPERSEDED] = glance
         else:
             kind, x, y = parse_any(buf, start, pos)
             if kind < 0:
-                return np.int64(MALFORMED)
+                return kind
             work[high, TYPE], work[high, X], work[high, Y], work[high, SUPERSEDED] = kind, x, y, 0
         high += 1
     if keyed and not _supersede(buf, work, low, high):
@@ -230,7 +280,8 @@ def _put_scalar(buf, kind, x, y, out, o, quoted):
 def _room(work, row):
     """The most bytes that the entry in this row can need, its key, punctuation and closing brackets included."""
     size = WORST_JSON * max(0, work[row, KEY_B] - work[row, KEY_A])
-    if work[row, TYPE] == TEXT or work[row, TYPE] == BYTES:
+    kind = work[row, TYPE] & (HASHED - 1)
+    if kind == TEXT or kind == BYTES:
         size += WORST_JSON * (work[row, Y] - work[row, X])
     return size + 2 * LONGEST + DEEPEST
 
@@ -250,10 +301,11 @@ def _put_key(buf, a, b, out, o):
 
 
 @leaf
-def put_list(buf, work, low, high, keyed, out, o, frames):
+def put_list(buf, work, low, high, keyed, out, o, frames, rules):
     """The opened rows `low` to `high` as a JSON object (or array): the position after it, or a negative code.
 
-    `frames` is scratch of DEEPEST rows: (next row, last row, keyed) of each container around the innermost.
+    `frames` is scratch of DEEPEST rows: (next row, last row, keyed) of each container around the innermost, and where
+    the text of the one inside begins when that is to be hashed, else -1.
     """
     if o + 2 * LONGEST + DEEPEST > out.size:
         return np.int64(FULL)
@@ -270,6 +322,8 @@ def put_list(buf, work, low, high, keyed, out, o, frames):
                 return o
             depth -= 1
             row, last, inside_object = frames[depth, 0], frames[depth, 1], frames[depth, 2] != 0
+            if frames[depth, 3] >= 0:
+                o = put_hash(out, frames[depth, 3], o, rules, True)
             comma = True
             continue
         here = row
@@ -290,15 +344,20 @@ def put_list(buf, work, low, high, keyed, out, o, frames):
         if kind == TEXT:
             o = np.int64(put_json(buf, work[here, X], work[here, Y], out, o))
             continue
+        begin = np.int64(-1)
+        if kind >= HASHED:
+            kind, begin = kind - HASHED, o
         if kind != ARRAY and kind != OBJECT:
-            o = np.int64(_put_scalar(buf, kind, work[here, X], work[here, Y], out, o, True))
+            o = np.int64(_put_scalar(buf, kind, work[here, X], work[here, Y], out, o, begin < 0))
+            if begin >= 0:
+                o = put_hash(out, begin, o, rules, True)
             continue
         if depth + 1 >= DEEPEST:
             return np.int64(MALFORMED)
-        top = open_list(buf, work[here, X], work[here, Y], _NO_FIELD, kind == OBJECT, work, last)
+        top = open_list(buf, work[here, X], work[here, Y], _NO_FIELD, kind == OBJECT, work, last, rules)
         if top < 0:
             return top
-        frames[depth, 0], frames[depth, 1], frames[depth, 2] = row, last, inside_object
+        frames[depth, 0], frames[depth, 1], frames[depth, 2], frames[depth, 3] = row, last, inside_object, begin
         depth += 1
         row, last, inside_object, comma = last, top, kind == OBJECT, False
         out[o] = 123 if inside_object else 91
@@ -306,19 +365,12 @@ def put_list(buf, work, low, high, keyed, out, o, frames):
 
 
 @leaf
-def put_value(buf, kind, x, y, work, top, out, o, frames, quoted, first):
-    """One value: as JSON when `quoted`, else as plain text (containers as JSON).
-
-    With `first`, an array stands for
-    its first element.
-
-    `work` is free from row `top` on. Nothing (and an empty array with `first`) is null when `quoted` and no text at
-    all otherwise.
-    """
+def _put_any(buf, kind, x, y, work, top, out, o, frames, quoted, first, rules):
+    """The same for a value that is not to be hashed."""
     if top >= work.shape[0]:
         return np.int64(FULL)
     if first and kind == ARRAY:
-        end = open_list(buf, x, y, _NO_FIELD, False, work, top)
+        end = open_list(buf, x, y, _NO_FIELD, False, work, top, rules)
         if end < 0:
             return end
         if end == top:
@@ -327,11 +379,24 @@ def put_value(buf, kind, x, y, work, top, out, o, frames, quoted, first):
     if kind == NOTHING and not quoted:
         return np.int64(o)
     if kind == ARRAY or kind == OBJECT:
-        end = open_list(buf, x, y, _NO_FIELD, kind == OBJECT, work, top)
+        end = open_list(buf, x, y, _NO_FIELD, kind == OBJECT, work, top, rules)
         if end < 0:
             return end
-        return put_list(buf, work, top, end, kind == OBJECT, out, o, frames)
+        return put_list(buf, work, top, end, kind == OBJECT, out, o, frames, rules)
     size = WORST_JSON * (y - x) if kind == TEXT or kind == BYTES else 0
     if o + size + 2 * LONGEST > out.size:
         return np.int64(FULL)
     return np.int64(_put_scalar(buf, kind, x, y, out, o, quoted))
+
+
+@leaf
+def put_value(buf, kind, x, y, work, top, out, o, frames, quoted, first, rules):
+    """One value: as JSON when `quoted`, else as plain text (containers as JSON).
+
+    With `first`, an array stands for its first element. `work` is free from row `top` on. Nothing (and an empty array
+    with `first`) is null when `quoted` and no text at all otherwise.
+    """
+    if kind < HASHED:
+        return _put_any(buf, kind, x, y, work, top, out, o, frames, quoted, first, rules)
+    end = _put_any(buf, kind - HASHED, x, y, work, top, out, o, frames, False, False, rules)
+    return end if end < 0 else put_hash(out, o, end, rules, quoted)

@@ -14,9 +14,13 @@ from numpy.typing import NDArray
 
 from traceguard.errors import InputError
 from traceguard.kernels import kernel
-from traceguard.otlp.wire import BUFFER, field
+from traceguard.otlp.merge import RepeatedError
+from traceguard.otlp.wire import BUFFER, REPEATED, field
 
 _LENGTH_1, _LENGTH_2, _LENGTH_3 = 10, 18, 26  # tags of the length-delimited fields 1 to 3
+
+_MOST_PARTS = 2**20
+_PART_BYTES = 32  # larger bodies may hold more: a span with its ids and times has at least 48 bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +65,9 @@ def _count(buf, counts):
     return 0
 
 
-@kernel(f"void({BUFFER}, int64[:, ::1], int64[:, ::1], int64[:, ::1])", allocates=False)
+@kernel(f"int64({BUFFER}, int64[:, ::1], int64[:, ::1], int64[:, ::1])", allocates=False)
 def _index(buf, resources, scopes, items):
-    """Fill the arrays of an Envelope, whose sizes and the body's framing `_count` has checked."""
+    """Fill the arrays of an Envelope, whose sizes and the body's framing `_count` has checked: 0 or REPEATED."""
     r, s, n = -1, -1, -1
     pos = 0
     while pos < buf.size:
@@ -75,6 +79,8 @@ def _index(buf, resources, scopes, items):
         while inner < pos:
             tag, _, start, inner = field(buf, inner, pos)
             if tag == _LENGTH_1:
+                if resources[r, 0] >= 0:
+                    return REPEATED
                 resources[r, 0], resources[r, 1] = start, inner
             elif tag == _LENGTH_3:
                 resources[r, 2], resources[r, 3] = start, inner
@@ -88,17 +94,32 @@ def _index(buf, resources, scopes, items):
                         n += 1
                         items[n, 0], items[n, 1], items[n, 2] = start, item, s
                     elif tag == _LENGTH_1:
+                        if scopes[s, 0] >= 0:
+                            return REPEATED
                         scopes[s, 0], scopes[s, 1] = start, item
                     elif tag == _LENGTH_3:
                         scopes[s, 2], scopes[s, 3] = start, item
+    return 0
 
 
 def unfold(buf: NDArray[np.uint8]) -> Envelope:
-    """The envelope of a whole request body; InputError when its outer levels are not well-formed protobuf."""
+    """The envelope of a whole request body.
+
+    InputError when its outer levels are not well-formed protobuf, or hold next to nothing millions of times: a row
+    costs some hundred bytes, the two bytes of an empty record must not. RepeatedError when a resource or scope stands
+    twice.
+    """
     counts = np.zeros(3, np.int64)
     if _count(buf, counts) < 0:
         message = "The body is not an OTLP protobuf request, or it is cut off; send the whole message."
         raise InputError(message)
+    most = max(_MOST_PARTS, buf.size // _PART_BYTES)
+    if counts.sum() > most:
+        message = (
+            f"The body has {counts.sum():,} resources, scopes and records, more than {most:,}; send smaller batches."
+        )
+        raise InputError(message)
     resources, scopes, items = (np.full((int(n), k), -1, np.int64) for n, k in zip(counts, (4, 5, 3), strict=True))
-    _index(buf, resources, scopes, items)
+    if _index(buf, resources, scopes, items) == REPEATED:
+        raise RepeatedError
     return Envelope(resources, scopes, items)

@@ -22,7 +22,7 @@ _FLAGS = np.frombuffer(b'"flags":', np.uint8)
 
 
 @leaf
-def put_event(buf, a, b, work, frames, out, o):
+def put_event(buf, a, b, work, frames, out, o, rules):
     """The event between `a` and `b` as JSON.
 
     `(position or negative code, time, name start, name end, rows of `work` that hold its attributes)`
@@ -44,7 +44,7 @@ def put_event(buf, a, b, work, frames, out, o):
             last = pos
         elif tag == 32:
             dropped = value & np.uint64(0xFFFFFFFF)
-    rows = open_list(buf, first, last, 26, True, work, 0)
+    rows = open_list(buf, first, last, 26, True, work, 0, rules)
     if rows < 0:
         return rows, time, name_a, name_b, np.int64(0)
     if o + WORST_JSON * (name_b - name_a) + _MEMBERS > out.size:
@@ -56,7 +56,7 @@ def put_event(buf, a, b, work, frames, out, o):
     if time > 0:
         o = np.int64(put_unsigned(time, out, put_member(_TIME, out, o)))
     if rows > 0:
-        o = put_list(buf, work, 0, rows, True, out, put_member(_ATTRIBUTES, out, o), frames)
+        o = put_list(buf, work, 0, rows, True, out, put_member(_ATTRIBUTES, out, o), frames, rules)
         if o < 0:
             return o, time, name_a, name_b, rows
         if o + _MEMBERS > out.size:
@@ -68,7 +68,7 @@ def put_event(buf, a, b, work, frames, out, o):
 
 
 @leaf
-def put_link(buf, a, b, work, frames, out, o):
+def put_link(buf, a, b, work, frames, out, o, rules):
     """The link between `a` and `b` as JSON: the position after it, or a negative code."""
     dropped, flags = np.uint64(0), np.int64(0)
     trace_a, trace_b, span_a, span_b = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
@@ -92,7 +92,7 @@ def put_link(buf, a, b, work, frames, out, o):
             dropped = value & np.uint64(0xFFFFFFFF)
         elif tag == 53:
             flags = fixed32(buf, start)
-    rows = open_list(buf, first, last, 34, True, work, 0)
+    rows = open_list(buf, first, last, 34, True, work, 0, rules)
     if rows < 0:
         return rows
     if o + 2 * (trace_b - trace_a + span_b - span_a) + WORST_JSON * (state_b - state_a) + _MEMBERS > out.size:
@@ -110,7 +110,7 @@ def put_link(buf, a, b, work, frames, out, o):
     if state_b > state_a:
         o = np.int64(put_json(buf, state_a, state_b, out, put_member(_TRACE_STATE, out, o)))
     if rows > 0:
-        o = put_list(buf, work, 0, rows, True, out, put_member(_ATTRIBUTES, out, o), frames)
+        o = put_list(buf, work, 0, rows, True, out, put_member(_ATTRIBUTES, out, o), frames, rules)
         if o < 0:
             return o
         if o + _MEMBERS > out.size:

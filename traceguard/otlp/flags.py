@@ -167,7 +167,7 @@ def begin_record(buf, trace_a, trace_b, span_a, span_b, text, ends, flag):
 
 
 @leaf
-def put_evaluation(buf, work, high, frames, words, roles, ids, time, text, ends, numbers, flag):
+def put_evaluation(buf, work, high, frames, words, roles, ids, time, text, ends, numbers, flag, rules):
     """Write record `flag` from the attributes in the first `high` rows.
 
     Returns 1 when written, 0 when no flag is named, or a
@@ -212,6 +212,7 @@ def put_evaluation(buf, work, high, frames, words, roles, ids, time, text, ends,
             frames,
             False,
             False,
+            rules,
         )
         if end < 0:
             return end
@@ -222,7 +223,7 @@ def put_evaluation(buf, work, high, frames, words, roles, ids, time, text, ends,
 
 
 @leaf
-def put_tag(buf, key_a, key_b, work, row, high, frames, ids, time, text, ends, numbers, flag):
+def put_tag(buf, key_a, key_b, work, row, high, frames, ids, time, text, ends, numbers, flag, rules):
     """Write record `flag` from an attribute `PREFIX<flag> = <level>`; 1 or a negative code."""
     if not begin_record(buf, ids[0], ids[1], ids[2], ids[3], text, ends, flag):
         return np.int64(FULL)
@@ -242,6 +243,7 @@ def put_tag(buf, key_a, key_b, work, row, high, frames, ids, time, text, ends, n
         frames,
         False,
         False,
+        rules,
     )
     if end < 0:
         return end

@@ -13,19 +13,22 @@ from traceguard.kernels import kernel, leaf
 from traceguard.otlp.attributes import (
     KEY_A,
     KEY_B,
+    NOTHING,
     SUPERSEDED,
     TEXT,
     TYPE,
     X,
     Y,
+    hidden,
     open_list,
     parse_any,
     put_list,
     put_value,
 )
 from traceguard.otlp.flags import CELLS, find_word, put_evaluation
+from traceguard.otlp.rules import DROP, HASH, RULES
 from traceguard.otlp.text import SLACK, WORST_PLAIN, put_hex, put_plain
-from traceguard.otlp.wire import BUFFER, FULL, MALFORMED, field, fixed32, fixed64, nonzero
+from traceguard.otlp.wire import BUFFER, FULL, MALFORMED, REPEATED, field, fixed32, fixed64, nonzero
 
 TRACE_ID, SPAN_ID, SEVERITY_TEXT, EVENT_NAME, BODY, ATTRIBUTES = 0, 1, 2, 3, 4, 5
 TEXTS = 6
@@ -54,21 +57,24 @@ def _is_evaluation(buf, name_a, name_b, kind, body_a, body_b, work, rows, words,
     f"int64({BUFFER}, int64[:, ::1], int64[:, ::1], int64[:, ::1],"
     f" {BUFFER}, int64[:, ::1], int64[:, ::1], int64[:, ::1],"
     f" UniTuple(uint8[::1], {TEXTS}), UniTuple(int32[::1], {TEXTS}), int64[:, ::1],"
-    f" UniTuple(uint8[::1], {CELLS}), UniTuple(int32[::1], {CELLS}), int64[:, ::1], int64[::1])",
+    f" UniTuple(uint8[::1], {CELLS}), UniTuple(int32[::1], {CELLS}), int64[:, ::1], int64[::1], {RULES}, int64)",
     allocates=False,
 )
 def fill(
     buf, items, work, frames, words, names, name_keys, roles,
-    text, ends, numbers, flag_text, flag_ends, flag_numbers, counts,
+    text, ends, numbers, flag_text, flag_ends, flag_numbers, counts, rules, about_body,
 ):  # fmt: skip
-    """Fill all columns from the log records in `items`: 0, MALFORMED, or FULL when some buffer is too small."""
+    """Fill all columns from the log records in `items`; `about_body` is what to do with bodies: KEEP, DROP or HASH.
+
+    Returns 0 or a negative code.
+    """
     for item in range(items.shape[0]):
         a, b = items[item, 0], items[item, 1]
         row = counts[ROWS]
         trace_a, trace_b, span_a, span_b = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
         severity_a, severity_b, name_a, name_b = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
         attributes_a, attributes_b = np.int64(0), np.int64(0)
-        kind, x, y = np.int64(0), np.int64(0), np.int64(0)
+        kind, x, y, has_body = np.int64(0), np.int64(0), np.int64(0), False
         time, observed = np.uint64(0), np.uint64(0)
         severity, flags, dropped = np.int64(0), np.int64(0), np.int64(0)
         pos = np.int64(a)
@@ -89,9 +95,12 @@ def fill(
             elif tag == 26:
                 severity_a, severity_b = start, pos
             elif tag == 42:
+                if has_body:
+                    return REPEATED
+                has_body = True
                 kind, x, y = parse_any(buf, start, pos)
                 if kind < 0:
-                    return MALFORMED
+                    return kind
             elif tag == 56:
                 dropped = np.int64(value & np.uint64(0xFFFFFFFF))
             elif tag == 69:
@@ -109,7 +118,7 @@ def fill(
         if span_b - span_a != 8 or not nonzero(buf, span_a, span_b):
             span_b = span_a
 
-        rows = open_list(buf, attributes_a, attributes_b, 50, True, work, 0)
+        rows = open_list(buf, attributes_a, attributes_b, 50, True, work, 0, rules)
         if rows < 0:
             return rows
         records = counts[FLAG_RECORDS]
@@ -117,20 +126,24 @@ def fill(
             ids = (trace_a, trace_b, span_a, span_b)
             when = np.int64(time) if time > 0 else np.int64(observed)
             written = put_evaluation(
-                buf, work, rows, frames, words, roles, ids, when, flag_text, flag_ends, flag_numbers, records
+                buf, work, rows, frames, words, roles, ids, when, flag_text, flag_ends, flag_numbers, records, rules
             )
             if written < 0:
                 return written
             records += written
         cell = np.int64(ends[ATTRIBUTES][row])
         if rows > 0:
-            cell = put_list(buf, work, 0, rows, True, text[ATTRIBUTES], cell, frames)
+            cell = put_list(buf, work, 0, rows, True, text[ATTRIBUTES], cell, frames, rules)
             if cell < 0:
                 return cell
         ends[ATTRIBUTES][row + 1] = cell
         cell = np.int64(ends[BODY][row])
-        if kind != 0:
-            cell = put_value(buf, kind, x, y, work, 0, text[BODY], cell, frames, True, False)
+        if about_body == HASH:
+            kind, x, y = hidden(buf, kind, x, y)
+            if kind < 0:
+                return kind
+        if kind != NOTHING and about_body != DROP:
+            cell = put_value(buf, kind, x, y, work, 0, text[BODY], cell, frames, True, False, rules)
             if cell < 0:
                 return cell
         ends[BODY][row + 1] = cell

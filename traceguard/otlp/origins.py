@@ -7,6 +7,7 @@ import numpy as np
 
 from traceguard.kernels import kernel, leaf
 from traceguard.otlp.attributes import KEY_A, KEY_B, SUPERSEDED, TYPE, X, Y, open_list, put_list, put_value
+from traceguard.otlp.rules import RULES
 from traceguard.otlp.text import WORST_JSON, put_json, put_member, put_unsigned, same
 from traceguard.otlp.wire import BUFFER, FULL, MALFORMED, field
 
@@ -89,12 +90,12 @@ def _put_entity(buf, a, b, out, o):
 
 
 @leaf
-def _put_tail(buf, work, rows, frames, dropped, schema_a, schema_b, out, o):
+def _put_tail(buf, work, rows, frames, dropped, schema_a, schema_b, out, o, rules):
     """The members that resources and scopes share: attributes, dropped count, schema URL."""
     if rows > 0:
         if o + _MEMBERS > out.size:
             return np.int64(FULL)
-        o = put_list(buf, work, 0, rows, True, out, put_member(_ATTRIBUTES, out, o), frames)
+        o = put_list(buf, work, 0, rows, True, out, put_member(_ATTRIBUTES, out, o), frames, rules)
         if o < 0:
             return o
     if o + WORST_JSON * (schema_b - schema_a) + _MEMBERS > out.size:
@@ -108,10 +109,10 @@ def _put_tail(buf, work, rows, frames, dropped, schema_a, schema_b, out, o):
 
 @kernel(
     f"int64({BUFFER}, int64[:, ::1], int64[:, ::1], int64[:, ::1],"
-    f" UniTuple(uint8[::1], {TEXTS}), UniTuple(int32[::1], {TEXTS}))",
+    f" UniTuple(uint8[::1], {TEXTS}), UniTuple(int32[::1], {TEXTS}), {RULES})",
     allocates=False,
 )
-def fill_resources(buf, resources, work, frames, text, ends):
+def fill_resources(buf, resources, work, frames, text, ends, rules):
     """One row per resource of an Envelope: its JSON (empty when it says nothing) and the promised attributes.
 
     Returns 0 or a negative code.
@@ -129,7 +130,7 @@ def fill_resources(buf, resources, work, frames, text, ends):
                 dropped = value & np.uint64(0xFFFFFFFF)
             elif tag == 26:
                 has_entities = True
-        rows = open_list(buf, a, b, 10, True, work, 0)
+        rows = open_list(buf, a, b, 10, True, work, 0, rules)
         if rows < 0:
             return rows
         for cell in range(TEXTS):
@@ -159,6 +160,7 @@ def fill_resources(buf, resources, work, frames, text, ends):
                     frames,
                     False,
                     False,
+                    rules,
                 )
                 if end < 0:
                     return end
@@ -168,7 +170,7 @@ def fill_resources(buf, resources, work, frames, text, ends):
         if opening + _MEMBERS > out.size:
             return FULL
         out[opening] = 123
-        o = _put_tail(buf, work, rows, frames, dropped, resources[row, 2], resources[row, 3], out, opening + 1)
+        o = _put_tail(buf, work, rows, frames, dropped, resources[row, 2], resources[row, 3], out, opening + 1, rules)
         if o < 0:
             return o
         if has_entities:
@@ -205,9 +207,10 @@ def _names_hook(buf, a, b):
 
 
 @kernel(
-    f"int64({BUFFER}, int64[:, ::1], int64[:, ::1], int64[:, ::1], uint8[::1], int32[::1], uint8[::1])", allocates=False
+    f"int64({BUFFER}, int64[:, ::1], int64[:, ::1], int64[:, ::1], uint8[::1], int32[::1], uint8[::1], {RULES})",
+    allocates=False,
 )
-def fill_scopes(buf, scopes, work, frames, out, ends, hooks):
+def fill_scopes(buf, scopes, work, frames, out, ends, hooks, rules):
     """One row per scope of an Envelope: its JSON (empty when it says nothing), and whether it is a flag hook.
 
     Returns 0 or a negative code.
@@ -228,7 +231,7 @@ def fill_scopes(buf, scopes, work, frames, out, ends, hooks):
             elif tag == 32:
                 dropped = value & np.uint64(0xFFFFFFFF)
         hooks[row] = _names_hook(buf, name_a, name_b)
-        rows = open_list(buf, a, b, 26, True, work, 0)
+        rows = open_list(buf, a, b, 26, True, work, 0, rules)
         if rows < 0:
             return rows
         opening = np.int64(ends[row])
@@ -240,7 +243,7 @@ def fill_scopes(buf, scopes, work, frames, out, ends, hooks):
             o = np.int64(put_json(buf, name_a, name_b, out, put_member(_NAME, out, o)))
         if version_b > version_a:
             o = np.int64(put_json(buf, version_a, version_b, out, put_member(_VERSION, out, o)))
-        o = _put_tail(buf, work, rows, frames, dropped, scopes[row, 2], scopes[row, 3], out, o)
+        o = _put_tail(buf, work, rows, frames, dropped, scopes[row, 2], scopes[row, 3], out, o, rules)
         if o < 0:
             return o
         if o + 1 > out.size:

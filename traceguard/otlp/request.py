@@ -9,10 +9,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from traceguard.errors import InputError
-from traceguard.otlp import arrow, envelope, flags, logs, origins, spans
+from traceguard.otlp import arrow, envelope, flags, logs, merge, origins, redact, spans
 from traceguard.otlp.attributes import COLUMNS, DEEPEST
 from traceguard.otlp.columns import CORRELATIONS, FLAG_RECORDS, LOGS, NO_FLAG_RECORDS, SPANS, Decoded
-from traceguard.otlp.wire import FULL
+from traceguard.otlp.rules import SLOTS
+from traceguard.otlp.wire import FULL, REPEATED
 from traceguard.settings import Settings
 
 Encoding = Literal["protobuf", "json"]
@@ -43,16 +44,24 @@ def decode(body: bytes | bytearray | memoryview, *, encoding: Encoding, signal: 
 
 def decode_wire(buf: NDArray[np.uint8], signal: Signal, settings: Settings) -> Decoded:
     """The same from protobuf bytes (an array of bytes that will not change)."""
+    try:
+        return _decode(buf, signal, settings)
+    except merge.RepeatedError:
+        return _decode(merge.merged(buf, signal), signal, settings)
+
+
+def _decode(buf: NDArray[np.uint8], signal: Signal, settings: Settings) -> Decoded:
     if buf.size == 0:
         return Decoded()
     if buf.flags.writeable:
         buf = buf.view()
         buf.flags.writeable = False
     vocabulary = flags.vocabulary(settings.promoted_keys, settings.flag_prefixes)
+    rules = redact.rules(settings)
     layers = envelope.unfold(buf)
     rows = _decode_spans if signal == "traces" else _decode_logs
     with arrow.arena() as arena:
-        return _with_room(buf, lambda room: rows(buf, layers, vocabulary, _Scratch(arena, buf, room)))
+        return _with_room(buf, lambda room: rows(buf, layers, vocabulary, _Scratch(arena, buf, room, rules)))
 
 
 class _TooSmallError(Exception):
@@ -75,6 +84,8 @@ def _with_room(buf: NDArray[np.uint8], attempt: Callable[[int], Decoded]) -> Dec
 def _check(status: int) -> None:
     if status == FULL:
         raise _TooSmallError
+    if status == REPEATED:
+        raise merge.RepeatedError
     if status < 0:
         message = (
             "The body is no OTLP protobuf request, or it is damaged inside a message; send it whole and unchanged."
@@ -83,16 +94,20 @@ def _check(status: int) -> None:
 
 
 class _Scratch:
-    """The working memory and the text sizes of one attempt."""
+    """The working memory, the text sizes and the rules of one attempt."""
 
-    __slots__ = ("arena", "frames", "rows", "size", "work")
+    __slots__ = ("arena", "frames", "hidden", "rows", "rules", "size", "work")
 
-    def __init__(self, arena: arrow.Arena, buf: NDArray[np.uint8], room: int) -> None:
+    def __init__(self, arena: arrow.Arena, buf: NDArray[np.uint8], room: int, rules: redact.Rules) -> None:
         self.arena = arena
         self.size = room * buf.size + 4096
         self.rows = room * 64 + room * buf.size // 256
         self.work = arena.array("work", 0, (_FIRST_WORK * room // 2, COLUMNS), np.int64)
         self.frames = arena.array("frames", 0, (DEEPEST + flags.ROLES, 4), np.int64)
+        memo = arena.array("memo", 0, (SLOTS, 3), np.int64)
+        memo[:] = -1
+        self.hidden = rules
+        self.rules = (rules.words, rules.patterns, rules.key, memo)
 
     def cells(self, name: str, columns: int, rows: int) -> arrow.Cells:
         """Text columns of `rows` cells."""
@@ -105,7 +120,11 @@ def _origins(
     """The columns of the resources by name, the scopes' JSON, and which of the scopes are flag hooks."""
     count = len(layers.resources)
     cells = scratch.cells("resources", origins.TEXTS, count)
-    _check(origins.fill_resources(buf, layers.resources, scratch.work, scratch.frames, cells.text, cells.ends))
+    _check(
+        origins.fill_resources(
+            buf, layers.resources, scratch.work, scratch.frames, cells.text, cells.ends, scratch.rules
+        )
+    )
     service = cells.strings(origins.SERVICE, count, empty_is_null=True).fill_null("unknown_service")
     environment = pc.coalesce(
         cells.strings(origins.ENVIRONMENT, count, empty_is_null=True),
@@ -120,7 +139,11 @@ def _origins(
     }
     scopes = scratch.cells("scopes", 1, len(layers.scopes))
     hooks = np.zeros(len(layers.scopes), np.uint8)
-    _check(origins.fill_scopes(buf, layers.scopes, scratch.work, scratch.frames, scopes.text[0], scopes.ends[0], hooks))
+    _check(
+        origins.fill_scopes(
+            buf, layers.scopes, scratch.work, scratch.frames, scopes.text[0], scopes.ends[0], hooks, scratch.rules
+        )
+    )
     return columns, scopes.strings(0, len(layers.scopes), empty_is_null=True), hooks
 
 
@@ -155,6 +178,7 @@ def _decode_spans(
         buf, layers.items, hooks, scratch.work, scratch.frames,
         words.words, words.names, words.roles, words.convention, words.promoted, words.prefixes, words.interest,
         cells.text, cells.ends, values, near.text, near.ends, flag_cells.text, flag_cells.ends, flag_values, counts,
+        scratch.rules, scratch.hidden.status_message,
     )  # fmt: skip
     _check(status)
     rows = int(counts[spans.ROWS])
@@ -207,6 +231,7 @@ def _decode_logs(
     status = logs.fill(
         buf, layers.items, scratch.work, scratch.frames, words.words, words.names, words.name_keys, words.roles,
         cells.text, cells.ends, values, flag_cells.text, flag_cells.ends, flag_values, counts,
+        scratch.rules, scratch.hidden.log_body,
     )  # fmt: skip
     _check(status)
     resources, scopes, _ = _origins(buf, layers, scratch)

@@ -26,6 +26,7 @@ from traceguard.otlp.flags import (
     put_evaluation,
     put_tag,
 )
+from traceguard.otlp.rules import DROP, HASH, RULES, put_hash
 from traceguard.otlp.text import SLACK, WORST_PLAIN, put_hex, put_plain, same
 from traceguard.otlp.wire import BUFFER, FULL, MALFORMED, field, fixed32, fixed64, nonzero
 
@@ -57,7 +58,7 @@ _FLAG_KEY = np.frombuffer(b"feature_flag.key", np.uint8)
 
 
 @leaf
-def _put_correlation(buf, work, row, high, frames, ids, text, ends, count):
+def _put_correlation(buf, work, row, high, frames, ids, text, ends, count, rules):
     """Write the attribute in `row` as a correlation: 1 written, 0 it has no text, or a negative code."""
     if count + 1 >= ends[0].size:
         return np.int64(FULL)
@@ -68,7 +69,9 @@ def _put_correlation(buf, work, row, high, frames, ids, text, ends, count):
     if key + WORST_PLAIN * (key_b - key_a) + SLACK > text[2].size:
         return np.int64(FULL)
     start = np.int64(ends[3][count])
-    end = put_value(buf, work[row, TYPE], work[row, X], work[row, Y], work, high, text[3], start, frames, False, True)
+    end = put_value(
+        buf, work[row, TYPE], work[row, X], work[row, Y], work, high, text[3], start, frames, False, True, rules
+    )
     if end < 0:
         return end
     if end == start:
@@ -105,7 +108,7 @@ def _put_id(buf, a, b, text, ends, row):
     f" {BUFFER}, int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], uint8[::1],"
     f" UniTuple(uint8[::1], {TEXTS}), UniTuple(int32[::1], {TEXTS}), int64[:, ::1],"
     f" UniTuple(uint8[::1], {CORRELATION_CELLS}), UniTuple(int32[::1], {CORRELATION_CELLS}),"
-    f" UniTuple(uint8[::1], {CELLS}), UniTuple(int32[::1], {CELLS}), int64[:, ::1], int64[::1])",
+    f" UniTuple(uint8[::1], {CELLS}), UniTuple(int32[::1], {CELLS}), int64[:, ::1], int64[::1], {RULES}, int64)",
     allocates=False,
 )
 def fill(
@@ -113,13 +116,13 @@ def fill(
     words, names, roles, convention, promoted, prefixes, interest,
     text, ends, numbers,
     near_text, near_ends,
-    flag_text, flag_ends, flag_numbers, counts,
+    flag_text, flag_ends, flag_numbers, counts, rules, about_message,
 ):  # fmt: skip
     """Fill all columns from the spans in `items`; `hooks` says which of their scopes are flag hooks.
 
-    Returns 0, MALFORMED, or FULL when some buffer is too small. `ends[c][row]` is where a cell begins and
-    `ends[c][row + 1]` where it ends in `text[c]`. `counts` (zeroed) takes the number of rows, correlations and flag
-    records, and of refused spans by reason.
+    Returns 0 or a negative code. `ends[c][row]` is where a cell begins and `ends[c][row + 1]` where it ends in
+    `text[c]`. `counts` (zeroed) takes the number of rows, correlations and flag records, and of refused spans by
+    reason. `about_message` is what to do with status messages: KEEP, DROP or HASH.
     """
     for item in range(items.shape[0]):
         a, b = items[item, 0], items[item, 1]
@@ -161,7 +164,6 @@ def fill(
                 links_a = here if links_b == 0 else links_a
                 links_b = pos
             elif tag == 122:
-                message_a, message_b, status = np.int64(0), np.int64(0), np.int64(0)
                 inner = start
                 while inner < pos:
                     tag, value, start, inner = field(buf, inner, pos)
@@ -182,7 +184,7 @@ def fill(
             elif tag == 112:
                 dropped_links = np.int64(value & np.uint64(0xFFFFFFFF))
 
-        rows = open_list(buf, attributes_a, attributes_b, 74, True, work, 0)
+        rows = open_list(buf, attributes_a, attributes_b, 74, True, work, 0, rules)
         if rows < 0:
             return rows
         names_flag = False
@@ -210,7 +212,9 @@ def fill(
                 continue
             interests = interest[interest_slot(buf, key_a, key_b)]
             if interests & PROMOTED_INTEREST and find_word(buf, key_a, key_b, words, promoted) >= 0:
-                written = _put_correlation(buf, work, entry, rows, frames, ids, near_text, near_ends, correlations)
+                written = _put_correlation(
+                    buf, work, entry, rows, frames, ids, near_text, near_ends, correlations, rules
+                )
                 if written < 0:
                     return written
                 correlations += written
@@ -231,6 +235,7 @@ def fill(
                         flag_ends,
                         flag_numbers,
                         records,
+                        rules,
                     )
                     if written < 0:
                         return written
@@ -249,6 +254,7 @@ def fill(
                 flag_ends,
                 flag_numbers,
                 records,
+                rules,
             )
             if written < 0:
                 return written
@@ -258,7 +264,7 @@ def fill(
 
         cell = np.int64(ends[ATTRIBUTES][row])
         if rows > 0:
-            cell = put_list(buf, work, 0, rows, True, text[ATTRIBUTES], cell, frames)
+            cell = put_list(buf, work, 0, rows, True, text[ATTRIBUTES], cell, frames, rules)
             if cell < 0:
                 return cell
         ends[ATTRIBUTES][row + 1] = cell
@@ -273,7 +279,7 @@ def fill(
             if cell + 2 > text[EVENTS].size:
                 return FULL
             text[EVENTS][cell] = 91 if cell == opening else 44
-            cell, time, event_a, event_b, rows = put_event(buf, start, pos, work, frames, text[EVENTS], cell + 1)
+            cell, time, event_a, event_b, rows = put_event(buf, start, pos, work, frames, text[EVENTS], cell + 1, rules)
             if cell < 0:
                 return cell
             if event_b > event_a and find_word(buf, event_a, event_b, words, names) >= 0:
@@ -290,6 +296,7 @@ def fill(
                     flag_ends,
                     flag_numbers,
                     records,
+                    rules,
                 )
                 if written < 0:
                     return written
@@ -311,7 +318,7 @@ def fill(
             if cell + 2 > text[LINKS].size:
                 return FULL
             text[LINKS][cell] = 91 if cell == opening else 44
-            cell = put_link(buf, start, pos, work, frames, text[LINKS], cell + 1)
+            cell = put_link(buf, start, pos, work, frames, text[LINKS], cell + 1, rules)
             if cell < 0:
                 return cell
         if cell > opening:
@@ -321,7 +328,9 @@ def fill(
             cell += 1
         ends[LINKS][row + 1] = cell
 
-        # The message is well-formed; now it is clear whether the span can be kept.
+        # The span is well-formed; now it is clear whether the span can be kept.
+        if about_message == DROP:
+            message_b = message_a
         limit = np.uint64(0x7FFFFFFFFFFFFFFF)
         if trace_b - trace_a != 16 or not nonzero(buf, trace_a, trace_b):
             counts[BAD_TRACE_ID] += 1
@@ -341,6 +350,11 @@ def fill(
             and _put_text(buf, state_a, state_b, text[TRACE_STATE], ends[TRACE_STATE], row)
         ):
             return FULL
+        if about_message == HASH and message_b > message_a:
+            cell = np.int64(ends[MESSAGE][row])
+            if cell + 64 > text[MESSAGE].size:
+                return FULL
+            ends[MESSAGE][row + 1] = put_hash(text[MESSAGE], cell, np.int64(ends[MESSAGE][row + 1]), rules, False)
         duration = np.int64(end) - np.int64(begin)
         numbers[START, row] = np.int64(begin)
         numbers[DURATION, row] = max(duration, 0)

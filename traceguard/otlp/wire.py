@@ -19,6 +19,7 @@ from traceguard.kernels import leaf
 
 MALFORMED = -1
 FULL = -2  # an output buffer is too small: the caller doubles it and starts again
+REPEATED = -3  # a message that may stand once stands twice: the caller merges the two and starts again
 
 VARINT, FIXED64, LENGTH, GROUP_START, GROUP_END, FIXED32 = 0, 1, 2, 3, 4, 5
 _DEEPEST_GROUP = 100
