@@ -45,6 +45,7 @@ _KEEP_ALIVE_SECONDS = 75
 _WITH_LOOPS = (
     "traceguard.otlp.request",
     "traceguard.otlp.json",
+    "traceguard.otlp.duplicates",
     "traceguard.explain",
     "traceguard.traces.facts",
     "traceguard.radius.reach",
