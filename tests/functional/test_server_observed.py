@@ -188,11 +188,12 @@ def test_metrics_follow_the_spans(tmp_path: Path) -> None:
     """Received, committed, commit time, rows, request time by protocol and lag move with what is sent."""
     with Server(tmp_path / "live.duckdb", _ANY, _ANY) as server:
         live = Live.of(server, tmp_path / "live.duckdb")
-        for number in range(1, 4):
-            assert _post(live.http_address, _body(number)) == 200
-        live.grpc("traces", _body(9))
+        bodies = [_body(number) for number in range(1, 4)]
+        for body in bodies:
+            assert _post(live.http_address, body) == 200
+        live.grpc("traces", bodies[0])
         assert _post(live.http_address, b"\xff") == 400
-        _until(lambda: live.metric("traceguard_commit_lag_seconds_count") == 4)
+        _until(lambda: live.metric("traceguard_spans_duplicate_total") == 1)
         answer = live.http("GET", "/metrics")
         assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
         families = {family.name: family for family in text_string_to_metric_families(answer.content.decode())}
@@ -202,6 +203,7 @@ def test_metrics_follow_the_spans(tmp_path: Path) -> None:
         }  # fmt: skip
     assert read["traceguard_spans_received_total", None] == 4
     assert read["traceguard_spans_committed_total", None] == 4
+    assert read["traceguard_spans_duplicate_total", None] == 1
     assert read["traceguard_requests_refused_total", "malformed"] == 1
     assert read["traceguard_request_duration_seconds_count", "http"] == 4
     assert read["traceguard_request_duration_seconds_count", "grpc"] == 1

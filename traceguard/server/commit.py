@@ -138,8 +138,11 @@ class Committer:
             self._counters.add("spans_committed", batch.spans.num_rows)
             self._counters.add("log_records_committed", batch.logs.num_rows)
             future.set_result(None)
-        self._freshness.committed([batch.spans for batch, _, _ in group])
-        self._trace(group, began, failed=False)
+        try:
+            self._freshness.committed([batch.spans for batch, _, _ in group])
+            self._trace(group, began, failed=False)
+        except Exception as error:  # noqa: BLE001  (a thread that dies of its own statistics would commit no more)
+            log.failure("observation_failed", "A transaction could not be counted; it is on disk all the same.", error)
 
     def _trace(self, group: "list[Waiting]", began: int, *, failed: bool) -> None:
         if self.telemetry is not None:

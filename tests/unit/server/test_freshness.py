@@ -5,6 +5,7 @@ import math
 import pyarrow as pa
 import pytest
 
+from traceguard.otlp.columns import SPANS
 from traceguard.server.counters import Counters
 from traceguard.server.freshness import Freshness
 
@@ -14,7 +15,11 @@ _NOW = 1_800_000_000 * 10**9
 def _spans(*ends_before_now: float) -> pa.Table:
     """Spans of 1 s that ended so many seconds ago."""
     starts = [_NOW - int(seconds * 1e9) - 10**9 for seconds in ends_before_now]
-    return pa.table({"start_ns": pa.array(starts, pa.int64()), "dur_ns": pa.array([10**9] * len(starts), pa.int64())})
+    rows = [
+        {"trace_id": f"{number:032x}", "span_id": f"{number:016x}", "start_ns": start, "dur_ns": 10**9}
+        for number, start in enumerate(starts)
+    ]
+    return pa.Table.from_pylist(rows, SPANS)
 
 
 def test_lag_is_that_of_the_newest_span() -> None:
@@ -41,8 +46,17 @@ def test_clocks_ahead_count_as_none_ahead() -> None:
     assert fresh.lag_seconds() == 0.0
     now[0] += 7 * 10**9
     assert fresh.lag_seconds() == pytest.approx(7.0, abs=1e-3)
-    huge = pa.array([2**63 - 1, 0], pa.int64())
-    fresh.committed([pa.table({"start_ns": huge, "dur_ns": huge})])
+    rows = [{"trace_id": "t", "span_id": "s", "start_ns": n, "dur_ns": n} for n in (2**63 - 1, 0)]
+    fresh.committed([pa.Table.from_pylist(rows, SPANS)])
     assert fresh.lag_seconds() == 0.0
     assert 'traceguard_commit_lag_seconds_bucket{le="0.1"} 2' in counters.text()
     assert 'traceguard_commit_lag_seconds_bucket{le="+Inf"} 3' in counters.text()
+
+
+def test_what_came_before_is_counted() -> None:
+    """A span that is committed again is a duplicate, whether in the same transaction or in a later one."""
+    fresh = Freshness(counters := Counters(), lambda: _NOW)
+    fresh.committed([_spans(1.0, 2.0, 3.0)])
+    assert counters.value("spans_duplicate") == 0
+    fresh.committed([_spans(1.0, 2.0), _spans(1.0), _spans()])
+    assert counters.value("spans_duplicate") == 3
