@@ -56,7 +56,8 @@ $(NODE)/.stands: tests/functional/node/package.json
 	@mkdir -p $(NODE)
 	@cp $< $(NODE)/
 	@if command -v npm >/dev/null; then echo "Installing JavaScript's exporters for the tests" >&2; \
-		npm install --prefix $(NODE) --no-package-lock --ignore-scripts --no-audit --no-fund --fetch-retries 1 --loglevel error >/dev/null \
+		npm install --prefix $(NODE) --no-package-lock --ignore-scripts --no-audit --no-fund --silent \
+			--fetch-retries 1 --fetch-retry-mintimeout 1000 --fetch-retry-maxtimeout 2000 \
 		&& touch $@ || { rm -rf $(NODE)/node_modules; echo "They could not be installed, so their tests are skipped" >&2; }; fi
 
 $(OPENFEATURE)-0.2/.stands: HOOKS := 0.2.0
