@@ -145,8 +145,8 @@ def attributes(pairs: Any, level: int = 1) -> dict[Key, Any]:
     found: dict[Key, Any] = {}
     for pair in pairs:
         found.pop(key_of(pair), None)
-        found[key_of(pair)] = pair.value
-    return {key: plain(value, level) for key, value in found.items()}
+        found[key_of(pair)] = plain(pair.value, level)
+    return found
 
 
 def text(value: Any) -> str | None:
