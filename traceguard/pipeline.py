@@ -6,6 +6,7 @@
     blast_radius   store ─▶ linked traces ─▶ reach ─▶ Radius
     what_if        store ─▶ linked traces ─▶ retime ─▶ Forecast
     query          store ─▶ SQL of `queries/read` ─▶ polars.DataFrame
+    forget, prune  store ─▶ requests that go ─▶ what went
 
 A store is what `open` returns, a path, or the URL of a running server, which then answers with the same documents.
 Times are text (RFC 3339 or relative) or nanoseconds since the epoch; every function covers the whole store unless
@@ -38,6 +39,12 @@ if TYPE_CHECKING:
     from traceguard.otlp import Decoded
     from traceguard.report import Analysis, Forecast, Radius
     from traceguard.store import Store
+    from traceguard.store.forget import Person
+    from traceguard.store.removal import Removed
+    from traceguard.store.retention import Pruned, Rules
+
+# A file has no other readers than those of this process.
+_PATIENCE_SECONDS = 10.0
 
 Show = Callable[..., None]
 Time = str | int | None
@@ -370,6 +377,61 @@ def snapshot(store: Any, out: str | Path) -> None:
         return
     with _opened(store) as opened:
         opened.snapshot(out)
+
+
+def person(unit: str, key: str | None, settings: Settings) -> Person:
+    """Whom `unit` means: the id as it is, and as it stands in the store where ids are hashed at the door."""
+    from traceguard.otlp.redact import hash_key, hashed
+    from traceguard.store.forget import Person
+
+    if not unit:
+        raise UsageError("The id of whom to forget is empty; write it as it stands in the spans.")
+    ids = (unit,) if hash_key(settings) is None else (unit, hashed(unit, settings))
+    return Person(ids, settings.promoted_keys, key)
+
+
+def forget(
+    store: str | Path, unit: str, *, key: str | None = None, rehearse: bool = False, settings: Settings | None = None
+) -> Removed:
+    """Remove every request of the person with the id `unit` from the store, and its bytes from the file.
+
+    With `key` only that attribute counts; with `rehearse` nothing happens and the answer is what would.
+    """
+    from traceguard.store.forget import forget as forget_in
+    from traceguard.store.removal import Removed
+
+    if (url := _url_of(store)) is not None:
+        given = {"unit": unit, "key": key, "dry_run": rehearse}
+        return Removed(**json.loads(remote.post(url, "forget", given)))
+    whom = person(unit, key, settings or load())
+    with _owned(Path(store)) as own:
+        return forget_in(own, whom, patience=_PATIENCE_SECONDS, rehearse=rehearse)
+
+
+def prune(store: str | Path, rules: Rules, *, now_ns: int | None = None) -> Pruned:
+    """Remove from the store in a file what `rules` do not keep as of now, and give the room back."""
+    from traceguard.store.removal import Removed
+    from traceguard.store.retention import Pruned, tend
+    from traceguard.store.space import on_disk
+
+    path = Path(store)
+    removed = {"age": Removed(), "size": Removed()}
+
+    def tell(reason: str, more: Removed) -> None:
+        removed[reason] += more
+
+    with _owned(path) as own:
+        before = on_disk(path)
+        tend(own, rules, time.time_ns() if now_ns is None else now_ns, patience=_PATIENCE_SECONDS, tell=tell,
+             rest=lambda _: None)  # fmt: skip
+    return Pruned(removed["age"], removed["size"], before, on_disk(path))
+
+
+def _owned(path: Path) -> Store:
+    """The store at `path`, which must exist, open to change it."""
+    from traceguard.store import open_store
+
+    return open_store(path, mode="write" if path.exists() else "read")
 
 
 def _left_out(window: Window, settings: Settings) -> Any:

@@ -26,7 +26,8 @@ class Settings:
     `unit_keys` are tried in order when no flag evaluation names its context; `correlation_keys` are the attributes kept
     in the `correlations` table at ingest; `flag_prefixes` mark plain span attributes `PREFIX<flag> = <variant>` as flag
     state. `drop_attributes` and `hash_attributes` are keys, or patterns with `*`, that ingest keeps from the store;
-    the key of the hashes comes from `$TRACEGUARD_HASH_KEY` or from `hash_key_file`.
+    the key of the hashes comes from `$TRACEGUARD_HASH_KEY` or from `hash_key_file`. `keep` and `max_size` are what
+    `serve` and `prune` leave in a store, such as `7d` and `50GB`; without them it is everything.
     """
 
     unit_keys: tuple[str, ...] = UNIT_KEYS
@@ -37,6 +38,8 @@ class Settings:
     drop_attributes: tuple[str, ...] = ()
     hash_attributes: tuple[str, ...] = ()
     hash_key_file: str | None = None
+    keep: str | None = None
+    max_size: str | None = None
     trace_url: str | None = None
     owners: dict[str, str] = field(default_factory=dict)
     runbooks: dict[str, str] = field(default_factory=dict)

@@ -14,7 +14,9 @@ import pytest
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
-COMMANDS = ["demo", "serve", "ingest", "report", "graph", "blast-radius", "what-if", "query", "snapshot"]
+COMMANDS = [
+    "demo", "serve", "ingest", "report", "graph", "blast-radius", "what-if", "query", "snapshot", "forget", "prune",
+]  # fmt: skip
 DOCUMENTS = {
     "report": ["report"],
     "graph": ["graph"],

@@ -7,7 +7,20 @@ from typing import Annotated, Any
 
 import typer
 
-from traceguard.cli.options import DEFAULT_DB, Db, Environment, Format, Operation, Output, OwnDb, Since, Until
+from traceguard.cli.options import (
+    DEFAULT_DB,
+    Db,
+    Environment,
+    FileDb,
+    Format,
+    Keep,
+    MaxSize,
+    Operation,
+    Output,
+    OwnDb,
+    Since,
+    Until,
+)
 
 app = typer.Typer(
     name="traceguard",
@@ -71,7 +84,11 @@ def demo(
 
 
 @app.command(
-    epilog=_examples("traceguard serve --db live.duckdb", "traceguard serve --db live.duckdb --http 127.0.0.1:8318")
+    epilog=_examples(
+        "traceguard serve --db live.duckdb",
+        "traceguard serve --db live.duckdb --http 127.0.0.1:8318",
+        "traceguard serve --db live.duckdb --keep 7d --max-size 50GB",
+    )
 )
 def serve(
     db: OwnDb = DEFAULT_DB,
@@ -101,6 +118,8 @@ def serve(
             help="The largest request taken, as sent and unpacked (default: 64MiB).",
         ),
     ] = None,
+    keep: Keep = None,
+    max_size: MaxSize = None,
     log_format: Annotated[
         str, typer.Option("--log-format", envvar="TRACEGUARD_LOG_FORMAT", metavar="text|json", help="Lines of the log.")
     ] = "text",
@@ -127,6 +146,7 @@ def serve(
     settings = load()
     if max_body is not None:
         settings = replace(settings, max_body=max_body)
+    settings = replace(settings, keep=keep or settings.keep, max_size=max_size or settings.max_size)
     tokens: dict[Role, Path | None] = {"write": write_tokens, "read": read_tokens, "admin": admin_tokens}
     access = Access.load(tokens, os.environ, Tls.of(tls_cert, tls_key, tls_client_ca))
     run(
@@ -349,3 +369,46 @@ def snapshot(
         pipeline.snapshot(store, out)
     say(f"Wrote {out}")
     return 0
+
+
+@app.command(epilog=_examples(
+    "traceguard forget --unit user-4711 --db shop.duckdb",
+    "traceguard forget --unit - --key user.id --db http://127.0.0.1:4318",
+))  # fmt: skip
+def forget(
+    unit: Annotated[
+        str, typer.Option("--unit", metavar="ID", help="The id of whom to forget; - reads it from standard input.")
+    ],
+    db: Db = DEFAULT_DB,
+    key: Annotated[
+        str | None, typer.Option("--key", metavar="ATTRIBUTE", help="Only where this attribute holds the id.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and leave it.")] = False,
+    format: Format = None,
+    output: Output = None,
+) -> int:
+    """Remove one person's requests from a store.
+
+    All spans, flag evaluations, correlations and logs of every request in which the id stands as a user, session or
+    request id or as the context of a flag evaluation, also as it was hashed at the door. The file is written anew: no
+    byte of them is left in it. Snapshots and backups still hold them. Exit code 5 where no request carries the id.
+    """
+    from traceguard.cli.remove import run_forget
+
+    return run_forget(unit, key, db, rehearse=dry_run, format=format, out=output)
+
+
+@app.command(epilog=_examples(
+    "traceguard prune --keep 7d --db shop.duckdb", "traceguard prune --max-size 5GB --db shop.duckdb"
+))  # fmt: skip
+def prune(
+    db: FileDb = DEFAULT_DB, keep: Keep = None, max_size: MaxSize = None, format: Format = None, output: Output = None
+) -> int:
+    """Remove old requests from a store's file.
+
+    What `serve` does with the same options, once: requests whose latest span is older go whole, then the oldest until
+    the file is small enough; the room is given back.
+    """
+    from traceguard.cli.remove import run_prune
+
+    return run_prune(keep, max_size, db, format=format, out=output)

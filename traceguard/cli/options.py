@@ -14,6 +14,20 @@ Db = Annotated[
 OwnDb = Annotated[
     str, typer.Option("--db", envvar="TRACEGUARD_DB", metavar="FILE", help="The store's file, made if it is missing.")
 ]
+FileDb = Annotated[str, typer.Option("--db", envvar="TRACEGUARD_DB", metavar="FILE", help="The store's file.")]
+Keep = Annotated[
+    str | None,
+    typer.Option("--keep", envvar="TRACEGUARD_KEEP", metavar="DURATION", help="Keep requests this long, such as 7d."),
+]
+MaxSize = Annotated[
+    str | None,
+    typer.Option(
+        "--max-size",
+        envvar="TRACEGUARD_MAX_SIZE",
+        metavar="SIZE",
+        help="Keep the store below this size on disk, such as 50GB; the oldest requests go.",
+    ),
+]
 Operation = Annotated[str | None, typer.Option("--operation", metavar="NAME", help="Only this operation of it.")]
 Since = Annotated[
     str | None,

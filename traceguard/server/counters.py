@@ -74,6 +74,15 @@ _METRICS: dict[str, Metric] = {
     "question_duration_seconds": Metric(
         "histogram", "Time that answering a question took, waiting not included.", "question", _QUESTIONS, _LONG
     ),
+    "store_bytes": Metric("gauge", "Bytes of the store on disk, its log included."),
+    "spans_removed": Metric(
+        "counter", "Spans removed from the store, as stored, by reason.", "reason", ("age", "size", "forget")
+    ),
+    "log_records_removed": Metric(
+        "counter", "Log records removed from the store, by reason.", "reason", ("age", "size", "forget")
+    ),
+    "retention_passes": Metric("counter", "Passes of retention that were carried through."),
+    "retention_failures": Metric("counter", "Passes of retention that failed; they are tried again."),
     "process_resident_memory_bytes": Metric("gauge", "Resident memory size in bytes."),
     "process_virtual_memory_bytes": Metric("gauge", "Virtual memory size in bytes."),
     "process_cpu_seconds": Metric("counter", "Total user and system CPU time spent in seconds."),

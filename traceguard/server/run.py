@@ -25,6 +25,7 @@ from traceguard.server.address import Address
 from traceguard.server.budget import LARGEST_LIMIT, LIMIT_BYTES, SMALLEST_LIMIT, Budget
 from traceguard.settings import Settings
 from traceguard.store import open_store
+from traceguard.store.retention import Rules
 from traceguard.units import format_size, parse_size
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ class Server:
         # A body counts as sent and once more unpacked.
         self._pending_bytes = pending_bytes or max(LIMIT_BYTES, 4 * self._max_body)
         self._trace_itself = trace_itself
+        self.rules = Rules.of(self._settings.keep, self._settings.max_size)
         self._tell = tell
         self.privacy: str | None = None  # what reports will miss because the settings hide it; known after the start
         self._receiver: Receiver | None = None
@@ -168,12 +170,14 @@ class Server:
 
     def _listen(self, stack: ExitStack, store: "Store") -> None:
         from traceguard.server import copies, process, telemetry
+        from traceguard.server.admin import Admin
         from traceguard.server.analyses import Analyses
         from traceguard.server.api import Api
         from traceguard.server.app import build
         from traceguard.server.commit import Committer
         from traceguard.server.counters import Counters
         from traceguard.server.guard_grpc import Guard, credentials
+        from traceguard.server.keeper import Keeper
         from traceguard.server.otlp_grpc import GrpcEndpoint
         from traceguard.server.overview import Overview
         from traceguard.server.receiver import Receiver
@@ -191,6 +195,8 @@ class Server:
         process.watch(counters)
         copies.sweep(store)
         stack.callback(committer.close)
+        keeper = Keeper(store, self.rules, counters)
+        stack.callback(keeper.close, GRACE_SECONDS)
         decoders = stack.enter_context(_pool(os.cpu_count() or 1, "traceguard-decode"))
         analyses = Analyses(store, counters)
         analyses.start()
@@ -211,7 +217,7 @@ class Server:
         page = Overview(analyses, self._settings, self._url(self._grpc), self.url, own_spans)
         app = build(
             receiver,
-            [*api.routes(), *page.routes()],
+            [*api.routes(), *page.routes(), *Admin(keeper, self._settings).routes()],
             counters,
             ready=lambda: committer.ready,
             pool=decoders,
@@ -222,6 +228,8 @@ class Server:
         stack.enter_context(_serving(app, listening, self._access.tls))
         # Before the HTTP server waits for its last answers: a question must not hold up the stop.
         stack.callback(analyses.stop)
+        stack.callback(keeper.stop)
+        keeper.start()
 
 
 def serve(
@@ -274,6 +282,8 @@ def _tell_start(db: str | Path, server: Server) -> None:
         grpc=server.grpc_address,
         http=server.http_address,
     )
+    kept = server.rules
+    log.info("keeps", str(kept), seconds=None if kept.keep_ns is None else kept.keep_ns / 1e9, bytes=kept.max_bytes)
     log.info("ready", f"The page and the API are at {server.url}/ .", url=server.url)
     for sentence in server.protection:
         warned = sentence.removeprefix("Warning: ")

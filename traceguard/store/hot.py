@@ -55,7 +55,7 @@ class Batch(Protocol):
 class Store:
     """An open store; made by `open_store`. Safe to use from several threads; a context manager that closes itself."""
 
-    __slots__ = ("_connection", "_gate", "_guard", "_reconnect", "_upkeep", "_writable", "_writer", "path")
+    __slots__ = ("_connection", "_gate", "_guard", "_reconnect", "_tender", "_upkeep", "_writable", "_writer", "path")
 
     def __init__(self, path: Path, connect: "Callable[[], duckdb.DuckDBPyConnection]", *, writable: bool) -> None:
         self.path = path
@@ -64,6 +64,7 @@ class Store:
         self._guard = threading.Lock()
         self._writer = threading.Lock()
         self._upkeep = threading.Lock()
+        self._tender: duckdb.DuckDBPyConnection | None = None
         self._gate = Gate()
         self._connection = self._connected()
 
@@ -105,7 +106,20 @@ class Store:
         if not self._writable:
             raise StoreError(f"{self.path} is open for reading only; open it with mode='write' to change it.")
         with self._upkeep, self._cursor() as cursor:
-            yield cursor
+            self._tender = cursor
+            try:
+                yield cursor
+            finally:
+                self._tender = None
+
+    def interrupt_upkeep(self) -> None:
+        """Stop the statement that upkeep runs, if there is one; it ends with an error, and what it did is undone."""
+        import duckdb
+
+        tender = self._tender
+        if tender is not None:
+            with contextlib.suppress(duckdb.Error):  # it has just ended
+                tender.interrupt()
 
     @contextlib.contextmanager
     def alone(self, patience: float) -> "Iterator[duckdb.DuckDBPyConnection]":

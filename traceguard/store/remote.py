@@ -52,6 +52,14 @@ def ask(url: str, route: str, params: Mapping[str, object]) -> bytes:
         return response.read()
 
 
+def post(url: str, route: str, document: Mapping[str, object]) -> bytes:
+    """POST `document` as JSON to `{url}/api/{route}`; the answer's body, or errors as `ask`."""
+    body = json.dumps(document).encode()
+    request = Request(f"{url.rstrip('/')}/api/{quote(route)}", body, {"Content-Type": "application/json"})  # noqa: S310
+    with _send(url, request) as response:
+        return response.read()
+
+
 def download(url: str, route: str, out: Path) -> None:
     """GET `{url}/api/{route}` into the file `out`, which appears whole or not at all and never replaces another."""
     if out.exists():

@@ -30,6 +30,10 @@ class Removed:
             self.requests + more.requests, self.spans + more.spans, self.logs + more.logs, self.other + more.other
         )
 
+    def to_dict(self) -> dict[str, int]:
+        """What people ask for: requests, spans and log records."""
+        return {"requests": self.requests, "spans": self.spans, "logs": self.logs}
+
     @property
     def any(self) -> bool:
         """Whether anything went at all."""

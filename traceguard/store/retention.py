@@ -84,6 +84,22 @@ class Rules:
         return f"Keeps {', '.join(parts) or 'everything'}."
 
 
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What one pass over a file removed, by age and by size, and the bytes that the file took before and after."""
+
+    age: Removed
+    size: Removed
+    before: int
+    after: int
+
+    def to_dict(self) -> dict[str, object]:
+        """The numbers as a dictionary."""
+        return {
+            "age": self.age.to_dict(), "size": self.size.to_dict(), "bytes_before": self.before, "bytes": self.after
+        }  # fmt: skip
+
+
 Tell = Callable[[str, Removed], None]
 
 
