@@ -187,7 +187,8 @@ class Server:
         process.watch(counters)
         copies.sweep(store)
         stack.callback(committer.close)
-        decoders = stack.enter_context(_pool(os.cpu_count() or 1, "traceguard-decode"))
+        stack.callback(receiver.close)
+        unpackers = stack.enter_context(_pool(os.cpu_count() or 1, "traceguard-unpack"))
         analyses = Analyses(store, counters)
         analyses.start()
         stack.callback(analyses.close, GRACE_SECONDS)
@@ -203,6 +204,7 @@ class Server:
         own_spans = telemetry.start([self._grpc, self._http]) if self._trace_itself else None
         self._own_spans = committer.telemetry = receiver.arrivals.telemetry = own_spans
         committer.start()
+        receiver.start()
         api = Api(analyses, self._settings, own_spans)
         page = Overview(analyses, self._settings, self._url(self._grpc), self.url, own_spans)
         app = build(
@@ -210,7 +212,7 @@ class Server:
             [*api.routes(), *page.routes()],
             counters,
             ready=lambda: committer.ready,
-            pool=decoders,
+            pool=unpackers,
             access=self._access,
             local_only=self._http.loopback and not (self._insecure or self._access.digests),
         )
