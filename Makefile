@@ -18,6 +18,9 @@ export TRACEGUARD_SHARED_DATA ?= $(abspath $(RECORDINGS))
 endif
 # A second DuckDB for the store's tests; it borrows every other package from $(VENV).
 DUCKDB15 := .cache/duckdb15
+# Real clients for the tests: JavaScript's exporters, and OpenFeature's hooks for Python as they were and as they are.
+NODE        := .cache/node
+OPENFEATURE := .cache/openfeature
 
 # The first Python that is new enough, not too new, and able to make an environment.
 FIND_PYTHON = for p in "$$PYTHON" python3 python3.13 python3.12 python3.11; do \
@@ -48,7 +51,25 @@ $(VENV)/.develops: pyproject.toml constraints.txt | $(BIN)/python
 demo: $(VENV)/.runs ## run the simulated shop, find what was planted, write the HTML report
 	@$(BIN)/traceguard demo -o $(OUT)
 
-test: $(VENV)/.develops ## run every test (TESTS=path for some)
+# Without npm or a network these leave nothing, and the tests that need them are skipped with a reason.
+$(NODE)/.stands: tests/functional/node/package.json
+	@mkdir -p $(NODE)
+	@cp $< $(NODE)/
+	@if command -v npm >/dev/null; then echo "Installing JavaScript's exporters for the tests" >&2; \
+		npm install --prefix $(NODE) --no-package-lock --ignore-scripts --no-audit --no-fund --silent \
+			--fetch-retries 1 --fetch-retry-mintimeout 1000 --fetch-retry-maxtimeout 2000 \
+		&& touch $@ || { rm -rf $(NODE)/node_modules; echo "They could not be installed, so their tests are skipped" >&2; }; fi
+
+$(OPENFEATURE)-0.2/.stands: HOOKS := 0.2.0
+$(OPENFEATURE)-0.3/.stands: HOOKS := 0.3.1
+$(OPENFEATURE)-%/.stands: | $(VENV)/.develops
+	@echo "Installing OpenFeature's hooks $(HOOKS) for the tests" >&2
+	@rm -rf $(@D)
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --retries 1 --no-deps --target $(@D) \
+		'openfeature-hooks-opentelemetry==$(HOOKS)' 'openfeature-sdk==0.10.0' \
+		&& touch $@ || { rm -rf $(@D); echo "They could not be installed, so their tests are skipped" >&2; }
+
+test: $(VENV)/.develops $(NODE)/.stands $(OPENFEATURE)-0.2/.stands $(OPENFEATURE)-0.3/.stands ## run every test (TESTS=path for some)
 	@$(BIN)/python -m pytest $(TESTS)
 
 check: format-check lint types imports test test-duckdb15 ## everything that runs before a change lands

@@ -67,3 +67,21 @@ def node() -> str:
             return found
     _absent("Node 20", "TRACEGUARD_REQUIRE_NODE")
     raise AssertionError
+
+
+@pytest.fixture(scope="session")
+def node_modules() -> Path:
+    """The folder of what `tests/functional/node/package.json` names, which `make test` installs."""
+    found = REPOSITORY / ".cache" / "node" / "node_modules"
+    if not found.is_dir():
+        _absent("What tests/functional/node/package.json names", "TRACEGUARD_REQUIRE_NODE")
+    return found
+
+
+@pytest.fixture(scope="session", params=["0.2", "0.3"])
+def openfeature_hooks(request: pytest.FixtureRequest) -> Path:
+    """A folder with OpenFeature's hooks for Python in one of their versions, which `make test` installs."""
+    found = REPOSITORY / ".cache" / f"openfeature-{request.param}"
+    if not (found / "openfeature").is_dir():
+        _absent(f"openfeature-hooks-opentelemetry {request.param}", "TRACEGUARD_REQUIRE_OPENFEATURE")
+    return found

@@ -146,9 +146,13 @@ def ingest(
     at the end.
     """
     from traceguard.otlp import files as otlp_files
+    from traceguard.otlp.redact import check
     from traceguard.store import open_store
 
     settings = settings or load()
+    concern = check(settings)
+    if concern is not None:
+        warn(concern)
     named = otlp_files.find([str(p) for p in paths], warn)
     bad: list[str] = []
     total = _Count()

@@ -102,6 +102,15 @@ def format_time(ns: int | None) -> str | None:
     return f"{text}.{fraction}Z" if fraction else f"{text}Z"
 
 
+def format_duration(ns: int) -> str:
+    """A duration for people, in the largest unit that divides it: `7 days`, `90 seconds`."""
+    for unit, factor in (("day", "d"), ("hour", "h"), ("minute", "m"), ("second", "s"), ("millisecond", "ms")):
+        count, rest = divmod(ns, _UNITS_NS[factor])
+        if rest == 0 and count:
+            return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
+    return f"{ns} nanoseconds"
+
+
 def format_size(size: int) -> str:
     """Bytes for people: in units of 1024 where they divide it, else of 1000, to three digits."""
     for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):

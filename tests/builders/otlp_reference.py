@@ -145,8 +145,8 @@ def attributes(pairs: Any, level: int = 1) -> dict[Key, Any]:
     found: dict[Key, Any] = {}
     for pair in pairs:
         found.pop(key_of(pair), None)
-        found[key_of(pair)] = pair.value
-    return {key: plain(value, level) for key, value in found.items()}
+        found[key_of(pair)] = plain(pair.value, level)
+    return found
 
 
 def text(value: Any) -> str | None:
@@ -254,8 +254,9 @@ def spans(body: bytes, settings: Settings) -> dict[str, Any]:
                 reason = refusal(span)
                 if reason:
                     out["refused"][reason] = out["refused"].get(reason, 0) + 1
-                    continue
-                add_span(span, from_resource | {"scope": scope_json(scoped)}, scoped.scope.name, settings, out)
+                # A span that cannot be kept is looked at as well: too deep a value in it fails the body.
+                kept = {name: [] for name in out} if reason else out
+                add_span(span, from_resource | {"scope": scope_json(scoped)}, scoped.scope.name, settings, kept)
     return out
 
 
@@ -349,10 +350,10 @@ def logs(body: bytes) -> dict[str, Any]:
         for scoped in container.scope_logs:
             for log in scoped.log_records:
                 out["received"] += 1
-                if max(log.time_unix_nano, log.observed_time_unix_nano) > LARGEST_TIME:
+                late = max(log.time_unix_nano, log.observed_time_unix_nano) > LARGEST_TIME
+                if late:
                     out["refused"]["time_out_of_range"] = out["refused"].get("time_out_of_range", 0) + 1
-                    continue
-                add_log(log, shared, scope_json(scoped), out)
+                add_log(log, shared, scope_json(scoped), {name: [] for name in out} if late else out)
     return out
 
 

@@ -37,10 +37,14 @@ _INDEX = np.frombuffer(b"strindex:", np.uint8)
 
 @leaf
 def parse_any(buf, a, b):
-    """`(type, x, y)` of the AnyValue between `a` and `b`, or a negative code as type. The last field set wins."""
+    """`(type, x, y)` of the AnyValue between `a` and `b`, or a negative code as type. The last field set wins.
+
+    What follows a container may add to it or replace it, and even then it must be well-formed: the caller merges.
+    """
     kind, x, y = np.int64(NOTHING), np.int64(0), np.int64(0)
     pos = np.int64(a)
     while pos < b:
+        held, held_x = kind, x
         tag, value, start, pos = field(buf, pos, b)
         if pos < 0:
             return np.int64(MALFORMED), x, y
@@ -52,15 +56,16 @@ def parse_any(buf, a, b):
             kind, x, y = np.int64(INTEGER), np.int64(value), np.int64(0)
         elif tag == 33:
             kind, x, y = np.int64(DOUBLE), np.int64(fixed64(buf, start)), np.int64(0)
-        elif tag == 42 or tag == 50:
-            sort = np.int64(ARRAY if tag == 42 else OBJECT)
-            if kind == sort:
-                return np.int64(REPEATED), x, y
-            kind, x, y = sort, start, pos
+        elif tag == 42:
+            kind, x, y = np.int64(ARRAY), start, pos
+        elif tag == 50:
+            kind, x, y = np.int64(OBJECT), start, pos
         elif tag == 58:
             kind, x, y = np.int64(BYTES), start, pos
         elif tag == 64:
             kind, x, y = np.int64(INDEX), np.int64(np.int32(value)), np.int64(0)
+        if (held == ARRAY or held == OBJECT) and (kind != held or x != held_x):
+            return np.int64(REPEATED), x, y
     return kind, x, y
 
 
@@ -305,7 +310,8 @@ def put_list(buf, work, low, high, keyed, out, o, frames, rules):
     """The opened rows `low` to `high` as a JSON object (or array): the position after it, or a negative code.
 
     `frames` is scratch of DEEPEST rows: (next row, last row, keyed) of each container around the innermost, and where
-    the text of the one inside begins when that is to be hashed, else -1.
+    the text of the one inside begins when that is to be hashed, else -1. A superseded container is written and taken
+    back, since it must be well-formed all the same; its place is -2 minus where it began.
     """
     if o + 2 * LONGEST + DEEPEST > out.size:
         return np.int64(FULL)
@@ -324,11 +330,15 @@ def put_list(buf, work, low, high, keyed, out, o, frames, rules):
             row, last, inside_object = frames[depth, 0], frames[depth, 1], frames[depth, 2] != 0
             if frames[depth, 3] >= 0:
                 o = put_hash(out, frames[depth, 3], o, rules, True)
-            comma = True
+            elif frames[depth, 3] < -1:
+                o = -2 - frames[depth, 3]
+            comma = out[o - 1] != 123 and out[o - 1] != 91
             continue
         here = row
         row += 1
-        if work[here, SUPERSEDED]:
+        kind, before = work[here, TYPE], o
+        superseded = work[here, SUPERSEDED] != 0
+        if superseded and kind & (HASHED - 1) != ARRAY and kind & (HASHED - 1) != OBJECT:
             continue
         if not inside_object:
             work[here, KEY_A], work[here, KEY_B] = 0, 0
@@ -340,7 +350,6 @@ def put_list(buf, work, low, high, keyed, out, o, frames, rules):
         comma = True
         if inside_object:
             o = np.int64(_put_key(buf, work[here, KEY_A], work[here, KEY_B], out, o))
-        kind = work[here, TYPE]
         if kind == TEXT:
             o = np.int64(put_json(buf, work[here, X], work[here, Y], out, o))
             continue
@@ -352,6 +361,8 @@ def put_list(buf, work, low, high, keyed, out, o, frames, rules):
             if begin >= 0:
                 o = put_hash(out, begin, o, rules, True)
             continue
+        if superseded:
+            begin = -2 - before
         if depth + 1 >= DEEPEST:
             return np.int64(MALFORMED)
         top = open_list(buf, work[here, X], work[here, Y], _NO_FIELD, kind == OBJECT, work, last, rules)

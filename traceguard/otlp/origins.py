@@ -65,18 +65,22 @@ def _put_entity(buf, a, b, out, o):
         return np.int64(FULL)
     out[o] = 123
     o = np.int64(o + 1)
+    schema_a, schema_b, type_a, type_b = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
     pos = np.int64(a)
     while pos < b:
         tag, _, start, pos = field(buf, pos, b)
         if pos < 0:
             return np.int64(MALFORMED)
-        if tag != 10 and tag != 18:
-            continue
-        if o + WORST_JSON * (pos - start) + _MEMBERS > out.size:
-            return np.int64(FULL)
-        o = np.int64(
-            put_json(buf, start, pos, out, put_member(_SCHEMA, out, o) if tag == 10 else put_member(_TYPE, out, o))
-        )
+        if tag == 10:
+            schema_a, schema_b = start, pos
+        elif tag == 18:
+            type_a, type_b = start, pos
+    if o + WORST_JSON * (schema_b - schema_a + type_b - type_a) + _MEMBERS > out.size:
+        return np.int64(FULL)
+    if schema_b > schema_a:
+        o = np.int64(put_json(buf, schema_a, schema_b, out, put_member(_SCHEMA, out, o)))
+    if type_b > type_a:
+        o = np.int64(put_json(buf, type_a, type_b, out, put_member(_TYPE, out, o)))
     o = _put_keys(buf, a, b, 26, _IDS, out, o)
     if o < 0:
         return o

@@ -26,7 +26,7 @@ _DEEPEST_GROUP = 100
 _FOLD = np.uint64(0x9E3779B97F4A7C15)  # odd, so that multiplying by it can be undone
 _UNFOLD = np.uint64(pow(0x9E3779B97F4A7C15, -1, 2**64))
 _LARGEST_TAG = 0xFFFFFFFF
-_LONGEST_TAG = 5  # bytes; a varint may be padded, but protobuf reads no longer tags
+_LONGEST = 5  # bytes; a varint may be padded, but protobuf reads no longer tags and lengths
 
 BUFFER = "Array(uint8, 1, 'C', True)"  # numba's name for the read-only bytes that all kernels read
 
@@ -107,12 +107,13 @@ def skip_group(buf, pos, end, number):
 
     Nobody sends groups, but they are legal. The numbers of the open ones are folded into one: opening multiplies by
     an odd number and adds, closing takes it back, and only if each end named the group that was open is zero left.
+    Field number 0 may stand inside, as protobuf's library has it.
     """
     depth, opened = 1, np.uint64(number)
     while depth > 0:
         before = pos
         tag, pos = varint(buf, pos, end)
-        if pos < 0 or tag > _LARGEST_TAG or tag < 8 or pos - before > _LONGEST_TAG:
+        if pos < 0 or tag > _LARGEST_TAG or pos - before > _LONGEST:
             return np.int64(-1)
         wire = np.int64(tag) & 7
         if wire == VARINT:
@@ -122,8 +123,9 @@ def skip_group(buf, pos, end, number):
         elif wire == FIXED32:
             pos = pos + 4
         elif wire == LENGTH:
+            before = pos
             size, pos = varint(buf, pos, end)
-            if pos < 0 or size > np.uint64(end - pos):
+            if pos < 0 or size > np.uint64(end - pos) or pos - before > _LONGEST:
                 return np.int64(-1)
             pos += np.int64(size)
         elif wire == GROUP_START and depth < _DEEPEST_GROUP:
@@ -149,13 +151,14 @@ def field(buf, pos, end):
     before = pos
     tag, pos = varint(buf, pos, end)
     value = np.uint64(0)
-    if pos < 0 or tag > _LARGEST_TAG or tag < 8 or pos - before > _LONGEST_TAG:
+    if pos < 0 or tag > _LARGEST_TAG or tag < 8 or pos - before > _LONGEST:
         return np.int64(0), value, np.int64(0), np.int64(-1)
     tag = np.int64(tag)
     wire = tag & 7
     if wire == LENGTH:
+        before = pos
         size, pos = varint(buf, pos, end)
-        if pos < 0 or size > np.uint64(end - pos):
+        if pos < 0 or size > np.uint64(end - pos) or pos - before > _LONGEST:
             return tag, value, np.int64(0), np.int64(-1)
         return tag, value, np.int64(pos), np.int64(pos + np.int64(size))
     if wire == VARINT:

@@ -4,6 +4,7 @@ Every metric is declared in `_METRICS`, so that scrapers see it from the start; 
 mistake and raises. Names are written here without their prefix `traceguard_`, counters without `_total`.
 """
 
+import math
 import threading
 from bisect import bisect_left
 from dataclasses import dataclass
@@ -143,7 +144,7 @@ class Counters:
         for name, metric in _METRICS.items():
             full = _full(name, metric.kind)
             samples = [
-                f"{full}{_labels(metric.label, level)} {value:.15g}"
+                f"{full}{_labels(metric.label, level)} {_number(value)}"
                 for (counted, level), value in sorted(values.items())
                 if counted == name
             ]
@@ -186,12 +187,11 @@ class _Histogram:
 
     def lines(self, name: str, label: str | None, level: str) -> list[str]:
         found, lines = 0, []
-        for bound, count in zip((*self.bounds, float("inf")), self.counts, strict=True):
+        for bound, count in zip((*self.bounds, math.inf), self.counts, strict=True):
             found += count
-            limit = "+Inf" if bound == float("inf") else f"{bound:.15g}"
-            lines.append(f"{name}_bucket{_labels(label, level, le=limit)} {found}")
+            lines.append(f"{name}_bucket{_labels(label, level, le=_number(bound))} {found}")
         plain = _labels(label, level)
-        return [*lines, f"{name}_sum{plain} {self.total:.15g}", f"{name}_count{plain} {found}"]
+        return [*lines, f"{name}_sum{plain} {_number(self.total)}", f"{name}_count{plain} {found}"]
 
 
 def _declared(name: str, *kinds: Kind) -> Metric:
@@ -204,6 +204,12 @@ def _declared(name: str, *kinds: Kind) -> Metric:
 def _full(name: str, kind: Kind) -> str:
     prefixed = name if name.startswith("process_") else f"traceguard_{name}"
     return f"{prefixed}_total" if kind == "counter" else prefixed
+
+
+def _number(value: float) -> str:
+    if math.isfinite(value):
+        return f"{value:.15g}"
+    return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
 
 
 def _labels(label: str | None, level: str, **more: str) -> str:

@@ -45,6 +45,7 @@ _KEEP_ALIVE_SECONDS = 75
 _WITH_LOOPS = (
     "traceguard.otlp.request",
     "traceguard.otlp.json",
+    "traceguard.otlp.duplicates",
     "traceguard.explain",
     "traceguard.traces.facts",
     "traceguard.radius.reach",
@@ -90,6 +91,7 @@ class Server:
         self._pending_bytes = pending_bytes or max(LIMIT_BYTES, 4 * self._max_body)
         self._trace_itself = trace_itself
         self._tell = tell
+        self.privacy: str | None = None  # what reports will miss because the settings hide it; known after the start
         self._receiver: Receiver | None = None
         self._own_spans: Telemetry | None = None
         self._running: ExitStack | None = None
@@ -131,6 +133,7 @@ class Server:
 
     def start(self) -> None:
         """Own the store and listen; returns once both ports answer. StoreError or UsageError if that cannot be."""
+        self.privacy = _privacy(self._settings)
         with ExitStack() as stack:
             stack.callback(self._flush)
             store = stack.enter_context(open_store(self._db, mode="write"))
@@ -276,6 +279,8 @@ def _tell_start(db: str | Path, server: Server) -> None:
     for sentence in server.protection:
         warned = sentence.removeprefix("Warning: ")
         (log.info if warned == sentence else log.warning)("protection", warned)
+    if server.privacy is not None:
+        log.warning("privacy", server.privacy)
 
 
 def _version() -> str:
@@ -297,6 +302,13 @@ def _body_limit(text: str) -> int:
         bounds = f"{format_size(SMALLEST_LIMIT)} to {format_size(LARGEST_LIMIT)}"
         raise UsageError(f"The largest body {text!r} lies outside {bounds}; write a size such as 64MiB.")
     return size
+
+
+def _privacy(settings: Settings) -> str | None:
+    """What to say of the rules that hide attributes; UsageError when they want a key and there is none."""
+    from traceguard.otlp.redact import check
+
+    return check(settings)
 
 
 def _load_loops(tell: Callable[[str], None]) -> None:

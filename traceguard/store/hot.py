@@ -89,13 +89,13 @@ class Store:
                         _insert(cursor, table, [getattr(batch, table) for batch in group])
                 cursor.execute("COMMIT")
             except duckdb.Error as error:
-                _roll_back(cursor)
+                roll_back(cursor)
                 said = str(error).splitlines()[0]
                 raise StoreError(
                     f"{self.path} could not be written ({said}); check the disk's space and try again."
                 ) from error
             except BaseException:
-                _roll_back(cursor)
+                roll_back(cursor)
                 raise
 
     def settle(self) -> None:
@@ -147,6 +147,15 @@ class Store:
         """Write a consistent copy of the store to the new file `out`, while reading and writing go on."""
         with self.cursor() as cursor:
             write_snapshot(cursor, out)
+
+    def exchange(self, replace: "Callable[[], None]") -> None:
+        """Close the file, run `replace`, and open what lies there then; only inside `alone`, with no cursor left."""
+        with self._guard:
+            self._connection.close()
+            try:
+                replace()
+            finally:
+                self._connection = self._connected()
 
     def revive(self) -> None:
         """Open the file anew if DuckDB gave up the database, as it may after an error amid COMMIT; else do nothing.
@@ -222,7 +231,8 @@ def _insert(cursor: "duckdb.DuckDBPyConnection", table: str, parts: "list[pa.Tab
     cursor.from_arrow(rows).insert_into(table)
 
 
-def _roll_back(cursor: "duckdb.DuckDBPyConnection") -> None:
+def roll_back(cursor: "duckdb.DuckDBPyConnection") -> None:
+    """Undo the transaction of `cursor` if there still is one."""
     import duckdb
 
     # A failed COMMIT has already ended the transaction; a database that DuckDB gave up refuses even this.

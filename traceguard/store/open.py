@@ -4,6 +4,7 @@ New files are created in the storage format of DuckDB 1.5, so that 1.5 and 2.0 b
 of a file that exists. A store of an older schema version is migrated on the way, also when it is opened to read.
 """
 
+import os
 import re
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from traceguard.errors import StoreError
 from traceguard.store.format import attach_new
 from traceguard.store.hot import Store
 from traceguard.store.migrations import STEPS, check, migrate
+from traceguard.store.rewrite import sweep
 
 if TYPE_CHECKING:
     import duckdb
@@ -62,6 +64,7 @@ def _open_to_write(path: Path) -> "duckdb.DuckDBPyConnection":
     try:
         _look_whole(connection, path)
         migrate(connection, str(path))
+        sweep(Path(os.path.realpath(path)))
     except BaseException:
         connection.close()
         raise

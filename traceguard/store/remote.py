@@ -37,9 +37,6 @@ _CA_FILE = "TRACEGUARD_CA_FILE"
 _CLIENT_CERT = "TRACEGUARD_CLIENT_CERT"
 _CLIENT_KEY = "TRACEGUARD_CLIENT_KEY"
 
-# OpenSSL's reasons for an answer that is not TLS; newer ones have the second.
-_PLAIN = ("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG")
-
 
 def is_url(store: object) -> bool:
     """Whether a store is named by the URL of a server."""
@@ -118,12 +115,10 @@ def _unreachable(url: str, cause: object) -> StoreError:
     if isinstance(cause, ssl.SSLCertVerificationError):
         why = f"is not trusted here ({cause.verify_message})"
         return StoreError(f"The certificate of {url} {why}; name the authority that signed it in {_CA_FILE}.")
-    secured = url.startswith("https://")
-    if isinstance(cause, ssl.SSLError) and cause.reason in _PLAIN:
-        return StoreError(f"The server at {url} speaks no TLS; name it with http://.")
     # Whoever wants a certificate says so after the handshake, or just hangs up.
+    secured = url.startswith("https://")
     if secured and isinstance(cause, ssl.SSLError | RemoteDisconnected | ConnectionResetError):
-        hint = f"it may want a certificate of yours in {_CLIENT_CERT} and {_CLIENT_KEY}"
+        hint = f"it may want a certificate of yours in {_CLIENT_CERT} and {_CLIENT_KEY}, or speak no TLS (http://)"
         return StoreError(f"The server at {url} broke off TLS ({cause}); {hint}.")
     hint = "start `traceguard serve`, or name a store's file"
     if isinstance(cause, RemoteDisconnected | ConnectionResetError):
