@@ -78,7 +78,7 @@ class Analyses:
         self._running: set[Question] = set()
         self._closed = False
         self._sharing = threading.Lock()
-        self._threads: int | None = None
+        self._granted: int | None = None
         # Not a pool of concurrent.futures: Python would wait for its threads when the process ends, however long.
         self._threads = [
             threading.Thread(target=self._serve, name=f"traceguard-question-{n}", daemon=True) for n in range(at_once)
@@ -176,9 +176,9 @@ class Analyses:
         """All CPUs for questions, one thread for what exporters send: it is done before a second one is awake."""
         with self._sharing:
             wanted = None if self._running else 1
-            if wanted != self._threads:
+            if wanted != self._granted:
                 self._store.use_threads(wanted)
-                self._threads = wanted
+                self._granted = wanted
 
     def _work(self, question: Question) -> None:
         if not question.future.set_running_or_notify_cancel():
