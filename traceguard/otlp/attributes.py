@@ -376,11 +376,18 @@ def put_list(buf, work, low, high, keyed, out, o, frames, rules):
 
 
 @leaf
-def _put_any(buf, kind, x, y, work, top, out, o, frames, quoted, first, rules):
-    """The same for a value that is not to be hashed."""
+def put_value(buf, kind, x, y, work, top, out, o, frames, quoted, first, rules):
+    """One value: as JSON when `quoted`, else as plain text (containers as JSON).
+
+    With `first`, an array stands for its first element. `work` is free from row `top` on. Nothing (and an empty array
+    with `first`) is null when `quoted` and no text at all otherwise.
+    """
     if top >= work.shape[0]:
         return np.int64(FULL)
-    if first and kind == ARRAY:
+    to_be_hashed = kind >= HASHED
+    if to_be_hashed:
+        kind -= HASHED
+    elif first and kind == ARRAY:
         end = open_list(buf, x, y, _NO_FIELD, False, work, top, rules)
         if end < 0:
             return end
@@ -391,23 +398,11 @@ def _put_any(buf, kind, x, y, work, top, out, o, frames, quoted, first, rules):
         return np.int64(o)
     if kind == ARRAY or kind == OBJECT:
         end = open_list(buf, x, y, _NO_FIELD, kind == OBJECT, work, top, rules)
-        if end < 0:
-            return end
-        return put_list(buf, work, top, end, kind == OBJECT, out, o, frames, rules)
-    size = WORST_JSON * (y - x) if kind == TEXT or kind == BYTES else 0
-    if o + size + 2 * LONGEST > out.size:
-        return np.int64(FULL)
-    return np.int64(_put_scalar(buf, kind, x, y, out, o, quoted))
-
-
-@leaf
-def put_value(buf, kind, x, y, work, top, out, o, frames, quoted, first, rules):
-    """One value: as JSON when `quoted`, else as plain text (containers as JSON).
-
-    With `first`, an array stands for its first element. `work` is free from row `top` on. Nothing (and an empty array
-    with `first`) is null when `quoted` and no text at all otherwise.
-    """
-    if kind < HASHED:
-        return _put_any(buf, kind, x, y, work, top, out, o, frames, quoted, first, rules)
-    end = _put_any(buf, kind - HASHED, x, y, work, top, out, o, frames, False, False, rules)
-    return end if end < 0 else put_hash(out, o, end, rules, quoted)
+        if end >= 0:
+            end = put_list(buf, work, top, end, kind == OBJECT, out, o, frames, rules)
+    else:
+        size = WORST_JSON * (y - x) if kind == TEXT or kind == BYTES else 0
+        if o + size + 2 * LONGEST > out.size:
+            return np.int64(FULL)
+        end = np.int64(_put_scalar(buf, kind, x, y, out, o, quoted and not to_be_hashed))
+    return put_hash(out, o, end, rules, quoted) if to_be_hashed and end >= 0 else end

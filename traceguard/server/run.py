@@ -46,6 +46,7 @@ _WITH_LOOPS = (
     "traceguard.otlp.request",
     "traceguard.otlp.json",
     "traceguard.otlp.duplicates",
+    "traceguard.otlp.points",
     "traceguard.explain",
     "traceguard.traces.facts",
     "traceguard.radius.reach",

@@ -1,20 +1,24 @@
 """The keyed hash and its key; what rules hide of a request."""
 
+import json
 from hashlib import blake2b
 from pathlib import Path
+from typing import Literal
 
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from builders.otlp import SPAN_ID, TRACE_ID, any_value, log_request, make_log, make_span, pairs, trace_request
+from builders.redact_reference import KEY
 from builders.siphash_reference import siphash
+from google.protobuf import json_format
 from hypothesis import given
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from traceguard.errors import UsageError
-from traceguard.otlp import redact
+from traceguard.otlp import Decoded, decode, redact
 from traceguard.otlp.siphash import siphash_of_all
 from traceguard.settings import Settings
-
-KEY = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 
 # vectors_sip128 of the authors' reference code: the key is 00 01 .. 0f, the text 00 01 02 .. of each length.
 PUBLISHED = {
@@ -83,3 +87,130 @@ def test_a_missing_or_short_key_is_refused(tmp_path: Path, monkeypatch: pytest.M
         with pytest.raises(UsageError, match="shorter than 16 bytes; make one with `openssl rand -hex 32`") as refused:
             redact.hashed("u1", Settings())
         assert not short or short not in str(refused.value)
+
+
+def hidden(body: bytes, signal: Literal["traces", "logs"] = "traces", **rules: tuple[str, ...]) -> Decoded:
+    """A decoded request under these rules."""
+    return decode(body, encoding="protobuf", signal=signal, settings=Settings(**rules))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fits", "fits_not"),
+    [
+        ("user.id", ["user.id"], ["user.id.x", "a.user.id", "User.id", "user_id"]),
+        ("user.*", ["user.", "user.id"], ["user", "xuser.id"]),
+        ("*password*", ["password", "db.password.old"], ["passwor", "PASSWORD"]),
+        ("*a*b", ["ab", "aXb", "abab", "aab"], ["aba", "b", "a"]),
+        ("*", ["", "anything", "漢"], []),
+        ("a?[b]", ["a?[b]"], ["aXb", "a?b"]),
+        ("", [""], ["a"]),
+    ],
+)
+def test_only_the_star_is_special(pattern: str, fits: list[str], fits_not: list[str]) -> None:
+    """A pattern drops exactly the keys that it describes."""
+    body = trace_request(make_span(dict.fromkeys([*fits, *fits_not], "x"))).SerializeToString()
+    (attributes,) = hidden(body, drop_attributes=(pattern,)).spans["attributes"].to_pylist()
+    assert json.loads(attributes or "{}") == dict.fromkeys(fits_not, "x")
+
+
+def test_a_dropped_attribute_is_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Span, event, link, resource, scope and nested maps; a hashed neighbour holds no trace of its value either."""
+    monkeypatch.setenv(redact.KEY_VARIABLE, KEY)
+    attributes = {"secret": "MARK", "user.id": "MARK", "deep": [{"secret": "MARK", "user.id": ["MARK"], "kept": 1}]}
+    span = make_span(attributes, events=[("e", attributes), ("feature_flag", {"feature_flag.key": "f", **attributes})])
+    span.links.add(trace_id=TRACE_ID, span_id=SPAN_ID).attributes.extend(pairs(attributes))
+    request = trace_request(span, resource=attributes)
+    request.resource_spans[0].scope_spans[0].scope.attributes.extend(pairs(attributes))
+    decoded = hidden(request.SerializeToString(), drop_attributes=("sec*",), hash_attributes=("user.id",))
+    told = str([table.to_pylist() for table in (decoded.spans, decoded.correlations, decoded.flag_records)])
+    assert "MARK" not in told
+    assert "secret" not in told
+    digest = redact.hashed("MARK", Settings())
+    shown = {"user.id": digest, "deep": [{"user.id": digest, "kept": 1}]}
+    (row,) = decoded.spans.to_pylist()
+    assert json.loads(row["attributes"]) == shown
+    carriers = [*json.loads(row["events"]), *json.loads(row["links"]), json.loads(row["resource"])]
+    assert [carrier["attributes"] for carrier in (carriers[0], carriers[2], carriers[3])] == [shown] * 3
+    assert carriers[1]["attributes"] == {"feature_flag.key": "f", **shown}
+
+
+def test_a_hashed_user_stays_one_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same hash in correlations and flag records, from text, number or header, in every batch and encoding."""
+    monkeypatch.setenv(redact.KEY_VARIABLE, KEY)
+    header = "http.request.header.x-request-id"
+    flag = {"feature_flag.key": "f", "feature_flag.context.id": "7"}
+    request = trace_request(
+        make_span({"user.id": 7, "session.id": "7", header: ["7"]}, events=[("feature_flag", flag)])
+    )
+    rules = {"hash_attributes": ("user.id", "session.id", "feature_flag.context.*", "http.*")}
+    digest = redact.hashed("7", Settings())
+    text = json.dumps(json_format.MessageToDict(request)).replace("AQIDBAUGBwgJCgsMDQ4PEA==", TRACE_ID.hex())
+    text = text.replace("AQIDBAUGBwg=", SPAN_ID.hex())
+    for decoded in (
+        hidden(request.SerializeToString(), **rules),
+        decode(text.encode(), encoding="json", signal="traces", settings=Settings(**rules)),  # type: ignore[arg-type]
+    ):
+        assert decoded.correlations["value"].to_pylist() == [digest] * 3
+        assert decoded.flag_records["context_id"].to_pylist() == [digest]
+
+
+def test_arrays_and_maps_are_hashed_as_they_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text of the whole value; what is empty stays empty, so that it makes nobody a user."""
+    monkeypatch.setenv(redact.KEY_VARIABLE, KEY)
+    values = {"k1": ["a", 1], "k2": {"b": True}, "k3": [["a"]], "k4": 2.5, "k5": b"\x00\xff", "k6": False}
+    texts = {"k1": '["a",1]', "k2": '{"b":true}', "k3": '["a"]', "k4": "2.5", "k5": "AP8=", "k6": "false"}
+    nothing = {"k7": "", "k8": None, "k9": [], "k10": {}, "k11": [""], "k12": [None], "k13": b""}
+    body = trace_request(make_span(values | nothing)).SerializeToString()
+    (attributes,) = hidden(body, hash_attributes=("k*",)).spans["attributes"].to_pylist()
+    found = json.loads(attributes)
+    assert {key: found[key] for key in values} == {key: redact.hashed(text, Settings()) for key, text in texts.items()}
+    assert {key: found[key] for key in nothing} == nothing | {"k13": ""}
+
+
+@pytest.mark.parametrize("action", ["drop_attributes", "hash_attributes"])
+def test_bodies_of_logs_and_messages_of_statuses_are_hidden_by_name(
+    monkeypatch: pytest.MonkeyPatch, action: str
+) -> None:
+    """The two texts that are no attributes but have a name; an evaluation is still told by its body."""
+    monkeypatch.setenv(redact.KEY_VARIABLE, KEY)
+    dropped = action == "drop_attributes"
+    record = make_log({"feature_flag.key": "f"}, body=any_value("feature_flag"))
+    decoded = hidden(log_request(record).SerializeToString(), "logs", **{action: ("log.body",)})
+    digest = redact.hashed("feature_flag", Settings())
+    assert decoded.logs["body"].to_pylist() == [None if dropped else f'"{digest}"']
+    assert decoded.flag_records["flag_key"].to_pylist() == ["f"]
+    span = make_span(status=Status(code=Status.STATUS_CODE_ERROR, message="no such user: Zoë"))
+    decoded = hidden(trace_request(span).SerializeToString(), **{action: ("status.*",)})
+    digest = redact.hashed("no such user: Zoë", Settings())
+    assert decoded.spans["status_message"].to_pylist() == [None if dropped else digest]
+    assert decoded.spans["status"].to_pylist() == ["error"]
+
+
+def test_dropping_wins_over_hashing_and_what_no_rule_names_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that both lists name is dropped, also when thousands of keys pass by in between."""
+    monkeypatch.setenv(redact.KEY_VARIABLE, KEY)
+    keys = [f"{kind}.{number}" for number in range(3_000) for kind in ("both", "hash", "keep")]
+    body = trace_request(make_span(dict.fromkeys(keys, "v")), make_span(dict.fromkeys(keys, "v"))).SerializeToString()
+    rules = {"drop_attributes": ("both.*",), "hash_attributes": ("both.*", "hash.*")}
+    digest = redact.hashed("v", Settings())
+    expected = {key: digest if key.startswith("hash") else "v" for key in keys if not key.startswith("both")}
+    for attributes in hidden(body, **rules).spans["attributes"].to_pylist():
+        assert json.loads(attributes) == expected
+
+
+def test_rules_that_reports_will_miss_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sentence with the keys; hashed ids are still units, dropped ones are not."""
+    monkeypatch.setenv(redact.KEY_VARIABLE, KEY)
+    assert redact.check(Settings(drop_attributes=("user.email",), hash_attributes=("user.id", "log.body"))) is None
+    told = redact.check(Settings(drop_attributes=("user.*", "service.v*"), hash_attributes=("feature_flag.key",)))
+    assert told is not None
+    assert "hide service.version, feature_flag.key, user.id, which reports" in told
+
+
+def test_hashing_without_a_key_is_refused() -> None:
+    """At the start and at every body: nothing is stored in the clear because a key is missing."""
+    settings = Settings(hash_attributes=("user.id",))
+    with pytest.raises(UsageError, match="what `openssl rand -hex 32` prints"):
+        redact.check(settings)
+    with pytest.raises(UsageError, match="there is no key"):
+        hidden(trace_request(make_span()).SerializeToString(), hash_attributes=("user.id",))
