@@ -1,6 +1,6 @@
 """A request body into tables: the one door through which OTLP enters, whatever its encoding."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -9,11 +9,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from traceguard.errors import InputError
-from traceguard.otlp import arrow, envelope, flags, logs, merge, origins, redact, spans
+from traceguard.otlp import arrow, envelope, flags, framing, logs, merge, origins, redact, spans
 from traceguard.otlp.attributes import COLUMNS, DEEPEST
 from traceguard.otlp.columns import CORRELATIONS, FLAG_RECORDS, LOGS, NO_FLAG_RECORDS, SPANS, Decoded
 from traceguard.otlp.rules import SLOTS
-from traceguard.otlp.wire import FULL, REPEATED
+from traceguard.otlp.wire import FULL, MALFORMED, REPEATED
 from traceguard.settings import Settings
 
 Encoding = Literal["protobuf", "json"]
@@ -31,6 +31,11 @@ def decode(body: bytes | bytearray | memoryview, *, encoding: Encoding, signal: 
     Spans that cannot be kept are counted by reason in the result. InputError when the body does not parse whole:
     nothing of it is used.
     """
+    return decode_wire(to_wire(body, encoding, signal), signal, settings)
+
+
+def to_wire(body: bytes | bytearray | memoryview, encoding: Encoding, signal: Signal) -> NDArray[np.uint8]:
+    """A body as protobuf bytes: as it is, or transcoded from JSON. InputError when it is no JSON, or too large."""
     if len(body) > _LARGEST_BODY:
         message = f"The body has {len(body)} bytes, more than the {_LARGEST_BODY} of one request; send smaller batches."
         raise InputError(message)
@@ -38,8 +43,19 @@ def decode(body: bytes | bytearray | memoryview, *, encoding: Encoding, signal: 
         from traceguard.otlp.json import to_protobuf
         from traceguard.otlp.schema import of_requests
 
-        return decode_wire(to_protobuf(body, of_requests(signal)).wire, signal, settings)
-    return decode_wire(np.frombuffer(body, np.uint8), signal, settings)
+        return to_protobuf(body, of_requests(signal)).wire
+    return np.frombuffer(body, np.uint8)
+
+
+def decode_joined(wires: Sequence[NDArray[np.uint8]], signal: Signal, settings: Settings) -> Decoded:
+    """Several bodies as if they were one: protobuf messages in a row are a message with the fields of all of them.
+
+    Each must end where one of its fields ends, or the next would complete it. InputError when one does not, or does
+    not parse; it does not say which.
+    """
+    for wire in wires:
+        _check(0 if framing.protobuf_cut(wire) == wire.size else MALFORMED)
+    return decode_wire(wires[0] if len(wires) == 1 else np.concatenate(wires), signal, settings)
 
 
 def decode_wire(buf: NDArray[np.uint8], signal: Signal, settings: Settings) -> Decoded:

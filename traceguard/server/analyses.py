@@ -77,6 +77,8 @@ class Analyses:
         self._waiting: deque[Question] = deque()
         self._running: set[Question] = set()
         self._closed = False
+        self._sharing = threading.Lock()
+        self._granted: int | None = None
         # Not a pool of concurrent.futures: Python would wait for its threads when the process ends, however long.
         self._threads = [
             threading.Thread(target=self._serve, name=f"traceguard-question-{n}", daemon=True) for n in range(at_once)
@@ -86,6 +88,7 @@ class Analyses:
 
     def start(self) -> None:
         """Begin to answer."""
+        self._share_out()
         for thread in self._threads:
             thread.start()
 
@@ -162,10 +165,20 @@ class Analyses:
                 question = self._waiting.popleft()
                 self._running.add(question)
             try:
+                self._share_out()
                 self._work(question)
             finally:
                 with self._turn:
                     self._running.discard(question)
+                self._share_out()
+
+    def _share_out(self) -> None:
+        """All CPUs for questions, one thread for what exporters send: it is done before a second one is awake."""
+        with self._sharing:
+            wanted = None if self._running else 1
+            if wanted != self._granted:
+                self._store.use_threads(wanted)
+                self._granted = wanted
 
     def _work(self, question: Question) -> None:
         if not question.future.set_running_or_notify_cancel():

@@ -17,7 +17,7 @@ from traceguard.server.freshness import Freshness
 from traceguard.server.refusal import Busy, NotCommitted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from opentelemetry.trace import Span
 
@@ -26,14 +26,17 @@ if TYPE_CHECKING:
     from traceguard.server.telemetry import Telemetry
     from traceguard.store import Store
 
-    # A request that waits for the next transaction: what it holds, its answer, its span if the server traces itself.
-    Waiting = tuple[Decoded, Future[None], Span | None]
+    # What waits for the next transaction: rows, their future, the spans of their requests if the server traces itself.
+    Waiting = tuple[Decoded, Future[None], Sequence[Span]]
 
 # Larger transactions win nothing more and keep the first of their requests waiting.
 ROWS_PER_COMMIT = 200_000
 
 # After a failure the server says for so long that it is not ready; then traffic may try again and tell.
 PENALTY_SECONDS = 5.0
+
+# After so long without work the writer settles the store: a checkpoint amid traffic would keep exporters waiting.
+_IDLE_SECONDS = 1.0
 
 
 class Committer:
@@ -50,17 +53,16 @@ class Committer:
         self._closed = False
         self._failed_at: float | None = None
         self._failures = 0
-        counters.watch("queued_requests", lambda: float(self._queue.qsize()))
         self._thread = threading.Thread(target=self._run, name="traceguard-commit", daemon=True)
 
     def start(self) -> None:
         """Begin to write."""
         self._thread.start()
 
-    def submit(self, batch: "Decoded", span: "Span | None" = None) -> "Future[None]":
+    def submit(self, batch: "Decoded", traced: "Sequence[Span]" = ()) -> "Future[None]":
         """Queue a batch. The future ends after COMMIT, or with NotCommitted; Busy once the server is stopping.
 
-        `span` is that of its request, if the server traces itself.
+        `traced` are the spans of its requests, if the server traces itself.
         """
         future: Future[None] = Future()
         # A caller that goes away must not cancel what the writer is about to answer.
@@ -71,7 +73,7 @@ class Committer:
         with self._gate:
             if self._closed:
                 raise Busy("The receiver is stopping; send this request again when it is back.")
-            self._queue.put((batch, future, span))
+            self._queue.put((batch, future, traced))
         return future
 
     @property
@@ -92,18 +94,22 @@ class Committer:
             self._thread.join()
 
     def _run(self) -> None:
-        while True:
+        last = False
+        while not last:
             group, last = self._next_group()
-            if group:
+            try:
                 self._commit(group)
-            if last:
-                return
+            except Exception as error:  # noqa: BLE001  (were the writer gone, every exporter would wait for ever)
+                log.failure("writer_failed", "The writer failed for a fault of traceguard's and goes on.", error)
+                for _, future, _ in group:
+                    if not future.done():
+                        future.set_exception(NotCommitted("traceguard failed inside; its log shows where."))
 
     def _next_group(self) -> "tuple[list[Waiting], bool]":
-        """Wait for the first request, then take with it whatever else is there; True when nothing follows."""
+        """Wait for the first batch, then take with it whatever else is there; True when nothing follows."""
         group: list[Waiting] = []
         rows = 0
-        item = self._queue.get()
+        item = self._first()
         while item is not None:
             group.append(item)
             rows += _rows(item[0])
@@ -115,7 +121,23 @@ class Committer:
                 return group, False
         return group, True
 
+    def _first(self) -> "Waiting | None":
+        try:
+            return self._queue.get(timeout=_IDLE_SECONDS)
+        except queue.Empty:
+            self._settle()
+            return self._queue.get()
+
+    def _settle(self) -> None:
+        try:
+            self._store.settle()
+        except StoreError as error:
+            log.warning("checkpoint_failed", f"{error} Nothing is lost; it is tried again later.")
+            self._store.revive()
+
     def _commit(self, group: "list[Waiting]") -> None:
+        if not group:
+            return
         began = time.time_ns()
         started = time.perf_counter()
         try:
@@ -132,24 +154,20 @@ class Committer:
             return
         self._recover()
         self._counters.add("commits")
+        self._counters.add("spans_committed", sum(batch.spans.num_rows for batch, _, _ in group))
+        self._counters.add("log_records_committed", sum(batch.logs.num_rows for batch, _, _ in group))
+        for _, future, _ in group:
+            future.set_result(None)
         self._counters.observe("commit_duration_seconds", time.perf_counter() - started)
         self._counters.observe("commit_rows", sum(_rows(batch) for batch, _, _ in group))
-        for batch, future, _ in group:
-            self._counters.add("spans_committed", batch.spans.num_rows)
-            self._counters.add("log_records_committed", batch.logs.num_rows)
-            future.set_result(None)
-        try:
-            self._freshness.committed([batch.spans for batch, _, _ in group])
-            self._trace(group, began, failed=False)
-        except Exception as error:  # noqa: BLE001  (a thread that dies of its own statistics would commit no more)
-            log.failure("observation_failed", "A transaction could not be counted; it is on disk all the same.", error)
+        self._freshness.committed([batch.spans for batch, _, _ in group])
+        self._trace(group, began, failed=False)
 
     def _trace(self, group: "list[Waiting]", began: int, *, failed: bool) -> None:
         if self.telemetry is not None:
             rows = sum(_rows(batch) for batch, _, _ in group)
-            self.telemetry.committed(
-                [span for _, _, span in group], began, failed=failed, rows=rows, requests=len(group)
-            )
+            spans = [span for _, _, traced in group for span in traced]
+            self.telemetry.committed(spans, began, failed=failed, rows=rows)
 
     def _recover(self) -> None:
         if self._failed_at is not None:

@@ -89,8 +89,7 @@ def _export(receiver: "Receiver", signal: "Signal") -> "Callable[[bytes, Any], b
                 with receiver.budget.reservation() as reservation:
                     reservation.add(len(body))
                     plain = unpack_message(body, receiver.max_body, reservation)
-                    accepted = receiver.accept(plain, "protobuf", signal, arrival)
-                    accepted.committed.result()
+                    accepted = receiver.accept(plain, "protobuf", signal, arrival).result()
             except Refusal as refusal:
                 receiver.refused(refusal)
                 arrival.answered(_CODES[refusal.code].name)

@@ -1,7 +1,7 @@
 """OTLP over HTTP: protobuf and JSON on one path, plain or compressed, whole or in chunks.
 
-The answer has the request's content type, errors included. Bodies are decoded in worker threads, which release Python's
-lock, so that the loop goes on reading other requests.
+The answer has the request's content type, errors included. What takes a while (unpacking, JSON) happens in worker
+threads, so that the loop goes on reading other requests.
 """
 
 import asyncio
@@ -19,11 +19,13 @@ from traceguard.server.refusal import Refusal, Slow, UnknownCoding, Unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from concurrent.futures import Future
 
     from traceguard.server.answers import Encoding, Signal
     from traceguard.server.arrivals import Arrival
     from traceguard.server.budget import Reservation
-    from traceguard.server.receiver import Accepted, Receiver
+    from traceguard.server.decoder import Accepted
+    from traceguard.server.receiver import Receiver
 
 BODY_SECONDS = 60.0
 
@@ -31,7 +33,7 @@ _PATHS: "dict[Signal, str]" = {"traces": "/v1/traces", "logs": "/v1/logs", "metr
 
 
 def routes(receiver: "Receiver", pool: ThreadPoolExecutor) -> list[Route]:
-    """The routes that take exports; bodies are decoded in `pool`."""
+    """The routes that take exports; bodies are unpacked in `pool`."""
     return [Route(path, _export(receiver, signal, pool), methods=["POST"]) for signal, path in _PATHS.items()]
 
 
@@ -65,8 +67,7 @@ def _export(
                 if encoding is None:
                     kinds = " or ".join(CONTENT_TYPES.values())
                     raise Unsupported(f"The content type is not OTLP's; send {kinds}.")
-                accepted = await _accept(request, encoding, reservation, arrival)
-                await asyncio.wrap_future(accepted.committed)
+                accepted = await asyncio.wrap_future(await _accept(request, encoding, reservation, arrival))
         except Refusal as refusal:
             receiver.refused(refusal)
             return _refused(request, refusal)
@@ -77,12 +78,15 @@ def _export(
 
     async def _accept(
         request: Request, encoding: "Encoding", reservation: "Reservation", arrival: "Arrival"
-    ) -> "Accepted":
+    ) -> "Future[Accepted]":
         coding = named(",".join(request.headers.getlist("content-encoding")))
         body = await _read(request, receiver.max_body, reservation)
+        if coding is None and encoding == "protobuf" and signal != "metrics":
+            return receiver.accept(body, encoding, signal, arrival)
 
-        def work() -> "Accepted":
-            return receiver.accept(unpack(body, coding, receiver.max_body, reservation), encoding, signal, arrival)
+        def work() -> "Future[Accepted]":
+            plain = unpack(bytes(body), coding, receiver.max_body, reservation)
+            return receiver.accept(plain, encoding, signal, arrival)
 
         return await asyncio.get_running_loop().run_in_executor(pool, work)
 
@@ -101,7 +105,7 @@ def _refused(request: Request, refusal: Refusal) -> Response:
     return answer if isinstance(refusal, Slow) else Lingering(answer.body, answer.status_code, answer.headers)
 
 
-async def _read(request: Request, limit: int, reservation: "Reservation") -> bytes:
+async def _read(request: Request, limit: int, reservation: "Reservation") -> bytearray:
     """The body as sent, at most `limit` bytes, in at most `BODY_SECONDS`; `request.state.arrived` tells it is all."""
     announced = request.headers.get("content-length", "")
     if announced.isascii() and announced.isdigit() and int(announced) > limit:
@@ -122,4 +126,4 @@ async def _read(request: Request, limit: int, reservation: "Reservation") -> byt
                 body += chunk
     except TimeoutError:
         raise Slow(f"The body did not arrive within {BODY_SECONDS:.0f} seconds; send it again.") from None
-    return bytes(body)
+    return body

@@ -195,9 +195,10 @@ class Server:
         process.watch(counters)
         copies.sweep(store)
         stack.callback(committer.close)
+        stack.callback(receiver.close)
         keeper = Keeper(store, self.rules, counters)
         stack.callback(keeper.close, GRACE_SECONDS)
-        decoders = stack.enter_context(_pool(os.cpu_count() or 1, "traceguard-decode"))
+        unpackers = stack.enter_context(_pool(os.cpu_count() or 1, "traceguard-unpack"))
         analyses = Analyses(store, counters)
         analyses.start()
         stack.callback(analyses.close, GRACE_SECONDS)
@@ -213,6 +214,7 @@ class Server:
         own_spans = telemetry.start([self._grpc, self._http]) if self._trace_itself else None
         self._own_spans = committer.telemetry = receiver.arrivals.telemetry = own_spans
         committer.start()
+        receiver.start()
         api = Api(analyses, self._settings, own_spans)
         page = Overview(analyses, self._settings, self._url(self._grpc), self.url, own_spans)
         app = build(
@@ -220,7 +222,7 @@ class Server:
             [*api.routes(), *page.routes(), *Admin(keeper, self._settings).routes()],
             counters,
             ready=lambda: committer.ready,
-            pool=decoders,
+            pool=unpackers,
             access=self._access,
             local_only=self._http.loopback and not (self._insecure or self._access.digests),
         )

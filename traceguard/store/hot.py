@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-# DuckDB checkpoints when its log reaches this size. Measured in spans/s, 20,000 spans of 8 attributes a commit: 208,000
-# at its own 16 MB; 302,000 at 256 MB, and a log that full is replayed in about a second after a crash; 419,000 at 1 GB,
-# but its log takes several seconds to replay.
-CHECKPOINT_THRESHOLD = "256MB"
+# DuckDB checkpoints when its log reaches this size, amid a COMMIT that then takes a second or two for each 256 MB; a
+# store that has time for it should `settle` before. As much is in memory until then, and is replayed after a crash.
+CHECKPOINT_THRESHOLD = "512MB"
+
+# Below this size of the log there is nothing to settle: a checkpoint writes whole row groups again.
+_SETTLED_BYTES = 16 * 2**20
 
 # Spans and log records that one INSERT takes; fewer cost speed, more only memory.
 ROWS_PER_INSERT = 200_000
@@ -55,7 +57,9 @@ class Batch(Protocol):
 class Store:
     """An open store; made by `open_store`. Safe to use from several threads; a context manager that closes itself."""
 
-    __slots__ = ("_connection", "_gate", "_guard", "_reconnect", "_tender", "_upkeep", "_writable", "_writer", "path")
+    __slots__ = (
+        "_connection", "_gate", "_guard", "_reconnect", "_tender", "_threads", "_upkeep", "_writable", "_writer", "path",
+    )  # fmt: skip
 
     def __init__(self, path: Path, connect: "Callable[[], duckdb.DuckDBPyConnection]", *, writable: bool) -> None:
         self.path = path
@@ -66,6 +70,7 @@ class Store:
         self._upkeep = threading.Lock()
         self._tender: duckdb.DuckDBPyConnection | None = None
         self._gate = Gate()
+        self._threads: int | None = None
         self._connection = self._connected()
 
     def append(self, batches: "Iterable[Batch]") -> None:
@@ -95,6 +100,30 @@ class Store:
             except BaseException:
                 roll_back(cursor)
                 raise
+
+    def settle(self) -> None:
+        """Write the log into the file, if it has grown; appending waits meanwhile. StoreError if that fails."""
+        import duckdb
+
+        log = self.path.with_name(self.path.name + ".wal")
+        with self._writer, self._cursor() as cursor:
+            try:
+                if log.stat().st_size > _SETTLED_BYTES:
+                    cursor.execute("CHECKPOINT")
+            except FileNotFoundError:
+                return
+            except duckdb.Error as error:
+                said = str(error).splitlines()[0]
+                raise StoreError(f"{self.path} could not be written ({said}); check the disk's space.") from error
+
+    def use_threads(self, count: int | None) -> None:
+        """Let DuckDB work on so many threads from now on, on as many as there are CPUs with None.
+
+        For the small transactions of a server one is best: to wake others for them costs more than they do.
+        """
+        self._threads = count
+        with self._cursor() as cursor:
+            _set_threads(cursor, count)
 
     def cursor(self) -> Reader:
         """A connection of its own for one request or thread; close it after use (it is a context manager)."""
@@ -181,9 +210,14 @@ class Store:
     def _connected(self) -> "duckdb.DuckDBPyConnection":
         connection = self._reconnect()
         connection.execute(f"SET GLOBAL checkpoint_threshold = '{CHECKPOINT_THRESHOLD}'")
+        _set_threads(connection, self._threads)
         # Everything needed is built in; a query that names something else shall fail here and not ask another host.
         connection.execute("SET GLOBAL autoinstall_known_extensions = false")
         return connection
+
+
+def _set_threads(connection: "duckdb.DuckDBPyConnection", count: int | None) -> None:
+    connection.execute("RESET GLOBAL threads" if count is None else f"SET GLOBAL threads = {count:d}")
 
 
 def _grouped(batches: "Iterable[Batch]") -> "Iterator[list[Batch]]":
@@ -209,11 +243,8 @@ def _insert(cursor: "duckdb.DuckDBPyConnection", table: str, parts: "list[pa.Tab
     # Many small requests would reach DuckDB as many short vectors: one chunk makes 1,000 requests of 10 spans several
     # times quicker.
     rows = filled[0] if len(filled) == 1 else pa.concat_tables(filled).unify_dictionaries().combine_chunks()
-    cursor.register("incoming", rows)
-    try:
-        cursor.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")  # noqa: S608  (a constant of this module)
-    finally:
-        cursor.unregister("incoming")
+    # As a relation: a view that is registered anew for every insert, and bound by name, costs a millisecond more.
+    cursor.from_arrow(rows).insert_into(table)
 
 
 def roll_back(cursor: "duckdb.DuckDBPyConnection") -> None:

@@ -1,0 +1,205 @@
+"""Bodies that wait are decoded together, and go to the next transaction together.
+
+Most of what decoding a small body costs is paid once a call. Protobuf messages in a row are one message, so whatever
+waits while a group is being decoded becomes the next group. Where a group holds anything that does not belong into a
+store, its bodies are decoded one by one: each exporter is told about its own body and nobody else's.
+"""
+
+import queue
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from traceguard.errors import InputError
+from traceguard.server import log
+from traceguard.server.refusal import Busy, Malformed, Refusal
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from opentelemetry.trace import Span
+
+    from traceguard.otlp import Decoded
+    from traceguard.server.arrivals import Arrival
+    from traceguard.server.commit import Committer
+    from traceguard.server.counters import Counters
+    from traceguard.settings import Settings
+
+# Beyond this size a group wins nothing more, and its memory comes on top of that of the bodies.
+GROUP_BYTES = 4 * 2**20
+
+_PREFIX = {"traces": "spans", "logs": "log_records"}
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An export that is on disk but for what of it could not be kept."""
+
+    rejected: int = 0
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Export:
+    """A body as protobuf bytes, and who waits for its answer: Accepted, or a Refusal.
+
+    `again` marks one whose group could not be committed: it has another try, alone.
+    """
+
+    wire: "NDArray[np.uint8]"
+    signal: "Literal['traces', 'logs']"
+    arrival: "Arrival | None" = None
+    again: bool = False
+    answer: "Future[Accepted]" = field(default_factory=Future)
+
+
+class Decoder:
+    """The stage between the receivers and the writer, with its own queue and thread."""
+
+    def __init__(self, committer: "Committer", settings: "Settings", counters: "Counters", refusals: log.Tally) -> None:
+        self._committer = committer
+        self._settings = settings
+        self._counters = counters
+        self._refusals = refusals
+        self._queue: queue.SimpleQueue[Export | None] = queue.SimpleQueue()
+        self._gate = threading.Lock()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="traceguard-decode", daemon=True)
+
+    def start(self) -> None:
+        """Begin to decode."""
+        self._thread.start()
+
+    def submit(self, export: Export) -> "Future[Accepted]":
+        """Queue a body; its answer. Busy once the server is stopping."""
+        # A caller that goes away must not cancel what is about to be answered.
+        export.answer.set_running_or_notify_cancel()
+        with self._gate:
+            if self._closed:
+                raise Busy("The receiver is stopping; send this request again when it is back.")
+            self._queue.put(export)
+        return export.answer
+
+    def close(self) -> None:
+        """Decode what is queued and hand it on, then stop; returns when it is done."""
+        with self._gate:
+            if self._closed:
+                return
+            self._closed = True
+            self._queue.put(None)
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        last = False
+        while not last:
+            group, last = self._next_group()
+            for (_, alone), alike in groupby(sorted(group, key=_kind), key=_kind):
+                exports = list(alike)
+                for together in [[export] for export in exports] if alone else [exports]:
+                    self._take(together)
+
+    def _next_group(self) -> tuple[list[Export], bool]:
+        """Wait for the first body, then take with it whatever else is there; True when nothing follows."""
+        group: list[Export] = []
+        size = 0
+        export = self._queue.get()
+        while export is not None:
+            group.append(export)
+            size += export.wire.size
+            if size >= GROUP_BYTES:
+                return group, False
+            try:
+                export = self._queue.get_nowait()
+            except queue.Empty:
+                return group, False
+        return group, True
+
+    def _take(self, group: list[Export]) -> None:
+        """Decode and hand on bodies of one signal; whatever happens, each gets its answer."""
+        try:
+            batch = self._decoded(group)
+            if len(group) > 1 and batch.refused:
+                self._take_each(group)
+                return
+            if not group[0].again:
+                self._count(group, batch)
+            committed = self._committer.submit(batch, _traced(group))
+        except Exception as error:  # noqa: BLE001  (whatever it was, the exporters must be answered)
+            if len(group) > 1:
+                self._take_each(group)
+            else:
+                _refuse(group, self._refusal(error))
+            return
+        committed.add_done_callback(lambda done: self._answer(group, batch, done))
+
+    def _take_each(self, group: list[Export]) -> None:
+        for export in group:
+            self._take([export])
+
+    def _decoded(self, group: list[Export]) -> "Decoded":
+        from traceguard.otlp.request import decode_joined
+
+        return decode_joined([export.wire for export in group], group[0].signal, self._settings)
+
+    def _refusal(self, error: Exception) -> Refusal:
+        if isinstance(error, InputError):
+            return Malformed(str(error))
+        if isinstance(error, Refusal):
+            return error
+        # A fault of ours: the trace goes to the log, and the client does not send again what broke us.
+        log.failure("decoding_failed", "A request could not be decoded for a fault of traceguard's.", error)
+        return Refusal(f"traceguard failed inside ({type(error).__name__}); its log shows where.")
+
+    def _count(self, group: list[Export], batch: "Decoded") -> None:
+        kind = _PREFIX[group[0].signal]
+        self._counters.add(f"{kind}_received", batch.received)
+        for reason, count in batch.refused.items():
+            self._counters.add(f"{kind}_refused", count, reason)
+            self._refusals.note(f"{kind.replace('_', ' ')}: {reason}", count)
+        arrival = group[0].arrival
+        if arrival is not None:
+            arrival.decoded(batch.spans, group[0].wire.size)
+
+    def _answer(self, group: list[Export], batch: "Decoded", done: "Future[None]") -> None:
+        """Tell the exporters what became of their transaction; one body may have spoiled it for its companions."""
+        failure = done.exception()
+        kind = _PREFIX[group[0].signal]
+        rejected = sum(batch.refused.values())
+        if failure is None:
+            told = ", ".join(f"{count} {kind.replace('_', ' ')}: {reason}" for reason, count in batch.refused.items())
+            accepted = Accepted(rejected, f"Not kept: {told}." if told else "")
+            for export in group:
+                export.answer.set_result(accepted)
+            return
+        if len(group) > 1 and self._try_again(group):
+            return
+        self._counters.add(f"{kind}_refused", batch.received - rejected, "commit_failed")
+        _refuse(group, failure)
+
+    def _try_again(self, group: list[Export]) -> bool:
+        """Queue each body alone; False once the decoder is closed."""
+        with self._gate:
+            if not self._closed:
+                for export in group:
+                    self._queue.put(replace(export, again=True))
+            return not self._closed
+
+
+def _kind(export: Export) -> tuple[str, bool]:
+    """What may be decoded together: bodies of a signal, but for those that go alone."""
+    return export.signal, export.again or bool(_traced([export]))
+
+
+def _traced(group: list[Export]) -> "list[Span]":
+    spans = (export.arrival.span for export in group if export.arrival is not None)
+    return [span for span in spans if span is not None]
+
+
+def _refuse(group: list[Export], refusal: BaseException) -> None:
+    for export in group:
+        export.answer.set_exception(refusal)
