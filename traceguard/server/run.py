@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     import uvicorn
 
+    from traceguard.server.commit import Committer
+    from traceguard.server.counters import Counters
     from traceguard.server.receiver import Receiver
     from traceguard.server.telemetry import Telemetry
     from traceguard.store import Store
@@ -168,6 +170,13 @@ class Server:
         if own_spans is not None:
             own_spans.close()
 
+    def _watch(self, counters: "Counters", receiver: "Receiver", committer: "Committer") -> None:
+        counters.watch("build_info", lambda: 1.0, _version())
+        counters.watch("uptime_seconds", _clock())
+        counters.watch("pending_bytes", lambda: receiver.budget.held)
+        counters.watch("pending_limit_bytes", lambda: self._pending_bytes)
+        counters.watch("ready", lambda: float(committer.ready))
+
     def _listen(self, stack: ExitStack, store: "Store") -> None:
         from traceguard.server import copies, process, telemetry
         from traceguard.server.admin import Admin
@@ -187,11 +196,7 @@ class Server:
         receiver = Receiver(committer, self._settings, counters, Budget(self._pending_bytes), self._max_body)
         self._receiver = receiver
         stack.callback(receiver.refusals.settle, all_of_it=True)
-        counters.watch("build_info", lambda: 1.0, _version())
-        counters.watch("uptime_seconds", _clock())
-        counters.watch("pending_bytes", lambda: receiver.budget.held)
-        counters.watch("pending_limit_bytes", lambda: self._pending_bytes)
-        counters.watch("ready", lambda: float(committer.ready))
+        self._watch(counters, receiver, committer)
         process.watch(counters)
         copies.sweep(store)
         stack.callback(committer.close)

@@ -58,7 +58,8 @@ class Store:
     """An open store; made by `open_store`. Safe to use from several threads; a context manager that closes itself."""
 
     __slots__ = (
-        "_connection", "_gate", "_guard", "_reconnect", "_tender", "_threads", "_upkeep", "_writable", "_writer", "path",
+        "_connection", "_gate", "_guard", "_reconnect", "_tender", "_threads", "_upkeep", "_writable", "_writer",
+        "path",
     )  # fmt: skip
 
     def __init__(self, path: Path, connect: "Callable[[], duckdb.DuckDBPyConnection]", *, writable: bool) -> None:
