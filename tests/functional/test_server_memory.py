@@ -38,6 +38,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Live, psu
             small = trace_request(make_span({"a": "b"})).SerializeToString()
             assert live.grpc("traces", small) == b""
             assert live.http("POST", "/v1/traces", b"{}", Content_Type=JSON).status == 200
+            assert live.http("POST", "/v1/metrics", b"{}", Content_Type=JSON).status == 200
             for coding, pack in (("gzip", gzip.compress), ("zstd", zstandard.compress)):
                 packed = pack(small)
                 taken = live.http("POST", "/v1/traces", packed, Content_Type=PROTOBUF, Content_Encoding=coding)
@@ -94,6 +95,7 @@ BODIES: dict[str, tuple[int, str, str, Callable[[], bytes]]] = {
     "cut-off": (400, PROTOBUF, "identity", _cut_off),
     "cut-off-in-gzip": (400, PROTOBUF, "gzip", lambda: gzip.compress(_cut_off(), 1)),
     "empty-spans": (400, JSON, "identity", _open_list_of_spans),
+    "empty-metrics": (400, JSON, "identity", lambda: b'{"resourceMetrics":[' + b"{}," * (BODY // 3 - 20)),
     "open-arrays": (400, JSON, "identity", lambda: b"[" * BODY),
 }  # fmt: skip
 
@@ -106,7 +108,8 @@ def test_a_refused_body_over_http_costs_little(server: tuple[Live, psutil.Proces
     body = make()
 
     def send() -> None:
-        answer = live.http("POST", "/v1/traces", body, Content_Type=kind, Content_Encoding=coding)
+        signal = "metrics" if "metrics" in name else "traces"
+        answer = live.http("POST", f"/v1/{signal}", body, Content_Type=kind, Content_Encoding=coding)
         assert answer.status == status
 
     assert _added(process, send) < BOUND
