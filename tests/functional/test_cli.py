@@ -151,7 +151,7 @@ def test_the_help_fits_80_columns(run: Run, command: list[str]) -> None:
     """Help reads well in the narrowest terminal that people have, also where this one is wider."""
     done = run(*command, "--help", env={"COLUMNS": "200"})
     assert [line for line in done.stdout.splitlines() if len(line) > 80] == []
-    assert ("running server's URL" in done.stdout) == (command not in ([], ["demo"], ["serve"], ["ingest"]))
+    assert ("running server's URL" in done.stdout) == (command not in ([], ["demo"], ["serve"], ["ingest"], ["prune"]))
 
 
 @pytest.mark.parametrize(

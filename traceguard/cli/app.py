@@ -372,8 +372,8 @@ def snapshot(
 
 
 @app.command(epilog=_examples(
-    "traceguard forget --unit user-4711 --db shop.duckdb",
-    "traceguard forget --unit - --key user.id --db http://127.0.0.1:4318",
+    "traceguard forget --unit user-e4ca665b --db shop.duckdb",
+    "echo user-3e4143cb | traceguard forget --unit - --key user.id --db shop.duckdb",
 ))  # fmt: skip
 def forget(
     unit: Annotated[
