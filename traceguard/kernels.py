@@ -11,9 +11,12 @@ compiled anew.
 
 import hashlib
 import os
+import subprocess
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +77,32 @@ def leaf(function: Callable[..., Any]) -> Any:
     of 32.
     """
     return _compile(function, _nrt=False)
+
+
+def compile_ahead(shares: Sequence[Sequence[str]]) -> None:
+    """Compile the modules of all shares that the cache does not hold, a process a share; returns when that is done.
+
+    Compiling holds the GIL, so threads would not help. What a process cannot do, whoever imports the module does.
+    """
+    cold = [share for share in shares if any(_cold(module) for module in share)]
+    if len(cold) < 2 or (os.cpu_count() or 1) < 2:
+        return
+    running = [
+        subprocess.Popen(  # noqa: S603  (this interpreter, modules of this package)
+            [sys.executable, "-c", f"import {', '.join(share)}"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )
+        for share in cold
+    ]  # fmt: skip
+    try:
+        for process in running:
+            process.wait()
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+def _cold(module: str) -> bool:
+    spec = find_spec(module)
+    return spec is not None and spec.origin is not None and not Path(_room_cache(Path(spec.origin).parent)).exists()

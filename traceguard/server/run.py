@@ -44,17 +44,16 @@ GRACE_SECONDS = 10.0
 # Exporters send every few seconds; their connections stay open in between.
 _KEEP_ALIVE_SECONDS = 75
 
-# What exports and questions need; these import all modules with compiled loops but those that only files need.
+# What exports and questions need; these import all modules with compiled loops but those that only files need. Each
+# share takes about as long to compile as the others.
 _WITH_LOOPS = (
-    "traceguard.otlp.request",
-    "traceguard.otlp.json",
-    "traceguard.otlp.duplicates",
-    "traceguard.otlp.points",
-    "traceguard.explain",
-    "traceguard.traces.facts",
-    "traceguard.radius.reach",
-    "traceguard.radius.what_if",
-)
+    ("traceguard.otlp.spans", "traceguard.otlp.request"),
+    ("traceguard.otlp.origins", "traceguard.otlp.logs"),
+    (
+        "traceguard.explain", "traceguard.traces.facts", "traceguard.radius.reach", "traceguard.radius.what_if",
+        "traceguard.otlp.json", "traceguard.otlp.duplicates", "traceguard.otlp.points",
+    ),
+)  # fmt: skip
 
 
 def _tell(sentence: str) -> None:
@@ -337,9 +336,13 @@ def _load_loops(tell: Callable[[str], None]) -> None:
     )
     slow.daemon = True
     slow.start()
+    from traceguard import kernels
+
     try:
-        for module in _WITH_LOOPS:
-            import_module(module)
+        kernels.compile_ahead(_WITH_LOOPS)
+        for share in _WITH_LOOPS:
+            for module in share:
+                import_module(module)
     finally:
         slow.cancel()
 
