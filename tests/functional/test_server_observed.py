@@ -387,7 +387,7 @@ def test_the_log_is_objects_where_asked(serving: Callable[..., Serving]) -> None
     assert personal not in told
     lines = [json.loads(line) for line in told.splitlines()]
     assert [line["event"] for line in lines if line["event"] not in {"loading_loops", "refused", "protection"}] == [
-        "started", "ready", "stopping", "stopped",
+        "started", "keeps", "ready", "stopping", "stopped",
     ]  # fmt: skip
     refused = [line for line in lines if line["event"] == "refused"]
     assert sum(line["count"] for line in refused if line["reason"] == "malformed") == 30
