@@ -118,6 +118,8 @@ class Analyses:
         """What `work` returns, once its turn has come; GoneError as soon as the client of `request` goes away."""
         question = self.submit(kind, work)
         answered = asyncio.wrap_future(question.future)
+        # Whoever went away reads no error either; asyncio would complain of that.
+        answered.add_done_callback(lambda done: done.cancelled() or done.exception())
         gone = asyncio.ensure_future(_gone(request))
         try:
             await asyncio.wait((answered, gone), return_when=asyncio.FIRST_COMPLETED)
