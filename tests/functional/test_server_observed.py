@@ -5,6 +5,7 @@ import http.server
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -387,7 +388,7 @@ def test_the_log_is_objects_where_asked(serving: Callable[..., Serving]) -> None
     assert personal not in told
     lines = [json.loads(line) for line in told.splitlines()]
     assert [line["event"] for line in lines if line["event"] not in {"loading_loops", "refused", "protection"}] == [
-        "started", "ready", "stopping", "stopped",
+        "started", "keeps", "ready", "stopping", "stopped",
     ]  # fmt: skip
     refused = [line for line in lines if line["event"] == "refused"]
     assert sum(line["count"] for line in refused if line["reason"] == "malformed") == 30
@@ -453,6 +454,28 @@ def test_a_running_question_does_not_hold_up_a_stop(tmp_path: Path) -> None:
             thread.join(10)
     assert {status for status, _ in answers} <= {200, 503}
     assert any(b"stopping" in content for status, content in answers if status == 503)
+
+
+def test_who_goes_away_is_dropped_without_a_word(serving: Callable[..., Serving], shop: Path, tmp_path: Path) -> None:
+    """A client that leaves amid its question is counted, and neither it nor the stop leaves a complaint in the log."""
+    shutil.copy(shop, tmp_path / "live.duckdb")
+    server = serving("--log-format", "json")
+
+    def metric(name: str) -> float:
+        with closing(http.client.HTTPConnection(server.http, timeout=30)) as connection:
+            connection.request("GET", "/metrics")
+            text = connection.getresponse().read().decode()
+        return float(re.findall(rf"^{name} (\S+)$", text, re.MULTILINE)[0])
+
+    for _ in range(8):
+        with closing(http.client.HTTPConnection(server.http, timeout=30)) as connection:
+            connection.request("GET", "/api/report?format=html")
+    _until(lambda: metric("traceguard_questions_dropped_total") >= 6)
+    _until(lambda: metric("traceguard_questions_running") == 0)
+    told = server.stop()
+    assert {json.loads(line)["event"] for line in told.splitlines()} <= {
+        "loading_loops", "started", "keeps", "ready", "protection", "stopping", "stopped", "slow_question",
+    }  # fmt: skip
 
 
 def test_grpc_refusals_have_their_status(traced: Callable[..., Live], collector: Collector) -> None:

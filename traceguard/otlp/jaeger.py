@@ -51,6 +51,8 @@ _INT64 = np.frombuffer(b"int64", np.uint8)
 _FLOAT64 = np.frombuffer(b"float64", np.uint8)
 _BOOL = np.frombuffer(b"bool", np.uint8)
 
+_FIRST_ROOM = 4096  # beside what the size of the document asks for
+
 # Field numbers of the intermediate messages, as tags of length-delimited fields and varints.
 _TRACE_SPANS, _TRACE_PROCESSES = 18, 26
 _S_TRACE, _S_SPAN, _S_PARENT, _S_FLAGS, _S_NAME, _S_REFERENCE, _S_START, _S_DURATION = 10, 18, 26, 32, 42, 50, 56, 64
@@ -452,7 +454,7 @@ def convert(buf, out):
 def to_protobuf_request(body: bytes | memoryview, *, many: bool = False) -> Transcoded:
     """The OTLP wire bytes of a Jaeger JSON document; `known` is 0 when it is none."""
     read = to_protobuf(body, document(), many=many)
-    size = 4 * read.wire.size + 4096
+    size = 4 * read.wire.size + _FIRST_ROOM
     while True:
         out = np.empty(size, np.uint8)
         status = convert(read.wire, out)

@@ -55,6 +55,7 @@ from traceguard.otlp.schema import (
 from traceguard.otlp.text import SLACK, same
 from traceguard.otlp.wire import BUFFER, FULL, load, store
 
+_FIRST_ROOM = 4096  # beside the size of the text; a loop that runs out of it starts again with more
 DEEPEST = 160  # levels of brackets; a container within a container takes four in OTLP
 
 _OBJECT, _ARRAY, _MAP = 0, 1, 2
@@ -412,7 +413,7 @@ def to_protobuf(body: bytes | bytearray | memoryview, table: schema.Schema, *, m
     double_ends = np.zeros(buf.size // 8 + 2, np.int32)
     double_at = np.empty(buf.size // 8 + 2, np.int64)
     result = np.zeros(5, np.int64)
-    size = buf.size + 4096
+    size = buf.size + _FIRST_ROOM
     while True:
         out = np.empty(size, np.uint8)
         status = transcode(

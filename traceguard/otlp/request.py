@@ -22,7 +22,8 @@ Signal = Literal["traces", "logs"]
 _KINDS = pa.array(["unspecified", "internal", "server", "client", "producer", "consumer"])
 _STATUSES = pa.array(["unset", "ok", "error"])
 _LARGEST_BODY = 2**28  # JSON text and offsets of 32 bits bound what one body may hold; files are read in smaller chunks
-_FIRST_WORK = 4096
+# Room at first beside what the size of a body asks for; a loop that runs out of it starts again with more.
+_FIRST_TEXT, _FIRST_ROWS, _FIRST_WORK = 4096, 64, 4096
 
 
 def decode(body: bytes | bytearray | memoryview, *, encoding: Encoding, signal: Signal, settings: Settings) -> Decoded:
@@ -116,8 +117,8 @@ class _Scratch:
 
     def __init__(self, arena: arrow.Arena, buf: NDArray[np.uint8], room: int, rules: redact.Rules) -> None:
         self.arena = arena
-        self.size = room * buf.size + 4096
-        self.rows = room * 64 + room * buf.size // 256
+        self.size = room * buf.size + _FIRST_TEXT
+        self.rows = room * _FIRST_ROWS + room * buf.size // 256
         self.work = arena.array("work", 0, (_FIRST_WORK * room // 2, COLUMNS), np.int64)
         self.frames = arena.array("frames", 0, (DEEPEST + flags.ROLES, 4), np.int64)
         memo = arena.array("memo", 0, (SLOTS, 3), np.int64)

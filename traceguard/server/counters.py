@@ -66,7 +66,7 @@ _METRICS: dict[str, Metric] = {
     "pending_bytes": Metric("gauge", "Bytes of requests in memory, not yet answered."),
     "pending_limit_bytes": Metric("gauge", "Bytes of requests in memory beyond which exporters are told to wait."),
     "pending_requests": Metric("gauge", "Export requests that arrived and are not answered yet."),
-    "queued_requests": Metric("gauge", "Export requests that wait for the next transaction."),
+    "queued_requests": Metric("gauge", "Export requests that wait to be decoded."),
     "questions_running": Metric("gauge", "Questions that are being answered."),
     "questions_waiting": Metric("gauge", "Questions that wait for their turn."),
     "questions_refused": Metric("counter", "Questions that found the line full, or the server stopping."),

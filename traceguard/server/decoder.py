@@ -66,6 +66,7 @@ class Decoder:
         self._counters = counters
         self._refusals = refusals
         self._queue: queue.SimpleQueue[Export | None] = queue.SimpleQueue()
+        counters.watch("queued_requests", lambda: float(self._queue.qsize()))
         self._gate = threading.Lock()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="traceguard-decode", daemon=True)

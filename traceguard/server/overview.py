@@ -89,9 +89,9 @@ class Overview:
         analysis, note = None, ""
         try:
             analysis = pipeline.report(question.store, settings=self._settings, progress=question.show)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (the page says it; the log has the rest)
             if question.store.interrupted:
-                raise
+                return
             log.failure("question_failed", "The report on the page failed inside.", error, question="page")
             note = f"The report failed: {error}"
         self._latest = _Latest(analysis, note, began, time.monotonic() - began)

@@ -51,13 +51,14 @@ class Telemetry:
         self._propagator = TraceContextTextMapPropagator()
 
     def serving(self, name: str, attributes: "Mapping[str, Any]", headers: "Mapping[str, str]") -> "Span | None":
-        """A span of kind SERVER, child of the caller's; None for what a traceguard's own exporter sends."""
+        """A span of kind SERVER, child of the caller's; None if not sampled, or from a traceguard's exporter."""
         if MARKER in headers:
             return None
         from opentelemetry.trace import SpanKind
 
         parent = self._propagator.extract(headers)
-        return self._tracer.start_span(name, parent, SpanKind.SERVER, dict(attributes))
+        span = self._tracer.start_span(name, parent, SpanKind.SERVER, dict(attributes))
+        return span if span.is_recording() else None
 
     def inside(self, name: str, parent: "Span") -> "Span":
         """A span of a part of the work that `parent` stands for."""
