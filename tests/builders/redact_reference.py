@@ -51,10 +51,11 @@ def hide(pairs: Any, drop: Sequence[str], to_hash: Sequence[str]) -> None:
         known = bool(pair.key) or not pair.key_strindex
         if known and matches(legible(pair.key), drop):
             continue
-        value = pair.value
-        if value.WhichOneof("value") == "array_value" and len(value.array_value.values) == 1:
-            value = value.array_value.values[0]
-        to_be_hashed = known and matches(legible(pair.key), to_hash) and not is_empty(value)
+        value, empty = pair.value, False
+        if value.WhichOneof("value") == "array_value":
+            empty = not value.array_value.values
+            value = value.array_value.values[0] if len(value.array_value.values) == 1 else value
+        to_be_hashed = known and matches(legible(pair.key), to_hash) and not empty and not is_empty(value)
         hide_in_value(pair.value, drop, to_hash)
         if to_be_hashed:
             pair.value.string_value = hashed(text(plain(value)) or "").encode()
