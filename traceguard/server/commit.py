@@ -35,8 +35,11 @@ ROWS_PER_COMMIT = 200_000
 # After a failure the server says for so long that it is not ready; then traffic may try again and tell.
 PENALTY_SECONDS = 5.0
 
-# After so long without work the writer settles the store: a checkpoint amid traffic would keep exporters waiting.
-_IDLE_SECONDS = 1.0
+# A checkpoint keeps exporters waiting for about a second for each 256 MB of the log. So the writer settles the store
+# when nobody has sent anything for a while, or when it was busy for less than half of the time and the log has grown:
+# often and shortly. Under full load the log grows until DuckDB itself has enough.
+_IDLE_SECONDS, _IDLE_BYTES = 1.0, 16 * 2**20
+_EASY_SHARE, _EASY_BYTES = 0.5, 128 * 2**20
 
 
 class Committer:
@@ -53,6 +56,8 @@ class Committer:
         self._closed = False
         self._failed_at: float | None = None
         self._failures = 0
+        self._settled_at = time.perf_counter()
+        self._busy_seconds = 0.0
         self._thread = threading.Thread(target=self._run, name="traceguard-commit", daemon=True)
 
     def start(self) -> None:
@@ -122,18 +127,23 @@ class Committer:
         return group, True
 
     def _first(self) -> "Waiting | None":
+        """The next batch; before it, and while there is none, the store is settled if there is time for that."""
+        if self._busy_seconds < _EASY_SHARE * (time.perf_counter() - self._settled_at):
+            self._settle(_EASY_BYTES)
         try:
             return self._queue.get(timeout=_IDLE_SECONDS)
         except queue.Empty:
-            self._settle()
+            self._settle(_IDLE_BYTES)
             return self._queue.get()
 
-    def _settle(self) -> None:
+    def _settle(self, beyond: int) -> None:
         try:
-            self._store.settle()
+            if not self._store.settle(beyond):
+                return
         except StoreError as error:
             log.warning("checkpoint_failed", f"{error} Nothing is lost; it is tried again later.")
             self._store.revive()
+        self._settled_at, self._busy_seconds = time.perf_counter(), 0.0
 
     def _commit(self, group: "list[Waiting]") -> None:
         if not group:
@@ -152,13 +162,15 @@ class Committer:
             self._fail(group[0][1], error)
             self._trace(group, began, failed=True)
             return
+        seconds = time.perf_counter() - started
+        self._busy_seconds += seconds
         self._recover()
         self._counters.add("commits")
         self._counters.add("spans_committed", sum(batch.spans.num_rows for batch, _, _ in group))
         self._counters.add("log_records_committed", sum(batch.logs.num_rows for batch, _, _ in group))
         for _, future, _ in group:
             future.set_result(None)
-        self._counters.observe("commit_duration_seconds", time.perf_counter() - started)
+        self._counters.observe("commit_duration_seconds", seconds)
         self._counters.observe("commit_rows", sum(_rows(batch) for batch, _, _ in group))
         self._freshness.committed([batch.spans for batch, _, _ in group])
         self._trace(group, began, failed=False)

@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 # store that has time for it should `settle` before. As much is in memory until then, and is replayed after a crash.
 CHECKPOINT_THRESHOLD = "512MB"
 
-# Below this size of the log there is nothing to settle: a checkpoint writes whole row groups again.
-_SETTLED_BYTES = 16 * 2**20
-
 # Spans and log records that one INSERT takes; fewer cost speed, more only memory.
 ROWS_PER_INSERT = 200_000
 
@@ -102,20 +99,22 @@ class Store:
                 roll_back(cursor)
                 raise
 
-    def settle(self) -> None:
-        """Write the log into the file, if it has grown; appending waits meanwhile. StoreError if that fails."""
+    def settle(self, beyond: int) -> bool:
+        """Write the log into the file if it has more than `beyond` bytes; appending waits meanwhile. True if it had.
+
+        StoreError if it cannot be written.
+        """
         import duckdb
 
-        log = self.path.with_name(self.path.name + ".wal")
+        if log_bytes(self.path) <= beyond:
+            return False
         with self._writer, self._cursor() as cursor:
             try:
-                if log.stat().st_size > _SETTLED_BYTES:
-                    cursor.execute("CHECKPOINT")
-            except FileNotFoundError:
-                return
+                cursor.execute("CHECKPOINT")
             except duckdb.Error as error:
                 said = str(error).splitlines()[0]
                 raise StoreError(f"{self.path} could not be written ({said}); check the disk's space.") from error
+        return True
 
     def use_threads(self, count: int | None) -> None:
         """Let DuckDB work on so many threads from now on, on as many as there are CPUs with None.
@@ -215,6 +214,14 @@ class Store:
         # Everything needed is built in; a query that names something else shall fail here and not ask another host.
         connection.execute("SET GLOBAL autoinstall_known_extensions = false")
         return connection
+
+
+def log_bytes(path: Path) -> int:
+    """The size of the store's log, in which commits lie until a checkpoint."""
+    try:
+        return path.with_name(path.name + ".wal").stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _set_threads(connection: "duckdb.DuckDBPyConnection", count: int | None) -> None:
