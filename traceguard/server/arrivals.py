@@ -66,6 +66,10 @@ class Arrivals:
         self._pending = 0
         counters.watch("pending_requests", lambda: float(self._pending))
 
+    def pending(self) -> int:
+        """How many have arrived and are not answered yet."""
+        return self._pending
+
     def __call__(
         self, protocol: Protocol, target: str, read_headers: "Callable[[], Iterable[tuple[str, str]]]"
     ) -> Arrival:

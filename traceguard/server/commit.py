@@ -9,6 +9,7 @@ import queue
 import threading
 import time
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from traceguard.errors import StoreError
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
     from traceguard.server.telemetry import Telemetry
     from traceguard.store import Store
 
-    # What waits for the next transaction: rows, their future, the spans of their requests if the server traces itself.
-    Waiting = tuple[Decoded, Future[None], Sequence[Span]]
+
+# A small transaction costs as much as one of a thousand rows. So it waits so long for requests that have arrived and
+# are still being read or decoded, unless it has rows enough.
+_LINGER_SECONDS, _ROWS_ENOUGH = 0.005, 4_096
 
 # Larger transactions win nothing more and keep the first of their requests waiting.
 ROWS_PER_COMMIT = 200_000
@@ -36,50 +39,64 @@ ROWS_PER_COMMIT = 200_000
 PENALTY_SECONDS = 5.0
 
 # A checkpoint keeps exporters waiting for about a second for each 256 MB of the log. So the writer settles the store
-# when nobody has sent anything for a while, or when it was busy for less than half of the time and the log has grown:
-# often and shortly. Under full load the log grows until DuckDB itself has enough.
+# when nobody has sent anything for a while, or when it was busy for less than half of the last moments and the log has
+# grown: often and shortly. Under full load the log grows until DuckDB itself has enough.
 _IDLE_SECONDS, _IDLE_BYTES = 1.0, 16 * 2**20
 _EASY_SHARE, _EASY_BYTES = 0.5, 128 * 2**20
+_MOMENT_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """What waits for the next transaction: rows of so many requests, and their spans if the server traces itself."""
+
+    batch: "Decoded"
+    requests: int
+    traced: "Sequence[Span]"
+    future: "Future[None]" = field(default_factory=Future)
 
 
 class Committer:
-    """The one writer of a store, with its queue; `telemetry`, set before the start, traces its transactions."""
+    """The one writer of a store, with its queue; `telemetry`, set before the start, traces its transactions.
+
+    `arrived` tells how many requests have arrived and are not answered yet.
+    """
 
     def __init__(self, store: "Store", counters: "Counters", clock: "Callable[[], float]" = time.monotonic) -> None:
         self._store = store
         self._counters = counters
         self._clock = clock
         self.telemetry: Telemetry | None = None
+        self.arrived: Callable[[], int] = int
         self._freshness = Freshness(counters)
-        self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._closed = False
         self._failed_at: float | None = None
         self._failures = 0
-        self._settled_at = time.perf_counter()
-        self._busy_seconds = 0.0
+        self._load = _Load()
         self._thread = threading.Thread(target=self._run, name="traceguard-commit", daemon=True)
 
     def start(self) -> None:
         """Begin to write."""
         self._thread.start()
 
-    def submit(self, batch: "Decoded", traced: "Sequence[Span]" = ()) -> "Future[None]":
-        """Queue a batch. The future ends after COMMIT, or with NotCommitted; Busy once the server is stopping.
+    def submit(self, batch: "Decoded", requests: int = 1, traced: "Sequence[Span]" = ()) -> "Future[None]":
+        """Queue what some requests hold; the future ends after COMMIT, or with NotCommitted.
 
-        `traced` are the spans of its requests, if the server traces itself.
+        Busy once the server is stopping. `traced` are the spans of the requests, if the server traces itself.
         """
-        future: Future[None] = Future()
+        waiting = _Waiting(batch, requests, traced)
         # A caller that goes away must not cancel what the writer is about to answer.
-        future.set_running_or_notify_cancel()
+        waiting.future.set_running_or_notify_cancel()
         if not _rows(batch):
-            future.set_result(None)
-            return future
+            waiting.future.set_result(None)
+            return waiting.future
         with self._gate:
             if self._closed:
                 raise Busy("The receiver is stopping; send this request again when it is back.")
-            self._queue.put((batch, future, traced))
-        return future
+            self._queue.put(waiting)
+        return waiting.future
 
     @property
     def ready(self) -> bool:
@@ -106,29 +123,32 @@ class Committer:
                 self._commit(group)
             except Exception as error:  # noqa: BLE001  (were the writer gone, every exporter would wait for ever)
                 log.failure("writer_failed", "The writer failed for a fault of traceguard's and goes on.", error)
-                for _, future, _ in group:
-                    if not future.done():
-                        future.set_exception(NotCommitted("traceguard failed inside; its log shows where."))
+                for waiting in group:
+                    if not waiting.future.done():
+                        waiting.future.set_exception(NotCommitted("traceguard failed inside; its log shows where."))
 
-    def _next_group(self) -> "tuple[list[Waiting], bool]":
-        """Wait for the first batch, then take with it whatever else is there; True when nothing follows."""
-        group: list[Waiting] = []
-        rows = 0
-        item = self._first()
-        while item is not None:
-            group.append(item)
-            rows += _rows(item[0])
+    def _next_group(self) -> "tuple[list[_Waiting], bool]":
+        """Wait for the first batch, then take with it what else is there or about to be; True when nothing follows."""
+        group: list[_Waiting] = []
+        rows = requests = 0
+        waiting = self._first()
+        until = time.perf_counter() + _LINGER_SECONDS
+        while waiting is not None:
+            group.append(waiting)
+            rows += _rows(waiting.batch)
+            requests += waiting.requests
             if rows >= ROWS_PER_COMMIT:
                 return group, False
+            patience = until - time.perf_counter() if rows < _ROWS_ENOUGH and self.arrived() > requests else 0.0
             try:
-                item = self._queue.get_nowait()
+                waiting = self._queue.get(timeout=patience) if patience > 0 else self._queue.get_nowait()
             except queue.Empty:
                 return group, False
         return group, True
 
-    def _first(self) -> "Waiting | None":
+    def _first(self) -> "_Waiting | None":
         """The next batch; before it, and while there is none, the store is settled if there is time for that."""
-        if self._busy_seconds < _EASY_SHARE * (time.perf_counter() - self._settled_at):
+        if self._load.share() < _EASY_SHARE:
             self._settle(_EASY_BYTES)
         try:
             return self._queue.get(timeout=_IDLE_SECONDS)
@@ -138,47 +158,45 @@ class Committer:
 
     def _settle(self, beyond: int) -> None:
         try:
-            if not self._store.settle(beyond):
-                return
+            self._store.settle(beyond)
         except StoreError as error:
             log.warning("checkpoint_failed", f"{error} Nothing is lost; it is tried again later.")
             self._store.revive()
-        self._settled_at, self._busy_seconds = time.perf_counter(), 0.0
 
-    def _commit(self, group: "list[Waiting]") -> None:
+    def _commit(self, group: "list[_Waiting]") -> None:
         if not group:
             return
         began = time.time_ns()
         started = time.perf_counter()
         try:
-            self._store.append([batch for batch, _, _ in group])
+            self._store.append([waiting.batch for waiting in group])
         except Exception as error:  # noqa: BLE001  (whatever it was, the requests behind it must be answered)
             self._counters.add("commit_failures")
             if len(group) > 1:
                 # One batch may have spoiled it for all: each gets its own try.
-                for item in group:
-                    self._commit([item])
+                for waiting in group:
+                    self._commit([waiting])
                 return
-            self._fail(group[0][1], error)
+            self._fail(group[0].future, error)
             self._trace(group, began, failed=True)
             return
         seconds = time.perf_counter() - started
-        self._busy_seconds += seconds
+        self._load.add(seconds)
         self._recover()
         self._counters.add("commits")
-        self._counters.add("spans_committed", sum(batch.spans.num_rows for batch, _, _ in group))
-        self._counters.add("log_records_committed", sum(batch.logs.num_rows for batch, _, _ in group))
-        for _, future, _ in group:
-            future.set_result(None)
+        self._counters.add("spans_committed", sum(waiting.batch.spans.num_rows for waiting in group))
+        self._counters.add("log_records_committed", sum(waiting.batch.logs.num_rows for waiting in group))
+        for waiting in group:
+            waiting.future.set_result(None)
         self._counters.observe("commit_duration_seconds", seconds)
-        self._counters.observe("commit_rows", sum(_rows(batch) for batch, _, _ in group))
-        self._freshness.committed([batch.spans for batch, _, _ in group])
+        self._counters.observe("commit_rows", sum(_rows(waiting.batch) for waiting in group))
+        self._freshness.committed([waiting.batch.spans for waiting in group])
         self._trace(group, began, failed=False)
 
-    def _trace(self, group: "list[Waiting]", began: int, *, failed: bool) -> None:
+    def _trace(self, group: "list[_Waiting]", began: int, *, failed: bool) -> None:
         if self.telemetry is not None:
-            rows = sum(_rows(batch) for batch, _, _ in group)
-            spans = [span for _, _, traced in group for span in traced]
+            rows = sum(_rows(waiting.batch) for waiting in group)
+            spans = [span for waiting in group for span in waiting.traced]
             self.telemetry.committed(spans, began, failed=failed, rows=rows)
 
     def _recover(self) -> None:
@@ -208,3 +226,26 @@ class Committer:
 
 def _rows(batch: "Decoded") -> int:
     return int(batch.spans.num_rows + batch.logs.num_rows + batch.flag_records.num_rows + batch.correlations.num_rows)
+
+
+class _Load:
+    """Which part of the last moments was spent in transactions."""
+
+    __slots__ = ("_began", "_seconds", "_share")
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+        self._seconds = 0.0
+        self._share = 0.0
+
+    def add(self, seconds: float) -> None:
+        """A transaction took so long."""
+        self._seconds += seconds
+
+    def share(self) -> float:
+        """From 0 to 1, as of the last moment that is over."""
+        passed = time.perf_counter() - self._began
+        if passed >= _MOMENT_SECONDS:
+            self._share = self._seconds / passed
+            self._began, self._seconds = time.perf_counter(), 0.0
+        return self._share

@@ -129,7 +129,7 @@ class Decoder:
                 return
             if not group[0].again:
                 self._count(group, batch)
-            committed = self._committer.submit(batch, _traced(group))
+            committed = self._committer.submit(batch, len(group), _traced(group))
         except Exception as error:  # noqa: BLE001  (whatever it was, the exporters must be answered)
             if len(group) > 1:
                 self._take_each(group)

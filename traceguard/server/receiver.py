@@ -41,6 +41,7 @@ class Receiver:
         self.refusals = log.Tally(_tell_refusals)
         self.max_body = max_body
         self._counters = counters
+        committer.arrived = self.arrivals.pending
         self._decoder = Decoder(committer, settings, counters, self.refusals)
 
     def start(self) -> None:

@@ -1,17 +1,21 @@
 """Group commit: one transaction for what arrives together, no acknowledgement without one."""
 
 import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from traceguard.otlp.columns import FLAG_RECORDS, LOGS, Decoded
+from traceguard.server import commit
 from traceguard.server.commit import PENALTY_SECONDS, Committer
 from traceguard.server.counters import Counters
 from traceguard.server.refusal import Busy, NotCommitted
 from traceguard.store import Store, open_store
+from traceguard.store.hot import log_bytes
 
 _RECORD = {"service": "shop", "severity": 9, "flags": 0, "dropped_attributes": 0}
 
@@ -128,3 +132,57 @@ def test_many_threads_lose_nothing(store: Store) -> None:
     committer.close()
     assert sorted(done) == _bodies(store)
     assert len(done) == 400
+
+
+def test_a_small_transaction_waits_for_what_is_on_its_way(store: Store) -> None:
+    """While more requests have arrived than wait, a transaction stays open for them for some milliseconds."""
+    counters = Counters()
+    committer = Committer(store, counters)
+    committer.arrived = lambda: 3
+    committer.start()
+    for _ in range(20):
+        futures = [committer.submit(_batch("x")) for _ in range(3)]
+        assert [future.result(10) for future in futures] == [None] * 3
+    committer.close()
+    assert counters.value("log_records_committed") == 60
+    assert counters.value("commits") < 30
+
+
+def test_nothing_waits_for_a_request_that_does_not_come(store: Store) -> None:
+    """A request that has arrived and never gets further keeps the others waiting shortly, not for itself."""
+    committer = Committer(store, Counters())
+    committer.arrived = lambda: 2
+    committer.start()
+    assert committer.submit(_batch("x")).result(10) is None
+    committer.close()
+
+
+def test_the_log_is_settled_when_nobody_sends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some time after the last request what was committed lies in the file, and the log is gone."""
+    monkeypatch.setattr(commit, "_IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(commit, "_IDLE_BYTES", 1000)
+    with open_store(tmp_path / "live.duckdb", mode="write") as opened:
+        committer = Committer(opened, Counters())
+        committer.start()
+        committer.submit(_batch("x" * 2000)).result(10)
+        assert log_bytes(opened.path) > 1000
+        deadline = time.monotonic() + 30
+        while log_bytes(opened.path) > 0 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert log_bytes(opened.path) == 0
+        committer.submit(_batch("y")).result(10)
+        committer.close()
+        assert _bodies(opened) == ["x" * 2000, "y"]
+
+
+def test_the_log_is_settled_amid_easy_traffic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where requests never stop but leave time, the log is settled as it grows."""
+    monkeypatch.setattr(commit, "_EASY_BYTES", 10_000)
+    monkeypatch.setattr(commit, "_EASY_SHARE", 1.1)
+    with open_store(tmp_path / "live.duckdb", mode="write") as opened:
+        committer = Committer(opened, Counters())
+        committer.start()
+        for _ in range(30):
+            committer.submit(_batch("x" * 2000)).result(10)
+        assert log_bytes(opened.path) <= 20_000
+        committer.close()
