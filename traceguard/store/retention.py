@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 # A store has some hundred KiB before its first span; below this a limit would be about DuckDB and not about data.
 SMALLEST = 8_000_000
 
-# The size rule begins when so much of the limit is in use, and ends at so much: between them lies what arrives during a
-# pass, and the room that the file reuses instead of growing.
-BEGIN, END = 0.9, 0.8
+# The size rule leaves so much of the limit free, for what arrives during a pass; at least the row groups that DuckDB
+# merges in a checkpoint, for which it takes room a second time; at most half. It removes so much more at once.
+_FREE, _MERGED, _MOST_FREE, _AT_ONCE = 0.1, 3, 0.5, 0.1
 
 # What may lie unused in the file before it is shortened, as a part of what is used, and at least so many bytes.
 SPARE, SPARE_BYTES = 0.125, 4 * 2**20
@@ -103,10 +103,20 @@ class Pruned:
 Tell = Callable[[str, Removed], None]
 
 
+def begin(limit: int, space: Space) -> float:
+    """The bytes in use beyond which the size rule begins to remove."""
+    return limit - max(_FREE * limit, min(_MERGED * space.row_group, _MOST_FREE * limit))
+
+
+def end(limit: int, space: Space) -> float:
+    """The bytes in use at which it ends."""
+    return begin(limit, space) - _AT_ONCE * limit
+
+
 def due(space: Space, rules: Rules) -> bool:
     """Whether the size rule has something to do."""
     limit = rules.max_bytes
-    return limit is not None and (space.used + space.log > BEGIN * limit or space.on_disk > limit)
+    return limit is not None and (space.used + space.log > begin(limit, space) or space.on_disk > limit)
 
 
 def tend(
@@ -137,7 +147,7 @@ def tend(
                 if rest(0.0):
                     return measure(cursor, store.path)
             space = settled(store, patience)
-        goal = _goal(space.used * _kept(cursor), space.file, rules)
+        goal = _goal(space, space.used * _kept(cursor), rules)
         if space.file <= goal:
             return space
         if space.used > SMALL:
@@ -147,11 +157,11 @@ def tend(
         return measure(reader, store.path)
 
 
-def _goal(kept: float, file: int, rules: Rules) -> int:
+def _goal(space: Space, kept: float, rules: Rules) -> int:
     """How large the file may be after a pass, with `kept` bytes of what is kept in it."""
     spare = max(SPARE * kept, SPARE_BYTES)
-    goal = kept + spare if file <= kept + spare else kept + spare / 2
-    return int(goal if rules.max_bytes is None else min(goal, (BEGIN + 1) / 2 * rules.max_bytes))
+    goal = kept + spare if space.file <= kept + spare else kept + spare / 2
+    return int(goal if rules.max_bytes is None else min(goal, begin(rules.max_bytes, space)))
 
 
 def _expire(cursor: "duckdb.DuckDBPyConnection", cut: int) -> Iterator[Removed]:
@@ -166,8 +176,9 @@ def _shorten(
     """Remove the oldest until what is left takes no more than its part of `limit`; what has no time goes first."""
     horizon = now_ns + _DAY
     least = _LEAST_SHARE
-    while (kept := space.used * _kept(cursor)) > END * limit:
-        share = max(1.0 - END * limit / kept, least)
+    enough = end(limit, space)
+    while (kept := space.used * _kept(cursor)) > enough:
+        share = max(1.0 - enough / kept, least)
         removed = Removed()
         for part in _slices(cursor, _cut(cursor, share, horizon), horizon):
             slice_ = _remove(cursor, part, horizon, undated=0)

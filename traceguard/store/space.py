@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from traceguard.store.hot import Store
 
+# Of a row group, which DuckDB drops, merges and places as a whole.
+_ROWS = 122_880
+
 # Plans are made anew so often, since rows that come in meanwhile may take what was freed.
 _ROUNDS = 4
 
@@ -28,12 +31,13 @@ _SPARSE = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Room on disk in bytes: the file with its log, and what of the file is in use."""
+    """Room on disk in bytes: the file with its log, what of the file is in use, and what a row group of spans takes."""
 
     file: int
     log: int
     used: int
     block: int
+    row_group: int
 
     @property
     def on_disk(self) -> int:
@@ -53,8 +57,12 @@ def log_of(path: Path) -> Path:
 
 def measure(cursor: "duckdb.DuckDBPyConnection", path: Path) -> Space:
     """The room that the store takes now."""
-    ((block, used),) = cursor.execute(
-        "SELECT block_size, used_blocks FROM pragma_database_size() WHERE database_name = current_database()"
+    ((block, used, spans),) = cursor.execute(
+        """
+        SELECT block_size, used_blocks, estimated_size FROM pragma_database_size(), duckdb_tables() AS tables
+        WHERE tables.database_name = current_database() AND table_name = 'spans'
+          AND pragma_database_size.database_name = current_database()
+        """
     ).fetchall()
     log = log_of(path)
     return Space(
@@ -62,6 +70,7 @@ def measure(cursor: "duckdb.DuckDBPyConnection", path: Path) -> Space:
         log=log.stat().st_size if log.exists() else 0,
         used=block * used,
         block=block,
+        row_group=block * used * _ROWS // max(spans, _ROWS),
     )
 
 
@@ -107,6 +116,8 @@ def shrink(
 
 def settled(store: "Store", patience: float) -> Space:
     """Settle the store as soon as nobody reads; the room that it takes then. CrowdedError as `Store.alone`."""
+    with store.cursor() as cursor:
+        cursor.execute("CHECKPOINT")  # most of the work, while others read and append
     with store.alone(patience) as cursor:
         settle(cursor)
         return measure(cursor, store.path)
