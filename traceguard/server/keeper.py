@@ -131,7 +131,7 @@ class Keeper:
                 began = time.monotonic()
                 tend(
                     self._store, self._rules, self._clock(), patience=self._patience, tell=self._count,
-                    rest=self._stopping.wait,
+                    stopped=self._stopping.is_set,
                 )  # fmt: skip
                 self._counters.add("retention_passes")
                 self._age_due = time.monotonic() + max(self._interval(), _REST * (time.monotonic() - began))
