@@ -422,8 +422,7 @@ def prune(store: str | Path, rules: Rules, *, now_ns: int | None = None) -> Prun
 
     with _owned(path) as own:
         before = on_disk(path)
-        tend(own, rules, time.time_ns() if now_ns is None else now_ns, patience=_PATIENCE_SECONDS, tell=tell,
-             rest=lambda _: None)  # fmt: skip
+        tend(own, rules, time.time_ns() if now_ns is None else now_ns, patience=_PATIENCE_SECONDS, tell=tell)
     return Pruned(removed["age"], removed["size"], before, on_disk(path))
 
 

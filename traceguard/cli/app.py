@@ -373,7 +373,7 @@ def snapshot(
 
 @app.command(epilog=_examples(
     "traceguard forget --unit user-e4ca665b --db shop.duckdb",
-    "echo user-3e4143cb | traceguard forget --unit - --key user.id --db shop.duckdb",
+    "echo user-3e4143cb | traceguard forget --unit - --db shop.duckdb",
 ))  # fmt: skip
 def forget(
     unit: Annotated[

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # DuckDB checkpoints when its log reaches this size, amid a COMMIT that then takes a second or two for each 256 MB; a
 # store that has time for it should `settle` before. As much is in memory until then, and is replayed after a crash.
-CHECKPOINT_THRESHOLD = "512MB"
+CHECKPOINT_BYTES = 512_000_000
 
 # Spans and log records that one INSERT takes; fewer cost speed, more only memory.
 ROWS_PER_INSERT = 200_000
@@ -55,8 +55,8 @@ class Store:
     """An open store; made by `open_store`. Safe to use from several threads; a context manager that closes itself."""
 
     __slots__ = (
-        "_connection", "_gate", "_guard", "_reconnect", "_tender", "_threads", "_upkeep", "_writable", "_writer",
-        "path",
+        "_checkpoint_bytes", "_connection", "_gate", "_guard", "_reconnect", "_tender", "_threads", "_upkeep",
+        "_writable", "_writer", "path",
     )  # fmt: skip
 
     def __init__(self, path: Path, connect: "Callable[[], duckdb.DuckDBPyConnection]", *, writable: bool) -> None:
@@ -68,6 +68,7 @@ class Store:
         self._upkeep = threading.Lock()
         self._tender: duckdb.DuckDBPyConnection | None = None
         self._gate = Gate()
+        self._checkpoint_bytes = CHECKPOINT_BYTES
         self._threads: int | None = None
         self._connection = self._connected()
 
@@ -124,6 +125,12 @@ class Store:
         self._threads = count
         with self._cursor() as cursor:
             _set_threads(cursor, count)
+
+    def bound_log(self, size: int) -> None:
+        """Let the log grow to about `size` bytes at most, where that is less than it may otherwise."""
+        self._checkpoint_bytes = min(size, CHECKPOINT_BYTES)
+        with self._cursor() as cursor:
+            _set_checkpoint(cursor, self._checkpoint_bytes)
 
     def cursor(self) -> Reader:
         """A connection of its own for one request or thread; close it after use (it is a context manager)."""
@@ -209,7 +216,7 @@ class Store:
 
     def _connected(self) -> "duckdb.DuckDBPyConnection":
         connection = self._reconnect()
-        connection.execute(f"SET GLOBAL checkpoint_threshold = '{CHECKPOINT_THRESHOLD}'")
+        _set_checkpoint(connection, self._checkpoint_bytes)
         _set_threads(connection, self._threads)
         # Everything needed is built in; a query that names something else shall fail here and not ask another host.
         connection.execute("SET GLOBAL autoinstall_known_extensions = false")
@@ -222,6 +229,10 @@ def log_bytes(path: Path) -> int:
         return path.with_name(path.name + ".wal").stat().st_size
     except FileNotFoundError:
         return 0
+
+
+def _set_checkpoint(connection: "duckdb.DuckDBPyConnection", size: int) -> None:
+    connection.execute(f"SET GLOBAL checkpoint_threshold = '{size:d}B'")
 
 
 def _set_threads(connection: "duckdb.DuckDBPyConnection", count: int | None) -> None:

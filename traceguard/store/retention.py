@@ -7,7 +7,6 @@ from the far future goes before the oldest, because a clock that is wrong must n
 goes for being from the future: the wrong clock may be our own.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -16,7 +15,7 @@ from traceguard.errors import UsageError
 from traceguard.store.hot import TABLES
 from traceguard.store.removal import Removed, remove_gone
 from traceguard.store.rewrite import rewrite
-from traceguard.store.space import Space, measure, settled, shrink
+from traceguard.store.space import Space, measure, settled
 from traceguard.units import format_duration, format_size, parse_duration, parse_size
 
 if TYPE_CHECKING:
@@ -27,16 +26,13 @@ if TYPE_CHECKING:
 # A store has some hundred KiB before its first span; below this a limit would be about DuckDB and not about data.
 SMALLEST = 8_000_000
 
-# The size rule begins when so much of the limit is in use, and ends at so much: between them lies what arrives during a
-# pass, and the room that the file reuses instead of growing.
-BEGIN, END = 0.9, 0.8
+# The size rule leaves so much of the limit free, for what arrives during a pass; at least the row groups that DuckDB
+# merges in a checkpoint, for which it takes room a second time; at most half. It removes so much more at once.
+_FREE, _MERGED, _MOST_FREE, _AT_ONCE = 0.1, 3, 0.5, 0.1
 
-# What may lie unused in the file before it is shortened, as a part of what is used, and at least so many bytes.
-SPARE, SPARE_BYTES = 0.125, 4 * 2**20
-
-# A store of at most so many bytes is written anew rather than moved within its file: it takes seconds at most, and row
-# groups, which DuckDB places as a whole (some ten MB each), are no small part of it.
-SMALL = 256 * 2**20
+# What may lie unused in the file before it is written anew, as a part of what is kept, and at least so many bytes. More
+# than what the size rule frees of a large store in a pass, which what comes next uses again.
+SPARE, SPARE_BYTES = 0.3, 4 * 2**20
 
 # Spans that one transaction deletes.
 _SLICE = 4_000_000
@@ -103,10 +99,20 @@ class Pruned:
 Tell = Callable[[str, Removed], None]
 
 
+def begin(limit: int, space: Space) -> float:
+    """The bytes in use beyond which the size rule begins to remove."""
+    return limit - max(_FREE * limit, min(_MERGED * space.row_group, _MOST_FREE * limit))
+
+
+def end(limit: int, space: Space) -> float:
+    """The bytes in use at which it ends."""
+    return begin(limit, space) - _AT_ONCE * limit
+
+
 def due(space: Space, rules: Rules) -> bool:
     """Whether the size rule has something to do."""
     limit = rules.max_bytes
-    return limit is not None and (space.used + space.log > BEGIN * limit or space.on_disk > limit)
+    return limit is not None and (space.used + space.log > begin(limit, space) or space.on_disk > limit)
 
 
 def tend(
@@ -116,42 +122,38 @@ def tend(
     *,
     patience: float,
     tell: Tell = lambda _reason, _removed: None,
-    rest: Callable[[float], object] = time.sleep,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Space:
     """One pass: remove what the rules say as of `now_ns`, and give the room back; the room that the store takes then.
 
-    `tell` hears of each transaction, by `age` or `size`; `rest` waits some seconds and says whether to stop. Reading
-    and appending go on, and wait for fractions of a second while room is given back. CrowdedError where readers stay
-    longer than `patience` seconds: what was removed is removed, its room comes back in a later pass.
+    `tell` hears of each transaction, by `age` or `size`; after each, `stopped` is asked. Reading and appending go on,
+    and wait for a moment where blocks are freed or the file is exchanged. CrowdedError where readers stay longer than
+    `patience` seconds: what was removed is removed, its room comes back in a later pass.
     """
     with store.upkeep() as cursor:
         if rules.keep_ns is not None:
             for removed in _expire(cursor, now_ns - rules.keep_ns):
                 tell("age", removed)
-                if rest(0.0):
+                if stopped():
                     return measure(cursor, store.path)
         space = settled(store, patience)
         if rules.max_bytes is not None and due(space, rules):
             for removed in _shorten(store, cursor, space, rules.max_bytes, now_ns, patience):
                 tell("size", removed)
-                if rest(0.0):
+                if stopped():
                     return measure(cursor, store.path)
             space = settled(store, patience)
-        goal = _goal(space.used * _kept(cursor), space.file, rules)
-        if space.file <= goal:
+        if space.file <= _allowed(space, space.used * _kept(cursor), rules):
             return space
-        if space.used > SMALL:
-            return shrink(store, space, goal, patience=patience, rest=rest)
         rewrite(store, cursor, patience=patience)
     with store.cursor() as reader:
         return measure(reader, store.path)
 
 
-def _goal(kept: float, file: int, rules: Rules) -> int:
-    """How large the file may be after a pass, with `kept` bytes of what is kept in it."""
-    spare = max(SPARE * kept, SPARE_BYTES)
-    goal = kept + spare if file <= kept + spare else kept + spare / 2
-    return int(goal if rules.max_bytes is None else min(goal, (BEGIN + 1) / 2 * rules.max_bytes))
+def _allowed(space: Space, kept: float, rules: Rules) -> float:
+    """How large the file may be with `kept` bytes of what is kept in it."""
+    allowed = kept + max(SPARE * kept, SPARE_BYTES, min(space.row_group, kept))
+    return allowed if rules.max_bytes is None else min(allowed, rules.max_bytes)
 
 
 def _expire(cursor: "duckdb.DuckDBPyConnection", cut: int) -> Iterator[Removed]:
@@ -166,8 +168,9 @@ def _shorten(
     """Remove the oldest until what is left takes no more than its part of `limit`; what has no time goes first."""
     horizon = now_ns + _DAY
     least = _LEAST_SHARE
-    while (kept := space.used * _kept(cursor)) > END * limit:
-        share = max(1.0 - END * limit / kept, least)
+    enough = end(limit, space)
+    while (kept := space.used * _kept(cursor)) > enough:
+        share = max(1.0 - enough / kept, least)
         removed = Removed()
         for part in _slices(cursor, _cut(cursor, share, horizon), horizon):
             slice_ = _remove(cursor, part, horizon, undated=0)

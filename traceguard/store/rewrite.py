@@ -8,6 +8,7 @@ whole store lies at the path; where anything fails, it is the old one.
 
 import contextlib
 import os
+import shutil
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING
 from traceguard.errors import StoreError
 from traceguard.store.format import attach_new
 from traceguard.store.hot import TABLES
-from traceguard.store.space import log_of
+from traceguard.store.space import Space, log_of, measure
+from traceguard.units import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +45,7 @@ def rewrite(
     import duckdb
 
     path = Path(os.path.realpath(store.path))
+    _look_for_room(measure(cursor, path), path)
     new = path.with_name(f"{_prefix(path)}{uuid.uuid4().hex}")
     name = None
     try:
@@ -76,6 +79,16 @@ def rewrite(
                 cursor.execute(f"DETACH DATABASE IF EXISTS {name}")
         for rest in (new, log_of(new)):
             rest.unlink(missing_ok=True)
+
+
+def _look_for_room(space: Space, path: Path) -> None:
+    """StoreError where the copy would not fit, before the work is done rather than after it."""
+    needed, free = space.used + space.log, shutil.disk_usage(path.parent).free
+    if free < needed:
+        raise StoreError(
+            f"{path} cannot be written anew: a second file takes up to {format_size(needed)}, and there are"
+            f" {format_size(free)} free."
+        )
 
 
 def sweep(path: Path) -> None:
