@@ -3,13 +3,15 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any, Literal
 
+import numpy as np
+from builders import otlp, redact_reference
 from builders import otlp_json_reference as json_reference
 from builders import otlp_reference as reference
-from builders import redact_reference
 from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from traceguard.errors import InputError
@@ -118,6 +120,31 @@ def _judge_hidden(body: bytes, decoded: Decoded | None, signal: Signal) -> None:
         _rows(decoded, signal)
 
 
+def _run_joined(body: memoryview, signal: Signal) -> Decoded:
+    """A body with a good one behind it, as the server decodes what waits together."""
+    return request.decode_joined([np.frombuffer(body, np.uint8), _good(signal)], signal, SETTINGS)
+
+
+def _judge_joined(body: bytes, decoded: Decoded | None, signal: Signal) -> None:
+    """What both are alone, one after the other; the good one never completes the first."""
+    first, second = _expected(body, signal), _expected(_good(signal).tobytes(), signal)
+    if first is None or second is None or decoded is None:
+        if decoded is not None or (first is not None and second is not None):
+            raise WrongError("accepted, though one is broken" if decoded else "refused, though both are whole")
+        return
+    both = {name: first[name] + second[name] for name in first if name != "refused"}
+    _compare(_rows(decoded, signal), both | {"refused": first["refused"]})
+
+
+@cache
+def _good(signal: Signal) -> NDArray[np.uint8]:
+    """A request in which nothing is refused."""
+    whole = otlp.trace_request(otlp.make_span({"k": "v"}), resource={"service.name": "last"})
+    return np.frombuffer(
+        (whole if signal == "traces" else otlp.log_request(otlp.make_log({"k": "v"}))).SerializeToString(), np.uint8
+    )
+
+
 def _run_file(body: memoryview) -> list[Decoded]:
     """A file of any form; what it is decompressed from is left to the libraries that do it."""
     return list(files._read(files._Window(iter([bytes(body)])), SETTINGS, lambda _: None))
@@ -175,6 +202,10 @@ TARGETS = (
     ),
     *(
         Target(f"hidden-{signal}", partial(_run_hidden, signal=signal), partial(_judge_hidden, signal=signal))
+        for signal in _TABLES
+    ),
+    *(
+        Target(f"joined-{signal}", partial(_run_joined, signal=signal), partial(_judge_joined, signal=signal))
         for signal in _TABLES
     ),
     Target("file", _run_file, _judge_file),
