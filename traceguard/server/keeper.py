@@ -17,7 +17,7 @@ from traceguard.server.refusal import Busy
 from traceguard.store.forget import Person, finish, forget
 from traceguard.store.gate import CrowdedError
 from traceguard.store.removal import Removed
-from traceguard.store.retention import Rules, due, tend
+from traceguard.store.retention import Rules, due, log_bound, tend
 from traceguard.store.space import measure, on_disk
 
 if TYPE_CHECKING:
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 TICK_SECONDS = 0.25
 _SHORTEST, _LONGEST = 1.0, 3_600.0
 _REST = 5.0
-
-# The log counts as well: it may grow to such a part of the limit, but not less than so many bytes, for speed.
-_LOG_PART, _LEAST_LOG = 16, 4 * 2**20
 
 # How long readers may take to leave before a pass is put off; more each time they did not.
 _PATIENCE, _MOST_PATIENCE = 2.0, 60.0
@@ -71,7 +68,7 @@ class Keeper:
     def start(self) -> None:
         """Begin to tend."""
         if self._rules.max_bytes is not None:
-            self._store.bound_log(max(self._rules.max_bytes // _LOG_PART, _LEAST_LOG))
+            self._store.bound_log(log_bound(self._rules.max_bytes))
         self._thread.start()
 
     def forget(self, person: Person, *, rehearse: bool = False) -> "Future[Removed]":

@@ -26,13 +26,16 @@ if TYPE_CHECKING:
 # A store has some hundred KiB before its first span; below this a limit would be about DuckDB and not about data.
 SMALLEST = 8_000_000
 
-# The size rule leaves so much of the limit free, for what arrives during a pass; at least the row groups that DuckDB
-# merges in a checkpoint, for which it takes room a second time; at most half. It removes so much more at once.
-_FREE, _MERGED, _MOST_FREE, _AT_ONCE = 0.1, 3, 0.5, 0.1
+# The size rule leaves room below the limit: for what arrives during a pass, for the log, and for the row groups that a
+# checkpoint merges and so writes a second time; but at most half. A pass removes so much more at once.
+_ARRIVING, _LOG, _MERGED, _MOST_FREE, _AT_ONCE = 0.1, 1 / 16, 3, 0.5, 0.1
 
-# What may lie unused in the file before it is written anew, as a part of what is kept, and at least so many bytes. More
-# than what the size rule frees of a large store in a pass, which what comes next uses again.
-SPARE, SPARE_BYTES = 0.3, 4 * 2**20
+# The log may always grow to so many bytes, for speed.
+_LEAST_LOG = 4 * 2**20
+
+# What may lie unused in the file before it is written anew, as a part of what is kept, and at least so many bytes;
+# below a limit it may be more, because what the size rule frees in a pass, what comes next uses again.
+SPARE, SPARE_BELOW_LIMIT, SPARE_BYTES = 0.3, 1.0, 4 * 2**20
 
 # Spans that one transaction deletes.
 _SLICE = 4_000_000
@@ -99,9 +102,15 @@ class Pruned:
 Tell = Callable[[str, Removed], None]
 
 
+def log_bound(limit: int) -> int:
+    """The bytes that the log of a store may grow to."""
+    return max(int(_LOG * limit), _LEAST_LOG)
+
+
 def begin(limit: int, space: Space) -> float:
     """The bytes in use beyond which the size rule begins to remove."""
-    return limit - max(_FREE * limit, min(_MERGED * space.row_group, _MOST_FREE * limit))
+    free = _ARRIVING * limit + log_bound(limit) + _MERGED * space.row_group
+    return limit - min(free, _MOST_FREE * limit)
 
 
 def end(limit: int, space: Space) -> float:
@@ -152,7 +161,8 @@ def tend(
 
 def _allowed(space: Space, kept: float, rules: Rules) -> float:
     """How large the file may be with `kept` bytes of what is kept in it."""
-    allowed = kept + max(SPARE * kept, SPARE_BYTES, min(space.row_group, kept))
+    spare = SPARE if rules.max_bytes is None else SPARE_BELOW_LIMIT
+    allowed = kept + max(spare * kept, SPARE_BYTES, min(space.row_group, kept))
     return allowed if rules.max_bytes is None else min(allowed, rules.max_bytes)
 
 

@@ -5,6 +5,7 @@ so a store whose old rows go as new ones come stops growing. Its file gets short
 (`rewrite`), because what lies last in it stays there.
 """
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,8 +75,11 @@ def settle(cursor: "duckdb.DuckDBPyConnection") -> None:
 
 def settled(store: "Store", patience: float) -> Space:
     """Settle the store as soon as nobody reads; the room that it takes then. CrowdedError as `Store.alone`."""
-    with store.cursor() as cursor:
-        cursor.execute("CHECKPOINT")  # most of the work, while others read and append
+    import duckdb
+
+    # Most of the work is done while others read and append; where one of them stands in the way, it is done after them.
+    with store.cursor() as cursor, contextlib.suppress(duckdb.TransactionException):
+        cursor.execute("CHECKPOINT")
     with store.alone(patience) as cursor:
         settle(cursor)
         return measure(cursor, store.path)
