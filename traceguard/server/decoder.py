@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 # Beyond this size a group wins nothing more, and its memory comes on top of that of the bodies.
 GROUP_BYTES = 4 * 2**20
 
+# Decoded rows may take several times the bytes of their bodies. Beyond so much that is not committed yet, nothing more
+# is decoded; bodies wait in their queue then, whose bytes are bounded.
+AHEAD_BYTES = 128 * 2**20
+
 _PREFIX = {"traces": "spans", "logs": "log_records"}
 
 
@@ -69,6 +73,8 @@ class Decoder:
         counters.watch("queued_requests", lambda: float(self._queue.qsize()))
         self._gate = threading.Lock()
         self._closed = False
+        self._ahead = 0
+        self._room = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="traceguard-decode", daemon=True)
 
     def start(self) -> None:
@@ -122,6 +128,8 @@ class Decoder:
 
     def _take(self, group: list[Export]) -> None:
         """Decode and hand on bodies of one signal; whatever happens, each gets its answer."""
+        with self._room:
+            self._room.wait_for(lambda: self._ahead <= AHEAD_BYTES)
         try:
             batch = self._decoded(group)
             if len(group) > 1 and batch.refused:
@@ -136,7 +144,15 @@ class Decoder:
             else:
                 _refuse(group, self._refusal(error))
             return
+        size = _size(batch)
+        self._hold(size)
+        committed.add_done_callback(lambda _: self._hold(-size))
         committed.add_done_callback(lambda done: self._answer(group, batch, done))
+
+    def _hold(self, size: int) -> None:
+        with self._room:
+            self._ahead += size
+            self._room.notify()
 
     def _take_each(self, group: list[Export]) -> None:
         for export in group:
@@ -194,6 +210,12 @@ class Decoder:
 def _kind(export: Export) -> tuple[str, bool]:
     """What may be decoded together: bodies of a signal, but for those that go alone."""
     return export.signal, export.again or bool(_traced([export]))
+
+
+def _size(batch: "Decoded") -> int:
+    """The bytes of all its rows."""
+    tables = (batch.spans, batch.logs, batch.flag_records, batch.correlations)
+    return sum(table.nbytes for table in tables if table.num_rows)
 
 
 def _traced(group: list[Export]) -> "list[Span]":

@@ -1,5 +1,6 @@
 """Bodies decoded together: each exporter gets the answer for its own body, whatever its companions hold."""
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any
@@ -11,7 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from traceguard.errors import InputError
 from traceguard.otlp import decode
-from traceguard.server import log
+from traceguard.server import decoder, log
 from traceguard.server.commit import Committer
 from traceguard.server.counters import Counters
 from traceguard.server.decoder import Accepted, Decoder, Export
@@ -150,6 +151,18 @@ def test_closing_hands_on_what_was_taken(stages: Stages) -> None:
     assert [answer.result(0) for answer in answers] == [Accepted()] * 5
     with pytest.raises(Busy, match="stopping"):
         stages.take(_traces(9, 1))
+
+
+def test_little_is_decoded_ahead_of_the_writer(stages: Stages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the writer is behind, bodies wait as they came and not as rows, which may take several times the memory."""
+    monkeypatch.setattr(decoder, "AHEAD_BYTES", 0)
+    monkeypatch.setattr(decoder, "GROUP_BYTES", 1)
+    answers = [stages.take(_traces(number + 1, 1)) for number in range(5)]
+    stages.decoder.start()
+    time.sleep(0.3)
+    assert stages.counters.value("spans_received") == 1
+    stages.committer.start()
+    assert [answer.result(30) for answer in answers] == [Accepted()] * 5
 
 
 def test_a_caller_that_gives_up_changes_nothing(stages: Stages) -> None:
