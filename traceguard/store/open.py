@@ -92,11 +92,31 @@ def _open_to_read(path: Path) -> "duckdb.DuckDBPyConnection":
 
 def _look_whole(connection: "duckdb.DuckDBPyConnection", path: Path) -> None:
     """Refuse a file that was cut short; DuckDB itself would say so only when a query reaches the missing blocks."""
+    import duckdb
+
     if str(path) == _MEMORY:
         return
-    ((blocks,),) = connection.execute("SELECT block_size * total_blocks FROM pragma_database_size()").fetchall()
-    if path.stat().st_size < _HEADER_BYTES + blocks:
+    ((size, total),) = connection.execute("SELECT block_size, total_blocks FROM pragma_database_size()").fetchall()
+    there = (path.stat().st_size - _HEADER_BYTES) // size
+    if there >= total:
+        return
+    # DuckDB counts blocks before it writes them: after a full disk and a kill the last ones may be missing while free.
+    try:
+        used = _last_used_block(connection)
+    except duckdb.Error:
+        used = total
+    if used >= there:
         raise StoreError(f"{path} is damaged or cut short: its last blocks are missing; restore it from a snapshot.")
+
+
+def _last_used_block(connection: "duckdb.DuckDBPyConnection") -> int:
+    """The number of the last block that holds rows or metadata."""
+    last = connection.execute("SELECT max(block_id) FROM pragma_metadata_info()").fetchall()
+    for (table,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
+        last += connection.execute(
+            "SELECT greatest(max(block_id), max(list_max(additional_block_ids))) FROM pragma_storage_info(?)", [table]
+        ).fetchall()
+    return max((block for (block,) in last if block is not None), default=-1)
 
 
 def _create(path: Path) -> None:

@@ -79,6 +79,23 @@ def test_truncated_store_is_called_damaged(path: Path, make_batch: Make, make_sp
         open_store(path)
 
 
+@pytest.mark.parametrize("mode", ["read", "write"])
+def test_store_that_once_was_longer_is_whole(path: Path, make_batch: Make, make_span: Make, mode: str) -> None:
+    """A large transaction that was taken back leaves free blocks, which DuckDB counts but no longer keeps in the file."""
+    with open_store(path, mode="write") as store:
+        store.append([make_batch([make_span(1, n) for n in range(1, 1000)])])
+        with store.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute("CREATE TABLE passing AS SELECT hash(range) AS number FROM range(2000000)")
+            cursor.execute("ROLLBACK")
+            cursor.execute("CHECKPOINT")
+    with duckdb.connect(path, read_only=True) as raw:
+        ((blocks,),) = raw.execute("SELECT block_size * total_blocks FROM pragma_database_size()").fetchall()
+    assert path.stat().st_size < blocks
+    with open_store(path, mode=mode) as store, store.cursor() as cursor:
+        assert cursor.execute("SELECT count(*) FROM distinct_spans").fetchall() == [(999,)]
+
+
 def test_newer_store_is_refused_and_stays_as_it_is(path: Path) -> None:
     """A store that a later program made is not touched by this one."""
     open_store(path, mode="write").close()
