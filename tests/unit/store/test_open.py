@@ -81,7 +81,7 @@ def test_truncated_store_is_called_damaged(path: Path, make_batch: Make, make_sp
 
 @pytest.mark.parametrize("mode", ["read", "write"])
 def test_store_that_once_was_longer_is_whole(path: Path, make_batch: Make, make_span: Make, mode: str) -> None:
-    """A large transaction that was taken back leaves free blocks, which DuckDB counts but no longer keeps in the file."""
+    """A large transaction that was taken back leaves free blocks, which DuckDB counts but keeps in no file."""
     with open_store(path, mode="write") as store:
         store.append([make_batch([make_span(1, n) for n in range(1, 1000)])])
         with store.cursor() as cursor:
