@@ -140,30 +140,35 @@ def tend(
     `patience` seconds: what was removed is removed, its room comes back in a later pass.
     """
     with store.upkeep() as cursor:
+        unsettled = False
         if rules.keep_ns is not None:
             for removed in _expire(cursor, now_ns - rules.keep_ns):
                 tell("age", removed)
+                unsettled = unsettled or removed.any
                 if stopped():
                     return measure(cursor, store.path)
-        space = settled(store, patience)
+        space = measure(cursor, store.path)
+        if unsettled or due(space, rules) or _too_large(space, cursor, rules):
+            space = settled(store, patience)
         if rules.max_bytes is not None and due(space, rules):
             for removed in _shorten(store, cursor, space, rules.max_bytes, now_ns, patience):
                 tell("size", removed)
                 if stopped():
                     return measure(cursor, store.path)
             space = settled(store, patience)
-        if space.file <= _allowed(space, space.used * _kept(cursor), rules):
+        if not _too_large(space, cursor, rules):
             return space
         rewrite(store, cursor, patience=patience)
     with store.cursor() as reader:
         return measure(reader, store.path)
 
 
-def _allowed(space: Space, kept: float, rules: Rules) -> float:
-    """How large the file may be with `kept` bytes of what is kept in it."""
+def _too_large(space: Space, cursor: "duckdb.DuckDBPyConnection", rules: Rules) -> bool:
+    """Whether more of the file lies unused than may."""
+    kept = space.used * _kept(cursor)
     spare = SPARE if rules.max_bytes is None else SPARE_BELOW_LIMIT
     allowed = kept + max(spare * kept, SPARE_BYTES, min(space.row_group, kept))
-    return allowed if rules.max_bytes is None else min(allowed, rules.max_bytes)
+    return space.file > (allowed if rules.max_bytes is None else min(allowed, rules.max_bytes))
 
 
 def _expire(cursor: "duckdb.DuckDBPyConnection", cut: int) -> Iterator[Removed]:

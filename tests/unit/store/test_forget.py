@@ -202,7 +202,8 @@ def test_a_store_behind_a_link_stays_behind_it(path: Path, tmp_path: Path, make_
 
 
 def test_spans_that_arrive_meanwhile_are_kept(store: Store, make_span: Make) -> None:
-    """What is appended while the file is written anew is there afterwards, once."""
+    """What is appended while the file is written anew is there afterwards, once, whatever is checkpointed meanwhile."""
+    store.bound_log(500_000)
     _fill(store, make_span, range(20_000), lambda n: ID if n % 10 == 0 else "somebody")
     stop = threading.Event()
     sent: list[int] = []

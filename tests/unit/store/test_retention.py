@@ -15,7 +15,7 @@ from traceguard.store import Store
 from traceguard.store.gate import CrowdedError
 from traceguard.store.removal import Removed
 from traceguard.store.retention import SPARE_BYTES, Rules, begin, end, tend
-from traceguard.store.space import Space, measure, on_disk
+from traceguard.store.space import Space, measure, on_disk, settled
 
 Make = Callable[..., Any]
 
@@ -158,7 +158,7 @@ def test_by_age_nothing_goes_for_being_from_the_future(store: Store, make_span: 
 def test_room_comes_back_when_old_requests_go(store: Store, make_span: Make) -> None:
     """The file is shorter on disk afterwards, and what stays is what should stay."""
     _fill(store, make_span, range(20_000))
-    _, before = _tend(store, Rules())
+    before = settled(store, 1)
     removed, after = _tend(store, Rules.of("5000s", None), NOW + 20_000 * SECOND)
     assert removed.requests == 15_000
     assert _traces(store) == list(range(15_000, 20_000))
@@ -171,7 +171,7 @@ def test_the_oldest_go_until_the_file_is_small_enough(store: Store, make_span: M
     limit = 16_000_000
     _fill(store, make_span, range(20_000))
     rules = Rules(None, limit)
-    assert _tend(store, Rules())[1].file > 1.3 * limit
+    assert settled(store, 1).file > 1.3 * limit
     removed, after = _tend(store, rules, NOW + 20_000 * SECOND)
     assert after.on_disk <= limit
     assert after.used <= begin(limit, after)
@@ -221,7 +221,7 @@ def test_one_endless_request_does_not_defeat_the_bound(store: Store, make_span: 
 def test_a_reader_sees_its_moment_while_requests_go(store: Store, make_span: Make) -> None:
     """A reader that is inside reads on, room comes back after it, and nothing goes twice."""
     _fill(store, make_span, range(8_000))
-    _tend(store, Rules())
+    settled(store, 1)
     rules, later = Rules.of("2000s", None), NOW + 8_000 * SECOND
     with store.cursor() as reader:
         reader.execute("BEGIN")
@@ -297,6 +297,13 @@ def test_a_store_to_read_is_not_tended(store: Store, path: Path, make_span: Make
     store.close()
     with open_store(path) as readable, pytest.raises(StoreError, match="open for reading only"):
         tend(readable, Rules.of("1s", None), NOW, patience=1)
+
+
+def test_where_nothing_goes_nobody_waits(store: Store, make_span: Make) -> None:
+    """A pass that has nothing to do needs nobody to leave."""
+    _fill(store, make_span, range(100))
+    with store.cursor():
+        tend(store, Rules.of("1d", "1GB"), NOW, patience=0.01)
 
 
 def test_an_empty_store_in_memory_is_tended(make_span: Make) -> None:
