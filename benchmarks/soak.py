@@ -69,6 +69,9 @@ def main() -> int:
                     return 1
                 if over():
                     break
+        except AssertionError as failure:
+            print(f"THE SERVER FAILED: {failure}\nThe store is kept as {path}.")
+            return 1
         finally:
             ordeal.finish()
         requests, spans, stores = requests + count.acknowledged, spans + count.spans, stores + 1

@@ -69,6 +69,12 @@ class Serving:
         connection.close()
         return status
 
+    @property
+    def peak_bytes(self) -> int:
+        """The most memory that it has held so far."""
+        status = Path(f"/proc/{self.pid}/status").read_text(encoding="utf-8")
+        return 1024 * int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0])
+
     def limit_files(self, size: int | None) -> None:
         """Let every write beyond `size` bytes of a file fail, as on a full disk; None lifts that."""
         _, hard = resource.prlimit(self.pid, resource.RLIMIT_FSIZE)
