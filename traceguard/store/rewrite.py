@@ -51,6 +51,7 @@ def rewrite(
     try:
         with _pinned(cursor) as pin:
             name = attach_new(cursor, new)
+            _give_to_owner_of(path, new)
             copied = _begin(cursor, name, without)
             for _ in range(_ROUNDS):
                 few = _copy(cursor, name, copied) <= _FEW_ROWS
@@ -166,13 +167,19 @@ def _put_in_place(new: Path, path: Path) -> None:
     left = [log for log in _beside(path, f"{path.name}.wal") if log.stat().st_size]
     if left:
         raise StoreError(f"{left[0]} was not written into its file; try again.")
-    was = path.stat()
-    new.chmod(was.st_mode)
-    with contextlib.suppress(PermissionError):  # only root may give files away
-        os.chown(new, was.st_uid, was.st_gid)
     _sync(new)
     new.replace(path)
-    _sync(path.parent)
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        _sync(path.parent)
+
+
+def _give_to_owner_of(path: Path, new: Path) -> None:
+    """Let nobody read the copy who may not read the store; done while it is still empty."""
+    was = path.stat()
+    new.chmod(was.st_mode)
+    if hasattr(os, "chown"):
+        with contextlib.suppress(PermissionError):  # only root may give files away
+            os.chown(new, was.st_uid, was.st_gid)
 
 
 def _sync(path: Path) -> None:
