@@ -5,6 +5,7 @@ server, the larger its transactions. What always holds: a future resolves withou
 disk.
 """
 
+import contextlib
 import queue
 import threading
 import time
@@ -161,7 +162,8 @@ class Committer:
             self._store.settle(beyond)
         except StoreError as error:
             log.warning("checkpoint_failed", f"{error} Nothing is lost; it is tried again later.")
-            self._store.revive()
+            with contextlib.suppress(StoreError):  # the next transaction tells, and tries again
+                self._store.revive()
 
     def _commit(self, group: "list[_Waiting]") -> None:
         if not group:

@@ -183,17 +183,23 @@ class Store:
     def revive(self) -> None:
         """Open the file anew if DuckDB gave up the database, as it may after an error amid COMMIT; else do nothing.
 
-        Cursors taken before then no longer work. StoreError if the file cannot be opened.
+        Cursors taken before then no longer work. StoreError if the file cannot be opened, or not yet: whoever is amid
+        a statement holds on to the database that was given up, and is about to fail.
         """
         import duckdb
 
         try:
             with self._cursor() as cursor:
                 cursor.execute("SELECT count(*) FROM schema_version").fetchall()
-        except duckdb.Error:
+        except (duckdb.Error, StoreError):
             with self._writer, self._guard:
-                self._connection.close()
-                self._connection = self._connected()
+                with contextlib.suppress(duckdb.Error):  # a cursor is busy; closed it is all the same
+                    self._connection.close()
+                try:
+                    self._connection = self._connected()
+                except duckdb.Error as error:
+                    said = str(error).splitlines()[0]
+                    raise StoreError(f"{self.path} cannot be opened anew yet ({said}); try again.") from error
 
     def close(self) -> None:
         """Let go of the file; DuckDB writes its log into it."""
@@ -211,8 +217,13 @@ class Store:
         self.close()
 
     def _cursor(self) -> "duckdb.DuckDBPyConnection":
+        import duckdb
+
         with self._guard:
-            return self._connection.cursor()
+            try:
+                return self._connection.cursor()
+            except duckdb.Error as error:
+                raise StoreError(f"{self.path} is closed, or waits to be opened anew; try again.") from error
 
     def _connected(self) -> "duckdb.DuckDBPyConnection":
         connection = self._reconnect()

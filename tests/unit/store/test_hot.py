@@ -1,10 +1,14 @@
 """Appending: whole transactions, by name, on disk when the call returns."""
 
+import contextlib
 import shutil
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 
@@ -103,6 +107,44 @@ def test_reviving_a_lost_connection_keeps_everything(store: Store, make_batch: M
     store.revive()
     store.append([make_batch([make_span(1, 2)])])
     assert _count(store) == 2
+
+
+def test_a_lost_connection_is_a_store_error_until_it_is_revived(
+    store: Store, make_batch: Make, make_span: Make
+) -> None:
+    """Whoever writes or reads meanwhile is told in words to try again."""
+    store.append([make_batch([make_span(1, 1)])])
+    store._connection.close()
+    for use in (lambda: store.append([make_batch([make_span(1, 2)])]), store.cursor):
+        with pytest.raises(StoreError, match="try again"):
+            use()
+    store.revive()
+    store.append([make_batch([make_span(1, 3)])])
+    assert _count(store) == 2
+
+
+def test_reviving_does_not_fail_on_who_is_amid_a_statement(store: Store, make_batch: Make, make_span: Make) -> None:
+    """A busy cursor of the database that was given up neither stops the new one nor is waited for."""
+    store.append([make_batch([make_span(1, 1)])])
+    busy = store._cursor()
+    query = threading.Thread(target=_run_until_interrupted, args=(busy,))
+    query.start()
+    try:
+        time.sleep(0.3)
+        with contextlib.suppress(duckdb.Error):
+            store._connection.close()
+        store.revive()
+        store.append([make_batch([make_span(1, 2)])])
+    finally:
+        with contextlib.suppress(duckdb.Error):
+            busy.interrupt()
+        query.join()
+    assert _count(store) == 2
+
+
+def _run_until_interrupted(cursor: Any) -> None:
+    with contextlib.suppress(duckdb.Error):
+        cursor.execute("SELECT count(*) FROM range(500000000) AS n WHERE hash(n.range) % 7 = 1").fetchall()
 
 
 def test_attr_reads_a_span_then_its_resource_then_its_scope(store: Store, make_batch: Make, make_span: Make) -> None:
