@@ -7,6 +7,7 @@ store, its bodies are decoded one by one: each exporter is told about its own bo
 
 import queue
 import threading
+import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -36,6 +37,10 @@ GROUP_BYTES = 4 * 2**20
 # is decoded; bodies wait in their queue then, whose bytes are bounded.
 AHEAD_BYTES = 128 * 2**20
 
+# Exporters are promised an answer within ten seconds. What waited longer than this is told to come again while there
+# is time left: a body of 64 MiB takes some seconds to decode and commit.
+PATIENCE_SECONDS = 5.0
+
 _PREFIX = {"traces": "spans", "logs": "log_records"}
 
 
@@ -51,7 +56,8 @@ class Accepted:
 class Export:
     """A body as protobuf bytes, and who waits for its answer: Accepted, or a Refusal.
 
-    `again` marks one whose group could not be committed: it has another try, alone.
+    `again` marks one whose group could not be committed: it has another try, alone. `since` is when it was taken, by
+    the monotonic clock.
     """
 
     wire: "NDArray[np.uint8]"
@@ -59,6 +65,7 @@ class Export:
     arrival: "Arrival | None" = None
     again: bool = False
     answer: "Future[Accepted]" = field(default_factory=Future)
+    since: float = field(default_factory=time.monotonic)
 
 
 class Decoder:
@@ -130,6 +137,9 @@ class Decoder:
         """Decode and hand on bodies of one signal; whatever happens, each gets its answer."""
         with self._room:
             self._room.wait_for(lambda: self._ahead <= AHEAD_BYTES)
+        group = _in_time(group)
+        if not group:
+            return
         try:
             batch = self._decoded(group)
             if len(group) > 1 and batch.refused:
@@ -205,6 +215,14 @@ class Decoder:
                 for export in group:
                     self._queue.put(replace(export, again=True))
             return not self._closed
+
+
+def _in_time(group: list[Export]) -> list[Export]:
+    """Those that did not wait too long; the others are told to come again."""
+    oldest = time.monotonic() - PATIENCE_SECONDS
+    late = [export for export in group if export.since < oldest]
+    _refuse(late, Busy("The receiver has more to do than it can in time; send this request again in a second."))
+    return [export for export in group if export.since >= oldest] if late else group
 
 
 def _kind(export: Export) -> tuple[str, bool]:

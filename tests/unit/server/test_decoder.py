@@ -75,6 +75,18 @@ def stages() -> Iterator[Stages]:
         both.close()
 
 
+def test_what_waited_too_long_is_told_to_come_again(stages: Stages) -> None:
+    """An answer comes in time even if it is a refusal; companions that came later are taken."""
+    since = time.monotonic() - decoder.PATIENCE_SECONDS - 1
+    late = stages.decoder.submit(Export(np.frombuffer(_traces(1, 3), np.uint8), "traces", since=since))
+    in_time = stages.take(_traces(10, 3))
+    stages.start()
+    assert in_time.result(30) == Accepted()
+    with pytest.raises(Busy, match="again in a second"):
+        late.result(30)
+    assert stages.count() == 3
+
+
 def test_what_waits_is_decoded_and_committed_together(stages: Stages) -> None:
     """Bodies that wait become one batch of one transaction, and each is answered."""
     answers = [stages.take(_traces(10 * number + 1, 3)) for number in range(20)]
