@@ -39,7 +39,7 @@ AHEAD_BYTES = 128 * 2**20
 
 # Exporters are promised an answer within ten seconds. What waited longer than this is told to come again while there
 # is time left: a body of 64 MiB takes some seconds to decode and commit.
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 4.0
 
 _PREFIX = {"traces": "spans", "logs": "log_records"}
 
