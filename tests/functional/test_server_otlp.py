@@ -22,7 +22,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from traceguard.server import Server
+from traceguard.server import Server, otlp_http
 from traceguard.store import open_store
 
 PROTOBUF = "application/x-protobuf"
@@ -254,3 +254,36 @@ def test_metrics_count_what_came_and_what_was_kept(client: Client) -> None:
     client.post("/v1/traces", request.SerializeToString())
     received, committed = (client.metric(name) - was for name, was in zip(names, before, strict=True))
     assert (received, committed) == (6, 5)
+
+
+def test_a_body_that_stops_amid_gives_its_room_back(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who announces more than arrives is asked to come again before others lack the room that it holds."""
+    monkeypatch.setattr(otlp_http, "_SILENCE_SECONDS", 0.2)
+    connection = http.client.HTTPConnection(client.server.http_address, timeout=30)
+    connection.putrequest("POST", "/v1/traces")
+    connection.putheader("Content-Type", PROTOBUF)
+    connection.putheader("Content-Length", "1000")
+    connection.endheaders(b"x" * 10)
+    answer = connection.getresponse()
+    assert (answer.status, answer.headers["Retry-After"], answer.headers["Connection"]) == (503, "1", "close")
+    assert Status.FromString(answer.read()).code == 14
+    assert client.metric("traceguard_pending_bytes") == 0
+
+
+def test_an_answer_that_does_not_come_in_time_is_a_retry(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the store cannot be written for long, exporters are asked to come again; the bytes are held until then."""
+    monkeypatch.setattr(otlp_http, "ANSWER_SECONDS", 0.2)
+    body = _traces("late", 2).SerializeToString()
+    store = client.server._store
+    assert store is not None
+    with store._writer:
+        status, headers, content = client.ask("POST", "/v1/traces", body, Content_Type=PROTOBUF)
+        assert (status, headers["Retry-After"]) == (503, "1")
+        assert Status.FromString(content).code == 14
+        assert client.metric("traceguard_pending_bytes") == len(body)
+    deadline = time.monotonic() + 10
+    while client.metric("traceguard_pending_bytes") and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert client.metric("traceguard_pending_bytes") == 0
+    assert client.post("/v1/traces", body) == (200, b"")
+    assert client.count("late") == 2

@@ -3,8 +3,12 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from traceguard.server.refusal import Busy
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 MIB = 2**20
 
@@ -29,6 +33,11 @@ class Reservation:
         self._budget._take(size)  # noqa: SLF001  (two halves of one thing)
         self.held += size
 
+    def keep_until(self, done: "Future[Any]") -> None:
+        """Give the bytes back when `done` is, and not at the end of the block: the answer leaves before."""
+        held, self.held = self.held, 0
+        done.add_done_callback(lambda _: self._budget._give(held))  # noqa: SLF001  (as above)
+
 
 class Budget:
     """The room for requests in flight."""
@@ -50,11 +59,14 @@ class Budget:
         try:
             yield reservation
         finally:
-            with self._lock:
-                self._held -= reservation.held
+            self._give(reservation.held)
 
     def _take(self, size: int) -> None:
         with self._lock:
             if self._held + size > self._limit:
                 raise Busy("The receiver has no room for this request right now; send it again in a second.")
             self._held += size
+
+    def _give(self, size: int) -> None:
+        with self._lock:
+            self._held -= size

@@ -7,7 +7,6 @@ disk.
 
 import contextlib
 import queue
-import threading
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -16,10 +15,11 @@ from typing import TYPE_CHECKING
 from traceguard.errors import StoreError
 from traceguard.server import log
 from traceguard.server.freshness import Freshness
-from traceguard.server.refusal import Busy, NotCommitted
+from traceguard.server.refusal import NotCommitted
+from traceguard.server.stage import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from opentelemetry.trace import Span
 
@@ -39,6 +39,9 @@ ROWS_PER_COMMIT = 200_000
 # After a failure the server says for so long that it is not ready; then traffic may try again and tell.
 PENALTY_SECONDS = 5.0
 
+# A transaction or checkpoint that takes longer: the disk hangs, and who waits longer than that should come again.
+_STALLED_SECONDS = 10.0
+
 # A checkpoint keeps exporters waiting for about a second for each 256 MB of the log. So the writer settles the store
 # when nobody has sent anything for a while, or when it was busy for less than half of the last moments and the log has
 # grown: often and shortly. Under full load the log grows until DuckDB itself has enough.
@@ -57,30 +60,24 @@ class _Waiting:
     future: "Future[None]" = field(default_factory=Future)
 
 
-class Committer:
+class Committer(Stage[_Waiting]):
     """The one writer of a store, with its queue; `telemetry`, set before the start, traces its transactions.
 
     `arrived` tells how many requests have arrived and are not answered yet.
     """
 
     def __init__(self, store: "Store", counters: "Counters", clock: "Callable[[], float]" = time.monotonic) -> None:
+        super().__init__("traceguard-commit")
         self._store = store
         self._counters = counters
         self._clock = clock
         self.telemetry: Telemetry | None = None
         self.arrived: Callable[[], int] = int
         self._freshness = Freshness(counters)
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
-        self._gate = threading.Lock()
-        self._closed = False
         self._failed_at: float | None = None
         self._failures = 0
+        self._busy_since: float | None = None
         self._load = _Load()
-        self._thread = threading.Thread(target=self._run, name="traceguard-commit", daemon=True)
-
-    def start(self) -> None:
-        """Begin to write."""
-        self._thread.start()
 
     def submit(self, batch: "Decoded", requests: int = 1, traced: "Sequence[Span]" = ()) -> "Future[None]":
         """Queue what some requests hold; the future ends after COMMIT, or with NotCommitted.
@@ -93,44 +90,21 @@ class Committer:
         if not _rows(batch):
             waiting.future.set_result(None)
             return waiting.future
-        with self._gate:
-            if self._closed:
-                raise Busy("The receiver is stopping; send this request again when it is back.")
-            self._queue.put(waiting)
+        self.put(waiting)
         return waiting.future
 
     @property
     def ready(self) -> bool:
-        """False for a while after a failed commit, and once closed."""
-        if self._closed:
+        """False for a while after a failed commit, amid one that does not end, and once closed."""
+        now, failed_at, busy_since = self._clock(), self._failed_at, self._busy_since
+        if self._closed or (self._thread.ident is not None and not self._thread.is_alive()):
             return False
-        return self._failed_at is None or self._clock() - self._failed_at > PENALTY_SECONDS
+        if busy_since is not None and now - busy_since > _STALLED_SECONDS:
+            return False
+        return failed_at is None or now - failed_at > PENALTY_SECONDS
 
-    def close(self) -> None:
-        """Write what is queued, then stop; returns when it is done."""
-        with self._gate:
-            if self._closed:
-                return
-            self._closed = True
-            self._queue.put(None)
-        if self._thread.ident is not None:
-            self._thread.join()
-
-    def _run(self) -> None:
-        last = False
-        while not last:
-            group, last = self._next_group()
-            try:
-                self._commit(group)
-            except Exception as error:  # noqa: BLE001  (were the writer gone, every exporter would wait for ever)
-                log.failure("writer_failed", "The writer failed for a fault of traceguard's and goes on.", error)
-                for waiting in group:
-                    if not waiting.future.done():
-                        waiting.future.set_exception(NotCommitted("traceguard failed inside; its log shows where."))
-
-    def _next_group(self) -> "tuple[list[_Waiting], bool]":
-        """Wait for the first batch, then take with it what else is there or about to be; True when nothing follows."""
-        group: list[_Waiting] = []
+    def _gather(self, group: "list[_Waiting]") -> bool:
+        """The first batch, and what else is there or about to be."""
         rows = requests = 0
         waiting = self._first()
         until = time.perf_counter() + _LINGER_SECONDS
@@ -139,13 +113,13 @@ class Committer:
             rows += _rows(waiting.batch)
             requests += waiting.requests
             if rows >= ROWS_PER_COMMIT:
-                return group, False
+                return False
             patience = until - time.perf_counter() if rows < _ROWS_ENOUGH and self.arrived() > requests else 0.0
             try:
                 waiting = self._queue.get(timeout=patience) if patience > 0 else self._queue.get_nowait()
             except queue.Empty:
-                return group, False
-        return group, True
+                return False
+        return True
 
     def _first(self) -> "_Waiting | None":
         """The next batch; before it, and while there is none, the store is settled if there is time for that."""
@@ -159,15 +133,34 @@ class Committer:
 
     def _settle(self, beyond: int) -> None:
         try:
-            self._store.settle(beyond)
+            with self._busy():
+                self._store.settle(beyond)
         except StoreError as error:
             log.warning("checkpoint_failed", f"{error} Nothing is lost; it is tried again later.")
             with contextlib.suppress(StoreError):  # the next transaction tells, and tries again
                 self._store.revive()
 
+    def _work(self, group: "list[_Waiting]") -> None:
+        if group:
+            with self._busy():
+                self._commit(group)
+
+    @contextlib.contextmanager
+    def _busy(self) -> "Iterator[None]":
+        self._busy_since = self._clock()
+        try:
+            yield
+        finally:
+            self._busy_since = None
+
+    def _give_up(self, group: "list[_Waiting]", error: Exception) -> None:
+        for waiting in group:
+            if not waiting.future.done():
+                refused = NotCommitted("traceguard failed inside; its log shows where.")
+                refused.__cause__ = error
+                waiting.future.set_exception(refused)
+
     def _commit(self, group: "list[_Waiting]") -> None:
-        if not group:
-            return
         began = time.time_ns()
         started = time.perf_counter()
         try:

@@ -5,6 +5,7 @@ waits while a group is being decoded becomes the next group. Where a group holds
 store, its bodies are decoded one by one: each exporter is told about its own body and nobody else's.
 """
 
+import contextlib
 import queue
 import threading
 import time
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 from traceguard.errors import InputError
 from traceguard.server import log
 from traceguard.server.refusal import Busy, Malformed, Refusal
+from traceguard.server.stage import Stage
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -68,70 +70,49 @@ class Export:
     since: float = field(default_factory=time.monotonic)
 
 
-class Decoder:
+class Decoder(Stage[Export]):
     """The stage between the receivers and the writer, with its own queue and thread."""
 
     def __init__(self, committer: "Committer", settings: "Settings", counters: "Counters", refusals: log.Tally) -> None:
+        super().__init__("traceguard-decode")
         self._committer = committer
         self._settings = settings
         self._counters = counters
         self._refusals = refusals
-        self._queue: queue.SimpleQueue[Export | None] = queue.SimpleQueue()
         counters.watch("queued_requests", lambda: float(self._queue.qsize()))
-        self._gate = threading.Lock()
-        self._closed = False
         self._ahead = 0
         self._room = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="traceguard-decode", daemon=True)
-
-    def start(self) -> None:
-        """Begin to decode."""
-        self._thread.start()
 
     def submit(self, export: Export) -> "Future[Accepted]":
         """Queue a body; its answer. Busy once the server is stopping."""
         # A caller that goes away must not cancel what is about to be answered.
         export.answer.set_running_or_notify_cancel()
-        with self._gate:
-            if self._closed:
-                raise Busy("The receiver is stopping; send this request again when it is back.")
-            self._queue.put(export)
+        self.put(export)
         return export.answer
 
-    def close(self) -> None:
-        """Decode what is queued and hand it on, then stop; returns when it is done."""
-        with self._gate:
-            if self._closed:
-                return
-            self._closed = True
-            self._queue.put(None)
-        if self._thread.ident is not None:
-            self._thread.join()
-
-    def _run(self) -> None:
-        last = False
-        while not last:
-            group, last = self._next_group()
-            for (_, alone), alike in groupby(sorted(group, key=_kind), key=_kind):
-                exports = list(alike)
-                for together in [[export] for export in exports] if alone else [exports]:
-                    self._take(together)
-
-    def _next_group(self) -> tuple[list[Export], bool]:
-        """Wait for the first body, then take with it whatever else is there; True when nothing follows."""
-        group: list[Export] = []
+    def _gather(self, group: list[Export]) -> bool:
+        """The first body, and what else is there."""
         size = 0
         export = self._queue.get()
         while export is not None:
             group.append(export)
             size += export.wire.size
             if size >= GROUP_BYTES:
-                return group, False
+                return False
             try:
                 export = self._queue.get_nowait()
             except queue.Empty:
-                return group, False
-        return group, True
+                return False
+        return True
+
+    def _work(self, group: list[Export]) -> None:
+        for (_, alone), alike in groupby(sorted(group, key=_kind), key=_kind):
+            exports = list(alike)
+            for together in [[export] for export in exports] if alone else [exports]:
+                self._take(together)
+
+    def _give_up(self, group: list[Export], error: Exception) -> None:
+        _refuse([export for export in group if not export.answer.done()], error)
 
     def _take(self, group: list[Export]) -> None:
         """Decode and hand on bodies of one signal; whatever happens, each gets its answer."""
@@ -203,18 +184,12 @@ class Decoder:
             for export in group:
                 export.answer.set_result(accepted)
             return
-        if len(group) > 1 and self._try_again(group):
-            return
+        if len(group) > 1:
+            with contextlib.suppress(Busy):  # stopping: no other try
+                self.put(*(replace(export, again=True) for export in group))
+                return
         self._counters.add(f"{kind}_refused", batch.received - rejected, "commit_failed")
         _refuse(group, failure)
-
-    def _try_again(self, group: list[Export]) -> bool:
-        """Queue each body alone; False once the decoder is closed."""
-        with self._gate:
-            if not self._closed:
-                for export in group:
-                    self._queue.put(replace(export, again=True))
-            return not self._closed
 
 
 def _in_time(group: list[Export]) -> list[Export]:

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from traceguard.server import otlp_http
+from traceguard.server.address import Address
 from traceguard.server.api import error
 from traceguard.server.refusal import Forbidden, Refusal, Unauthenticated
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 _OPEN = {"/healthz", "/readyz"}
 _READING = {"GET", "HEAD", "OPTIONS"}
-_LOCAL_NAMES = {"localhost", "127.0.0.1", "[::1]"}
 
 
 class Guard:
@@ -126,7 +126,7 @@ def _refuse_other_names(request: Request) -> None:
     else:
         return
     name = host if host.endswith("]") else host.rpartition(":")[0] or host
-    if name.lower() not in _LOCAL_NAMES:
+    if not Address(name.strip("[]").lower(), 0).loopback:
         raise Forbidden("This server listens on this machine only; ask it as 127.0.0.1 or localhost.")
 
 

@@ -15,7 +15,8 @@ from starlette.routing import Route
 from traceguard.server.answers import CONTENT_TYPES, status, success
 from traceguard.server.codings import ACCEPTED, named, oversize, unpack
 from traceguard.server.linger import Lingering
-from traceguard.server.refusal import Refusal, Slow, UnknownCoding, Unsupported
+from traceguard.server.receiver import ANSWER_SECONDS
+from traceguard.server.refusal import Oversize, Refusal, Slow, UnknownCoding, Unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from traceguard.server.decoder import Accepted
     from traceguard.server.receiver import Receiver
 
-BODY_SECONDS = 60.0
+BODY_SECONDS, _SILENCE_SECONDS = 60.0, 10.0
 
 _PATHS: "dict[Signal, str]" = {"traces": "/v1/traces", "logs": "/v1/logs", "metrics": "/v1/metrics"}
 
@@ -41,6 +42,13 @@ def encoding_of(request: Request) -> "Encoding | None":
     """What the request's content type says of its body; None for anything that OTLP does not know."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     return next((encoding for encoding, known in CONTENT_TYPES.items() if kind == known), None)
+
+
+def _known_encoding(request: Request) -> "Encoding":
+    encoding = encoding_of(request)
+    if encoding is None:
+        raise Unsupported(f"The content type is not OTLP's; send {' or '.join(CONTENT_TYPES.values())}.")
+    return encoding
 
 
 def refuse(request: Request, http_status: int, code: int, message: str, retry_seconds: int | None = None) -> Response:
@@ -63,16 +71,19 @@ def _export(
     async def answered(request: Request, arrival: "Arrival") -> Response:
         try:
             with receiver.budget.reservation() as reservation:
-                encoding = encoding_of(request)
-                if encoding is None:
-                    kinds = " or ".join(CONTENT_TYPES.values())
-                    raise Unsupported(f"The content type is not OTLP's; send {kinds}.")
-                accepted = await asyncio.wrap_future(await _accept(request, encoding, reservation, arrival))
-        except Refusal as refusal:
-            receiver.refused(refusal)
-            return _refused(request, refusal)
+                encoding = _known_encoding(request)
+                committed = await _accept(request, encoding, reservation, arrival)
+                try:
+                    accepted = await asyncio.wait_for(asyncio.wrap_future(committed), ANSWER_SECONDS)
+                except TimeoutError:
+                    reservation.keep_until(committed)
+                    raise receiver.late() from None
         except ClientDisconnect:
             return Response(status_code=400)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  (every exporter gets an answer in its words)
+            refusal = receiver.refusal(error)
+            receiver.refused(refusal)
+            return _refused(request, refusal)
         body = success(signal, encoding, accepted.rejected, accepted.message)
         return Response(body, media_type=CONTENT_TYPES[encoding])
 
@@ -99,31 +110,36 @@ def _refused(request: Request, refusal: Refusal) -> Response:
         answer.headers["Accept-Encoding"] = ACCEPTED
     if getattr(request.state, "arrived", False):
         return answer
-    if refusal.http_status in {408, 413}:
+    if isinstance(refusal, (Slow, Oversize)):
         # What is still on its way is too much or too slow to wait for; the connection cannot be used again.
         answer.headers["Connection"] = "close"
     return answer if isinstance(refusal, Slow) else Lingering(answer.body, answer.status_code, answer.headers)
 
 
 async def _read(request: Request, limit: int, reservation: "Reservation") -> bytearray:
-    """The body as sent, at most `limit` bytes, in at most `BODY_SECONDS`; `request.state.arrived` tells it is all."""
+    """The body as sent, at most `limit` bytes, in at most `BODY_SECONDS`; `request.state.arrived` tells it is all.
+
+    What has arrived takes room from others, so it may not stay for long without the rest.
+    """
     announced = request.headers.get("content-length", "")
     if announced.isascii() and announced.isdigit() and int(announced) > limit:
         raise oversize(limit)
     body = bytearray()
     arrived = False
+    clock = asyncio.get_running_loop().time
+    until = clock() + BODY_SECONDS
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            while not arrived:
+        while not arrived:
+            async with asyncio.timeout(min(_SILENCE_SECONDS, until - clock())):
                 message = await request.receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientDisconnect
-                request.state.arrived = arrived = not message.get("more_body", False)
-                chunk = message.get("body", b"")
-                if len(body) + len(chunk) > limit:
-                    raise oversize(limit)
-                reservation.add(len(chunk))
-                body += chunk
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            request.state.arrived = arrived = not message.get("more_body", False)
+            chunk = message.get("body", b"")
+            if len(body) + len(chunk) > limit:
+                raise oversize(limit)
+            reservation.add(len(chunk))
+            body += chunk
     except TimeoutError:
-        raise Slow(f"The body did not arrive within {BODY_SECONDS:.0f} seconds; send it again.") from None
+        raise Slow("The body did not arrive in time; send it again.") from None
     return body

@@ -11,7 +11,7 @@ from traceguard.server import dropped, log
 from traceguard.server.arrivals import Arrivals
 from traceguard.server.budget import MIB
 from traceguard.server.decoder import Accepted, Decoder, Export
-from traceguard.server.refusal import Malformed, Refusal
+from traceguard.server.refusal import Busy, Malformed, Refusal
 
 if TYPE_CHECKING:
     from traceguard.server.answers import Encoding, Signal
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from traceguard.server.commit import Committer
     from traceguard.server.counters import Counters
     from traceguard.settings import Settings
+
+# Whoever waits longer for the disk is asked to come again; if the first try is stored after all, both count once.
+ANSWER_SECONDS = 10.0
 
 # The protocol wants a limit and recommends this one, as sent and decompressed.
 BODY_BYTES = 64 * MIB
@@ -74,6 +77,19 @@ class Receiver:
         except InputError as error:
             raise Malformed(str(error)) from error
         return self._decoder.submit(Export(wire, signal, arrival))
+
+    def late(self) -> Refusal:
+        """What to say when an answer does not come in time."""
+        return Busy("The store is slow to write right now; send this request again in a moment.")
+
+    def refusal(self, error: BaseException) -> Refusal:
+        """What to say for whatever ended a request: itself, the server's stop, or a fault of ours, which is logged."""
+        if isinstance(error, Refusal):
+            return error
+        if not isinstance(error, Exception):
+            return Busy("The receiver is stopping; send this request again when it is back.")
+        log.failure("request_failed", "A request failed for a fault of traceguard's.", error)
+        return Refusal(f"traceguard failed inside ({type(error).__name__}); its log shows where.")
 
     def refused(self, refusal: Refusal) -> None:
         """Count a request that was refused whole."""

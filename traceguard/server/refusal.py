@@ -70,14 +70,6 @@ class Oversize(Refusal):
     code = RESOURCE_EXHAUSTED
 
 
-class Slow(Refusal):
-    """A body that does not arrive."""
-
-    reason = "slow"
-    http_status = 408
-    code = UNAVAILABLE
-
-
 class Busy(Refusal):
     """No room for more right now."""
 
@@ -85,6 +77,12 @@ class Busy(Refusal):
     http_status = 503
     code = UNAVAILABLE
     retry_seconds = 1
+
+
+class Slow(Busy):
+    """A body that does not arrive."""
+
+    reason = "slow"
 
 
 class NotCommitted(Refusal):

@@ -98,6 +98,7 @@ class Server:
         self._tell = tell
         self.privacy: str | None = None  # what reports will miss because the settings hide it; known after the start
         self._receiver: Receiver | None = None
+        self._store: Store | None = None
         self._own_spans: Telemetry | None = None
         self._running: ExitStack | None = None
         if not (insecure or self._access.protected):
@@ -141,7 +142,7 @@ class Server:
         self.privacy = _privacy(self._settings)
         with ExitStack() as stack:
             stack.callback(self._flush)
-            store = stack.enter_context(open_store(self._db, mode="write"))
+            self._store = store = stack.enter_context(open_store(self._db, mode="write"))
             _load_loops(self._tell)
             self._listen(stack, store)
             self._running = stack.pop_all()
