@@ -55,8 +55,8 @@ class Store:
     """An open store; made by `open_store`. Safe to use from several threads; a context manager that closes itself."""
 
     __slots__ = (
-        "_checkpoint_bytes", "_connection", "_gate", "_guard", "_reconnect", "_tender", "_threads", "_upkeep",
-        "_writable", "_writer", "path",
+        "_checkpoint_bytes", "_connection", "_gate", "_guard", "_memory", "_reconnect", "_tender", "_threads",
+        "_upkeep", "_writable", "_writer", "path",
     )  # fmt: skip
 
     def __init__(self, path: Path, connect: "Callable[[], duckdb.DuckDBPyConnection]", *, writable: bool) -> None:
@@ -70,6 +70,7 @@ class Store:
         self._gate = Gate()
         self._checkpoint_bytes = CHECKPOINT_BYTES
         self._threads: int | None = None
+        self._memory: int | None = None
         self._connection = self._connected()
 
     def append(self, batches: "Iterable[Batch]") -> None:
@@ -125,6 +126,15 @@ class Store:
         self._threads = count
         with self._cursor() as cursor:
             _set_threads(cursor, count)
+
+    def bound_memory(self, size: int | None) -> None:
+        """Let DuckDB keep at most `size` bytes of the store in memory from now on; most of the machine's with None.
+
+        What is committed stays there until a checkpoint, and blocks of the file as long as there is room.
+        """
+        self._memory = size
+        with self._cursor() as cursor:
+            _set_memory(cursor, size)
 
     def bound_log(self, size: int) -> None:
         """Let the log grow to about `size` bytes at most, where that is less than it may otherwise."""
@@ -229,6 +239,7 @@ class Store:
         connection = self._reconnect()
         _set_checkpoint(connection, self._checkpoint_bytes)
         _set_threads(connection, self._threads)
+        _set_memory(connection, self._memory)
         # Everything needed is built in; a query that names something else shall fail here and not ask another host.
         connection.execute("SET GLOBAL autoinstall_known_extensions = false")
         return connection
@@ -248,6 +259,10 @@ def _set_checkpoint(connection: "duckdb.DuckDBPyConnection", size: int) -> None:
 
 def _set_threads(connection: "duckdb.DuckDBPyConnection", count: int | None) -> None:
     connection.execute("RESET GLOBAL threads" if count is None else f"SET GLOBAL threads = {count:d}")
+
+
+def _set_memory(connection: "duckdb.DuckDBPyConnection", size: int | None) -> None:
+    connection.execute("RESET GLOBAL memory_limit" if size is None else f"SET GLOBAL memory_limit = '{size:d}B'")
 
 
 def _grouped(batches: "Iterable[Batch]") -> "Iterator[list[Batch]]":

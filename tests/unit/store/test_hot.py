@@ -123,6 +123,23 @@ def test_a_lost_connection_is_a_store_error_until_it_is_revived(
     assert _count(store) == 2
 
 
+def test_bounds_of_threads_and_memory_outlive_a_lost_connection(store: Store) -> None:
+    """What the server granted holds for the file opened anew, until it is taken back."""
+    before = _setting(store, "memory_limit")
+    store.use_threads(1)
+    store.bound_memory(200 * 2**20)
+    store._connection.close()
+    store.revive()
+    assert (_setting(store, "threads"), _setting(store, "memory_limit")) == (1, "200.0 MiB")
+    store.bound_memory(None)
+    assert _setting(store, "memory_limit") == before
+
+
+def _setting(store: Store, name: str) -> Any:
+    with store.cursor() as cursor:
+        return cursor.execute("SELECT current_setting(?)", [name]).fetchall()[0][0]
+
+
 def test_reviving_does_not_fail_on_who_is_amid_a_statement(store: Store, make_batch: Make, make_span: Make) -> None:
     """A busy cursor of the database that was given up neither stops the new one nor is waited for."""
     store.append([make_batch([make_span(1, 1)])])
