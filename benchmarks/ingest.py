@@ -254,7 +254,7 @@ class Row:
     refused: int
     queryable: float
     peak: float
-    disk: float = float("nan")
+    disk: float
 
 
 def received(name: str, way: str, wires: list[bytes], spans: int, **more: Any) -> Row:
@@ -281,6 +281,11 @@ def received(name: str, way: str, wires: list[bytes], spans: int, **more: Any) -
             served.stop()
         disk = served.path.stat().st_size / acknowledged
         return Row(name, acknowledged / seconds, cpu / acknowledged * 1e6, waits, refused, queryable, peak, disk)
+
+
+def best(name: str, way: str, wires: list[bytes], spans: int) -> Row:
+    """The best of three, as with the yardstick: what the code can do when others leave the machine alone."""
+    return max((received(name, way, wires, spans) for _ in range(3)), key=lambda row: row.rate)
 
 
 def during_report(name: str, wires: list[bytes], spans: int) -> Row:
@@ -310,9 +315,11 @@ def during_report(name: str, wires: list[bytes], spans: int) -> Row:
             refused = sum(each.refused for each in sent)
             total = spans * (len(wires) - half - refused)
             label = f"{name} ({len(reports)} reports of {np.mean(reports):.1f} s)"
-            return Row(label, total / seconds, cpu / total * 1e6, waits, refused, 0.0, served.peak())
+            peak = served.peak()
         finally:
             served.stop()
+        disk = served.path.stat().st_size / (total + spans * half)
+        return Row(label, total / seconds, cpu / total * 1e6, waits, refused, 0.0, peak, disk)
 
 
 # --- what it is measured by ---
@@ -421,8 +428,8 @@ def main() -> None:
         f" {'B/span':>7} {'refused':>7}"
     )
     rows: list[tuple[str, Callable[[str], Row]]] = [
-        ("HTTP, 512 spans a request", lambda name: received(name, "http", full, SPANS_A_BODY)),
-        ("gRPC, 512 spans a request", lambda name: received(name, "grpc", full, SPANS_A_BODY)),
+        ("HTTP, 512 spans a request", lambda name: best(name, "http", full, SPANS_A_BODY)),
+        ("gRPC, 512 spans a request", lambda name: best(name, "grpc", full, SPANS_A_BODY)),
         ("HTTP, 10 spans a request, each its resource", lambda name: received(name, "http", tiny, TINY)),
         ("gRPC, 10 spans a request, each its resource", lambda name: received(name, "grpc", tiny, TINY)),
         ("HTTP during reports", lambda name: during_report(name, full, SPANS_A_BODY)),

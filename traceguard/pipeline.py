@@ -161,6 +161,11 @@ def ingest(
     if concern is not None:
         warn(concern)
     named = otlp_files.find([str(p) for p in paths], warn)
+    if not any(str(file) == "-" or file.exists() for file in named):
+        # Nothing to load makes no store; reading what is missing says so.
+        for file in named:
+            list(otlp_files.read(file, settings, warn))
+        return Loaded(0, 0, 0, 0)
     bad: list[str] = []
     total = _Count()
     with open_store(Path(db), mode="write") as store:

@@ -33,7 +33,7 @@ def parse_duration(text: str) -> int:
     """Nanoseconds of a duration such as `50ms`; a sign is kept, so callers decide whether negatives make sense."""
     match = _DURATION.fullmatch(text.strip())
     if match is None:
-        raise UsageError(f"{text!r} is not a duration; write a number with a unit, such as 250us, 50ms or 2s.")
+        raise UsageError(f"{text!r} is not a duration; write a number with a unit, such as 50ms, 2s or 7d.")
     return round(float(match[1]) * _UNITS_NS[match[2]])
 
 

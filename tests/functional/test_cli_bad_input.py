@@ -9,6 +9,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from traceguard.store import open_store
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 SPAN = {
@@ -160,14 +162,32 @@ def test_loading_twice_counts_once(run: Run, good: Path, tmp_path: Path) -> None
 
 def test_an_empty_store_is_no_data(run: Run, tmp_path: Path) -> None:
     """A store without a span answers with the whole document and 5."""
-    (tmp_path / "empty").mkdir()
     db = tmp_path / "empty.duckdb"
-    run("ingest", tmp_path / "empty", "--db", db)
+    open_store(db, mode="write").close()
     done = run("report", "--db", db, "--format", "json")
     assert done.returncode == 5, done.stderr
     assert json.loads(done.stdout)["verdict"] == "no_data"
     assert run("graph", "--db", db).returncode == 5
     assert run("query", "flags", "--db", db).returncode == 5
+
+
+def test_nothing_to_load_makes_no_store(run: Run, tmp_path: Path) -> None:
+    """An empty folder ends with 5 and a missing file with 2; neither leaves a store behind that looks like one."""
+    (tmp_path / "empty").mkdir()
+    db = tmp_path / "none.duckdb"
+    nothing = run("ingest", tmp_path / "empty", "--db", db)
+    assert (nothing.returncode, "from 0 files" in nothing.stdout) == (5, True)
+    missing = run("ingest", tmp_path / "missing.json", "--db", db)
+    assert (missing.returncode, missing.stdout) == (2, "")
+    assert "missing.json" in missing.stderr
+    assert not db.exists()
+
+
+def test_an_address_is_no_file(run: Run, tmp_path: Path) -> None:
+    """Who names a server without http:// is told how to write it."""
+    done = run("report", "--db", "localhost:4318", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "http://localhost:4318" in done.stderr
 
 
 def test_a_store_of_a_newer_program_is_refused(run: Run, good: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """From a question to its answer: ask the pipeline, render, write, and tell how it ended."""
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from typing import Any
 from traceguard.cli import exits, output, progress
 from traceguard.errors import UsageError
 from traceguard.store import remote
+
+_HOST_PORT = re.compile(r"[\w.-]+:\d{1,5}")
 
 _FAILING = {"regression": exits.REGRESSION, "inconclusive": exits.INCONCLUSIVE}
 
@@ -57,6 +60,8 @@ def local(db: str) -> str:
         raise UsageError(
             f"{db} is a folder or a lake, which traceguard does not read yet; name a store's file or a server's URL."
         )
+    if _HOST_PORT.fullmatch(db) and not Path(db).exists():
+        raise UsageError(f"{db} looks like a server's address; write it as a URL, http://{db}.")
     return db
 
 

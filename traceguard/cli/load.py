@@ -18,4 +18,4 @@ def run(paths: list[str], db: str, *, format: str | None, out: Path | None) -> i
         loaded = pipeline.ingest(paths, store, progress=show, warn=exits.say)
     document = {"schema_version": 1, "db": db, **loaded.to_dict()}
     output.deliver(json.dumps(document, indent=2) if chosen == "json" else str(loaded), out)
-    return exits.SUCCESS
+    return exits.SUCCESS if loaded.files else exits.NO_DATA

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -141,10 +141,14 @@ class Server:
         """Own the store and listen; returns once both ports answer. StoreError or UsageError if that cannot be."""
         self.privacy = _privacy(self._settings)
         with ExitStack() as stack:
+            # First of all, so that a port in use is told at once and nothing is made.
+            listening = stack.enter_context(closing(_bind(self._http, "http")))
+            self._http = Address(self._http.host, listening.getsockname()[1])
+            _bind(self._grpc, "grpc").close()
             stack.callback(self._flush)
             self._store = store = stack.enter_context(open_store(self._db, mode="write"))
             _load_loops(self._tell)
-            self._listen(stack, store)
+            self._listen(stack, store, listening)
             self._running = stack.pop_all()
 
     def stop(self) -> None:
@@ -178,7 +182,7 @@ class Server:
         counters.watch("pending_limit_bytes", lambda: self._pending_bytes)
         counters.watch("ready", lambda: float(committer.ready))
 
-    def _listen(self, stack: ExitStack, store: "Store") -> None:
+    def _listen(self, stack: ExitStack, store: "Store", listening: socket.socket) -> None:
         from traceguard.server import copies, process, telemetry
         from traceguard.server.admin import Admin
         from traceguard.server.analyses import Analyses
@@ -214,9 +218,6 @@ class Server:
         )
         stack.callback(endpoint.stop, GRACE_SECONDS)
         self._grpc = endpoint.address
-        listening = _bind(self._http)
-        stack.callback(listening.close)
-        self._http = Address(self._http.host, listening.getsockname()[1])
         own_spans = telemetry.start([self._grpc, self._http]) if self._trace_itself else None
         self._own_spans = committer.telemetry = receiver.arrivals.telemetry = own_spans
         committer.start()
@@ -358,19 +359,20 @@ def _pool(threads: int, name: str) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def _bind(address: Address) -> socket.socket:
+def _bind(address: Address, option: str) -> socket.socket:
+    """A socket that owns the address; it does not listen yet, so who connects too early is refused and comes again."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listening.bind((address.host, address.port))
-        listening.listen(1024)
+        bound.bind((address.host, address.port))
     except OSError as error:
-        listening.close()
+        bound.close()
+        name = {"http": "OTLP/HTTP", "grpc": "OTLP/gRPC"}[option]
         raise UsageError(
-            f"OTLP/HTTP cannot listen on {address} ({error.strerror or error}); name another address with --http."
+            f"{name} cannot listen on {address} ({error.strerror or error}); name another address with --{option}."
         ) from None
-    return listening
+    return bound
 
 
 @contextmanager

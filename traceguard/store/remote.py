@@ -128,6 +128,8 @@ def _unreachable(url: str, cause: object) -> StoreError:
     if secured and isinstance(cause, ssl.SSLError | RemoteDisconnected | ConnectionResetError):
         hint = f"it may want a certificate of yours in {_CLIENT_CERT} and {_CLIENT_KEY}, or speak no TLS (http://)"
         return StoreError(f"The server at {url} broke off TLS ({cause}); {hint}.")
+    if isinstance(cause, HTTPException) and not isinstance(cause, RemoteDisconnected):
+        return StoreError(f"What answers at {url} does not speak HTTP; name the server's HTTP port, not its gRPC port.")
     hint = "start `traceguard serve`, or name a store's file"
     if isinstance(cause, RemoteDisconnected | ConnectionResetError):
         hint = "if it speaks TLS, name it with https://"
