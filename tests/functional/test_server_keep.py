@@ -24,7 +24,8 @@ from traceguard import pipeline
 from traceguard.server import Server
 from traceguard.settings import Settings
 from traceguard.store import open_store
-from traceguard.store.space import log_of, on_disk
+from traceguard.store.format import log_of
+from traceguard.store.space import on_disk
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
 from traceguard.errors import StoreError
+from traceguard.store.format import file_bytes, log_of
 from traceguard.store.gate import Gate, Reader
 from traceguard.store.snapshot import write_snapshot
 
@@ -247,10 +248,7 @@ class Store:
 
 def log_bytes(path: Path) -> int:
     """The size of the store's log, in which commits lie until a checkpoint."""
-    try:
-        return path.with_name(path.name + ".wal").stat().st_size
-    except FileNotFoundError:
-        return 0
+    return file_bytes(log_of(path))
 
 
 def _set_checkpoint(connection: "duckdb.DuckDBPyConnection", size: int) -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from traceguard.errors import StoreError
-from traceguard.store.format import attach_new
+from traceguard.store.format import attach_new, file_bytes, log_of
 from traceguard.store.hot import TABLES
-from traceguard.store.space import Space, log_of, measure
+from traceguard.store.space import Space, measure
 from traceguard.units import format_size
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def _put_in_place(new: Path, path: Path) -> None:
         duckdb.connect(str(path), read_only=True).close()
     except duckdb.ConnectionException:
         raise StoreError(f"{path} is open elsewhere in this process; close it there and try again.") from None
-    left = [log for log in _beside(path, f"{path.name}.wal") if log.stat().st_size]
+    left = [log for log in _beside(path, f"{path.name}.wal") if file_bytes(log)]
     if left:
         raise StoreError(f"{left[0]} was not written into its file; try again.")
     _sync(new)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from traceguard.errors import StoreError, UsageError
-from traceguard.store.format import attach_new
+from traceguard.store.format import attach_new, log_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -39,7 +39,7 @@ def write_snapshot(cursor: "duckdb.DuckDBPyConnection", out: Path) -> None:
     except OSError as error:
         raise StoreError(f"The snapshot {out} could not be written ({error.strerror}); name another folder.") from error
     finally:
-        for rest in (half_done, half_done.with_name(half_done.name + ".wal")):
+        for rest in (half_done, log_of(half_done)):
             with contextlib.suppress(FileNotFoundError):
                 rest.unlink()
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from traceguard.store.format import file_bytes, log_of
+
 if TYPE_CHECKING:
     import duckdb
 
@@ -37,12 +39,7 @@ class Space:
 
 def on_disk(path: Path) -> int:
     """Bytes that the store at `path` takes with its log; 0 for one in memory."""
-    return sum(file.stat().st_size for file in (path, log_of(path)) if file.exists())
-
-
-def log_of(path: Path) -> Path:
-    """The log that DuckDB keeps beside the file."""
-    return path.with_name(path.name + ".wal")
+    return file_bytes(path) + file_bytes(log_of(path))
 
 
 def measure(cursor: "duckdb.DuckDBPyConnection", path: Path) -> Space:
@@ -54,10 +51,9 @@ def measure(cursor: "duckdb.DuckDBPyConnection", path: Path) -> Space:
           AND pragma_database_size.database_name = current_database()
         """
     ).fetchall()
-    log = log_of(path)
     return Space(
-        file=path.stat().st_size if path.exists() else 0,
-        log=log.stat().st_size if log.exists() else 0,
+        file=file_bytes(path),
+        log=file_bytes(log_of(path)),
         used=block * used,
         block=block,
         row_group=block * used * _ROWS // max(spans, _ROWS),

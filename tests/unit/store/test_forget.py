@@ -18,8 +18,8 @@ from traceguard.otlp.columns import CORRELATIONS, FLAG_RECORDS, LOGS, SPANS, Dec
 from traceguard.settings import UNIT_KEYS
 from traceguard.store import Store, open_store
 from traceguard.store.forget import Person, finish, forget
+from traceguard.store.format import log_of
 from traceguard.store.removal import Removed
-from traceguard.store.space import log_of
 
 resource = pytest.importorskip("resource", reason="limits of a process are a matter of Unix")
 

@@ -1,9 +1,11 @@
 """Room on disk: what counts, what is freed, and how large the log may grow."""
 
+import threading
 from pathlib import Path
 
 from traceguard.store import Store, open_store
-from traceguard.store.space import log_of, measure, on_disk, settled
+from traceguard.store.format import log_of
+from traceguard.store.space import measure, on_disk, settled
 
 MB = 10**6
 
@@ -28,6 +30,26 @@ def test_room_is_measured_with_the_log(store: Store) -> None:
     after = settled(store, 1)
     assert (after.log, after.on_disk) == (0, store.path.stat().st_size)
     assert 0 < after.used <= after.file
+
+
+def test_a_log_that_goes_meanwhile_is_no_error(tmp_path: Path) -> None:
+    """A checkpoint removes the log between two looks at any time; the size is that with it or without."""
+    path = tmp_path / "some.duckdb"
+    path.write_bytes(b"12345")
+    over = threading.Event()
+
+    def come_and_go() -> None:
+        while not over.is_set():
+            log_of(path).write_bytes(b"1")
+            log_of(path).unlink()
+
+    checkpoints = threading.Thread(target=come_and_go)
+    checkpoints.start()
+    try:
+        assert {on_disk(path) for _ in range(20_000)} <= {5, 6}
+    finally:
+        over.set()
+        checkpoints.join()
 
 
 def test_settling_frees_what_a_reader_kept_from_being_freed(store: Store) -> None:
