@@ -7,8 +7,10 @@ reads takes an own cursor.
 
 import contextlib
 import threading
+import time
+import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from traceguard.errors import StoreError
 from traceguard.store.format import file_bytes, log_of
@@ -28,6 +30,9 @@ CHECKPOINT_BYTES = 512_000_000
 
 # Spans and log records that one INSERT takes; fewer cost speed, more only memory.
 ROWS_PER_INSERT = 200_000
+
+# How long opening the file anew waits for those who are amid a statement. DuckDB 2.0 refuses to close before them.
+_PATIENCE = 1.0
 
 TABLES = ("spans", "flag_records", "correlations", "logs")
 
@@ -56,8 +61,8 @@ class Store:
     """An open store; made by `open_store`. Safe to use from several threads; a context manager that closes itself."""
 
     __slots__ = (
-        "_checkpoint_bytes", "_connection", "_gate", "_guard", "_memory", "_reconnect", "_tender", "_threads",
-        "_upkeep", "_writable", "_writer", "path",
+        "_checkpoint_bytes", "_connection", "_cursors", "_gate", "_guard", "_memory", "_reconnect", "_tender",
+        "_threads", "_upkeep", "_writable", "_writer", "path",
     )  # fmt: skip
 
     def __init__(self, path: Path, connect: "Callable[[], duckdb.DuckDBPyConnection]", *, writable: bool) -> None:
@@ -68,6 +73,7 @@ class Store:
         self._writer = threading.Lock()
         self._upkeep = threading.Lock()
         self._tender: duckdb.DuckDBPyConnection | None = None
+        self._cursors: weakref.WeakSet[duckdb.DuckDBPyConnection] = weakref.WeakSet()
         self._gate = Gate()
         self._checkpoint_bytes = CHECKPOINT_BYTES
         self._threads: int | None = None
@@ -94,9 +100,8 @@ class Store:
                 cursor.execute("COMMIT")
             except duckdb.Error as error:
                 roll_back(cursor)
-                said = str(error).splitlines()[0]
                 raise StoreError(
-                    f"{self.path} could not be written ({said}); check the disk's space and try again."
+                    f"{self.path} could not be written ({_said(error)}); check the disk's space and try again."
                 ) from error
             except BaseException:
                 roll_back(cursor)
@@ -115,8 +120,9 @@ class Store:
             try:
                 cursor.execute("CHECKPOINT")
             except duckdb.Error as error:
-                said = str(error).splitlines()[0]
-                raise StoreError(f"{self.path} could not be written ({said}); check the disk's space.") from error
+                raise StoreError(
+                    f"{self.path} could not be written ({_said(error)}); check the disk's space."
+                ) from error
         return True
 
     def use_threads(self, count: int | None) -> None:
@@ -125,8 +131,7 @@ class Store:
         For the small transactions of a server one is best: to wake others for them costs more than they do.
         """
         self._threads = count
-        with self._cursor() as cursor:
-            _set_threads(cursor, count)
+        self._tell(_set_threads, count)
 
     def bound_memory(self, size: int | None) -> None:
         """Let DuckDB keep at most `size` bytes of the store in memory from now on; most of the machine's with None.
@@ -134,14 +139,12 @@ class Store:
         What is committed stays there until a checkpoint, and blocks of the file as long as there is room.
         """
         self._memory = size
-        with self._cursor() as cursor:
-            _set_memory(cursor, size)
+        self._tell(_set_memory, size)
 
     def bound_log(self, size: int) -> None:
         """Let the log grow to about `size` bytes at most, where that is less than it may otherwise."""
         self._checkpoint_bytes = min(size, CHECKPOINT_BYTES)
-        with self._cursor() as cursor:
-            _set_checkpoint(cursor, self._checkpoint_bytes)
+        self._tell(_set_checkpoint, self._checkpoint_bytes)
 
     def cursor(self) -> Reader:
         """A connection of its own for one request or thread; close it after use (it is a context manager)."""
@@ -183,13 +186,12 @@ class Store:
             write_snapshot(cursor, out)
 
     def exchange(self, replace: "Callable[[], None]") -> None:
-        """Close the file, run `replace`, and open what lies there then; only inside `alone`, with no cursor left."""
+        """Close the file, run `replace`, and open what lies there then; only inside `alone`, with no cursor left.
+
+        StoreError if somebody uses the file all the same, and nothing was done; or if it cannot be opened again.
+        """
         with self._guard:
-            self._connection.close()
-            try:
-                replace()
-            finally:
-                self._connection = self._connected()
+            self._reopen(replace)
 
     def revive(self) -> None:
         """Open the file anew if DuckDB gave up the database, as it may after an error amid COMMIT; else do nothing.
@@ -204,18 +206,15 @@ class Store:
                 cursor.execute("SELECT count(*) FROM schema_version").fetchall()
         except (duckdb.Error, StoreError):
             with self._writer, self._guard:
-                with contextlib.suppress(duckdb.Error):  # a cursor is busy; closed it is all the same
-                    self._connection.close()
-                try:
-                    self._connection = self._connected()
-                except duckdb.Error as error:
-                    said = str(error).splitlines()[0]
-                    raise StoreError(f"{self.path} cannot be opened anew yet ({said}); try again.") from error
+                self._reopen()
 
     def close(self) -> None:
-        """Let go of the file; DuckDB writes its log into it."""
+        """Let go of the file; DuckDB writes its log into it.
+
+        What still reads is interrupted. Who does not end for all that keeps the file, and loses nothing.
+        """
         with self._writer, self._guard:
-            self._connection.close()
+            self._close(interrupt=True)
 
     def __enter__(self) -> Self:
         """The store itself."""
@@ -232,9 +231,60 @@ class Store:
 
         with self._guard:
             try:
-                return self._connection.cursor()
+                cursor = self._connection.cursor()
             except duckdb.Error as error:
                 raise StoreError(f"{self.path} is closed, or waits to be opened anew; try again.") from error
+            self._cursors.add(cursor)
+            return cursor
+
+    def _tell(self, setting: "Callable[[duckdb.DuckDBPyConnection, Any], None]", value: int | None) -> None:
+        """Change a setting of the database, at the gate like every reader: it must not stand in an exchange's way."""
+        import duckdb
+
+        with self.cursor() as cursor:
+            try:
+                setting(cursor, value)
+            except duckdb.Error as error:
+                raise StoreError(f"{self.path} cannot be used ({_said(error)}); try again.") from error
+
+    def _reopen(self, between: "Callable[[], None] | None" = None) -> None:
+        """Close the connection, do what comes between, and connect; who holds the guard calls it.
+
+        Ends with an open connection or a StoreError. Where the connection does not close because someone is amid a
+        statement, `between` is not done.
+        """
+        import duckdb
+
+        closed = self._close(interrupt=False)
+        try:
+            if between is not None:
+                if not closed:
+                    raise StoreError(f"{self.path} is in use by a statement that does not end; try again.")
+                between()
+        finally:
+            try:
+                self._connection = self._connected()
+            except duckdb.Error as error:
+                raise StoreError(f"{self.path} cannot be opened anew yet ({_said(error)}); try again.") from error
+
+    def _close(self, *, interrupt: bool) -> bool:
+        """Close the connection, for about a second if someone is amid a statement; whether the file is let go of."""
+        import duckdb
+
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            if interrupt:
+                for cursor in self._cursors:
+                    with contextlib.suppress(duckdb.Error):  # it is closed
+                        cursor.interrupt()
+            try:
+                self._connection.close()
+            except duckdb.Error:
+                if time.monotonic() >= deadline:
+                    return False
+                time.sleep(0.01)
+            else:
+                return True
 
     def _connected(self) -> "duckdb.DuckDBPyConnection":
         connection = self._reconnect()
@@ -249,6 +299,10 @@ class Store:
 def log_bytes(path: Path) -> int:
     """The size of the store's log, in which commits lie until a checkpoint."""
     return file_bytes(log_of(path))
+
+
+def _said(error: Exception) -> str:
+    return str(error).splitlines()[0]
 
 
 def _set_checkpoint(connection: "duckdb.DuckDBPyConnection", size: int) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 from traceguard.errors import StoreError
 from traceguard.otlp.columns import CORRELATIONS, FLAG_RECORDS, LOGS, SPANS, Decoded
 from traceguard.store import Store, open_store
+from traceguard.store.rewrite import rewrite
 
 resource = pytest.importorskip("resource", reason="limits of a process are a matter of Unix")
 
@@ -143,20 +144,105 @@ def _setting(store: Store, name: str) -> Any:
 def test_reviving_does_not_fail_on_who_is_amid_a_statement(store: Store, make_batch: Make, make_span: Make) -> None:
     """A busy cursor of the database that was given up neither stops the new one nor is waited for."""
     store.append([make_batch([make_span(1, 1)])])
-    busy = store._cursor()
-    query = threading.Thread(target=_run_until_interrupted, args=(busy,))
-    query.start()
-    try:
-        time.sleep(0.3)
+    with _busy(store):
         with contextlib.suppress(duckdb.Error):
             store._connection.close()
         store.revive()
         store.append([make_batch([make_span(1, 2)])])
-    finally:
-        with contextlib.suppress(duckdb.Error):
-            busy.interrupt()
-        query.join()
     assert _count(store) == 2
+
+
+def test_an_exchange_leaves_the_store_open_whoever_uses_it(store: Store, make_batch: Make, make_span: Make) -> None:
+    """Where a statement does not end, nothing is exchanged and that is said; the store goes on either way."""
+    store.append([make_batch([make_span(1, 1)])])
+    exchanged, refused = [], []
+    with store.alone(1), _busy(store, seconds=2.0):
+        try:
+            store.exchange(lambda: exchanged.append(True))
+        except StoreError as error:
+            refused.append(str(error))
+    assert len(exchanged) + len(refused) == 1
+    assert all("is in use" in sentence for sentence in refused)
+    store.append([make_batch([make_span(1, 2)])])
+    assert _count(store) == 2
+
+
+def test_settings_do_not_stand_in_an_exchanges_way(store: Store, make_batch: Make, make_span: Make) -> None:
+    """Questions that begin and end change settings at any time, also while the file is exchanged."""
+    store.append([make_batch([make_span(1, 1)])])
+    over = threading.Event()
+    failed: list[Exception] = []
+
+    def change() -> None:
+        while not over.is_set():
+            try:
+                store.use_threads(1)
+                store.bound_memory(200 * 2**20)
+                store.use_threads(None)
+                store.bound_memory(None)
+            except Exception as error:  # noqa: BLE001  (whatever it is, the test tells)
+                failed.append(error)
+
+    questions = threading.Thread(target=change)
+    questions.start()
+    try:
+        for _ in range(20):
+            with store.upkeep() as cursor:
+                rewrite(store, cursor, patience=5)
+            store.append([make_batch([make_span(1, 2)])])
+    finally:
+        over.set()
+        questions.join()
+    assert not failed
+    assert _count(store) == 21
+
+
+def test_a_store_closes_though_someone_reads(path: Path, make_batch: Make, make_span: Make) -> None:
+    """The statement is interrupted, nobody waits for its end, and everything is there afterwards."""
+    store = open_store(path, mode="write")
+    store.append([make_batch([make_span(1, 1)])])
+    with _busy(store):
+        began = time.monotonic()
+        store.close()
+        assert time.monotonic() - began < 3
+    store.close()
+    with open_store(path) as again:
+        assert _count(again) == 1
+
+
+def test_settling_a_lost_store_is_a_store_error(store: Store, make_batch: Make, make_span: Make) -> None:
+    """Whoever settles is told in words, as whoever writes."""
+    store.append([make_batch([make_span(1, 1)])])
+    # Whoever looks on keeps the log where it is.
+    with open_store(store.path, mode="write"):
+        store._connection.close()
+        with pytest.raises(StoreError, match="try again"):
+            store.settle(0)
+        store.revive()
+        assert store.settle(0)
+
+
+@contextlib.contextmanager
+def _busy(store: Store, seconds: float = 60.0) -> Iterator[None]:
+    """Someone amid a statement that takes several seconds, or `seconds` if that is less."""
+    cursor = store._cursor()
+    query = threading.Thread(target=_run_until_interrupted, args=(cursor,))
+
+    def interrupt() -> None:
+        with contextlib.suppress(duckdb.Error):
+            cursor.interrupt()
+
+    end = threading.Timer(seconds, interrupt)
+    query.start()
+    end.start()
+    time.sleep(0.3)
+    try:
+        yield
+    finally:
+        end.cancel()
+        interrupt()
+        query.join()
+        end.join()
 
 
 def _run_until_interrupted(cursor: Any) -> None:
