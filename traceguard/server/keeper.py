@@ -56,6 +56,7 @@ class Keeper:
         self._clock = clock
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
+        self._stop = threading.Lock()
         self._patience = _PATIENCE
         self._wait = _FIRST_WAIT
         self._not_before = 0.0
@@ -63,6 +64,7 @@ class Keeper:
         self._unfinished = True  # until it was looked for what a killed server left to do
         self._told = log.Tally(_tell)
         self._thread = threading.Thread(target=self._run, name="traceguard-keeper", daemon=True)
+        self._breaker = threading.Thread(target=self._break_off, name="traceguard-keeper-stop", daemon=True)
         counters.watch("store_bytes", lambda: float(on_disk(store.path)))
 
     def start(self) -> None:
@@ -81,22 +83,32 @@ class Keeper:
         return job.done
 
     def stop(self) -> None:
-        """Begin nothing more, and break off what runs."""
-        self._stopping.set()
-        self._jobs.put(None)
-        self._store.interrupt_upkeep()
+        """Begin nothing more, and break off what runs; whoever waits is answered soon. Again is fine."""
+        with self._stop:
+            if self._stopping.is_set():
+                return
+            self._stopping.set()
+            self._jobs.put(None)
+            self._breaker.start()
 
     def close(self, seconds: float) -> None:
         """Stop, and wait for the end of what runs, but not longer than `seconds`: what it did not finish is undone."""
         self.stop()
-        deadline = time.monotonic() + seconds
-        while self._thread.is_alive() and time.monotonic() < deadline:
-            self._store.interrupt_upkeep()  # an interruption between two statements is lost
-            self._thread.join(0.05)
+        if self._thread.is_alive():
+            self._thread.join(seconds)
         self._turn_away()
         self._told.settle(all_of_it=True)
 
+    def _break_off(self) -> None:
+        while self._thread.is_alive():
+            self._store.interrupt_upkeep()  # an interruption between two statements is lost
+            self._thread.join(0.05)
+
     def _run(self) -> None:
+        self._tend_until_stopped()
+        self._turn_away()
+
+    def _tend_until_stopped(self) -> None:
         while not self._stopping.is_set():
             try:
                 job = self._jobs.get(timeout=TICK_SECONDS)

@@ -22,12 +22,13 @@ class CrowdedError(StoreError):
 class Gate:
     """Counts who is inside; safe to use from several threads."""
 
-    __slots__ = ("_changed", "_closed", "_inside")
+    __slots__ = ("_changed", "_closed", "_given_up", "_inside")
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._closed = False
         self._inside = 0
+        self._given_up = False
 
     def enter(self) -> None:
         """Be inside from now on; waits while the gate is closed."""
@@ -43,19 +44,30 @@ class Gate:
 
     @contextmanager
     def emptied(self, patience: float) -> Iterator[None]:
-        """Let nobody in and run the block when the last one has left; CrowdedError after `patience` seconds."""
+        """Let nobody in and run the block when the last one has left.
+
+        CrowdedError after `patience` seconds, or as soon as someone calls `give_up`.
+        """
         with self._changed:
             self._changed.wait_for(lambda: not self._closed)
-            self._closed = True
-            left = self._changed.wait_for(lambda: self._inside == 0, patience)
-            if not left:
+            self._closed, self._given_up = True, False
+            self._changed.wait_for(lambda: self._inside == 0 or self._given_up, patience)
+            if self._inside:
                 self._open()
+                if self._given_up:
+                    raise CrowdedError("Readers were busy with the store, and waiting for them was broken off.")
                 raise CrowdedError(f"Readers were busy with the store for {patience:g} seconds; try again.")
         try:
             yield
         finally:
             with self._changed:
                 self._open()
+
+    def give_up(self) -> None:
+        """Let whoever waits for the last one to leave wait no longer; does nothing where nobody waits."""
+        with self._changed:
+            self._given_up = True
+            self._changed.notify_all()
 
     def _open(self) -> None:
         self._closed = False

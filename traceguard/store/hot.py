@@ -163,9 +163,13 @@ class Store:
                 self._tender = None
 
     def interrupt_upkeep(self) -> None:
-        """Stop the statement that upkeep runs, if there is one; it ends with an error, and what it did is undone."""
+        """Stop the statement that upkeep runs, or its waiting for readers; it ends with an error, and is undone.
+
+        Does nothing between two statements: who wants upkeep to end calls it until it does.
+        """
         import duckdb
 
+        self._gate.give_up()
         tender = self._tender
         if tender is not None:
             with contextlib.suppress(duckdb.Error):  # it has just ended

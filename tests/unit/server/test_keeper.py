@@ -183,3 +183,20 @@ def test_a_stop_ends_what_runs_and_turns_the_rest_away(store: Store) -> None:
     assert all(future.done() for future in futures)
     with pytest.raises(Busy, match="stopping"):
         keeper.forget(SOMEBODY).result(1)
+
+
+def test_a_stop_does_not_wait_for_readers(store: Store) -> None:
+    """A forgetting that waits for a reader to leave, and those behind it, are answered before the reader leaves."""
+    _append(store, 1)
+    keeper = Keeper(store, Rules(), Counters())
+    keeper.start()
+    with store.cursor():
+        futures = [keeper.forget(SOMEBODY) for _ in range(3)]
+        time.sleep(0.5)
+        assert not futures[0].done()
+        keeper.stop()
+        for future in futures:
+            with pytest.raises(Busy, match="stopping"):
+                future.result(5)
+        keeper.close(10)
+    assert not keeper._thread.is_alive()

@@ -52,6 +52,24 @@ def test_patience_ends_and_the_gate_opens() -> None:
     gate.enter()
 
 
+def test_waiting_can_be_given_up() -> None:
+    """Who waits for a reader is told at once, the gate opens, and the next one waits again."""
+    gate = Gate()
+    gate.enter()
+    giving_up = threading.Timer(0.1, gate.give_up)
+    giving_up.start()
+    began = time.monotonic()
+    with pytest.raises(CrowdedError, match="broken off"), gate.emptied(30):
+        pytest.fail("the reader is still inside")
+    assert time.monotonic() - began < 5
+    gate.enter()
+    gate.leave()
+    giving_up.join()
+    gate.give_up()
+    with pytest.raises(CrowdedError, match=r"for 0.05 seconds"), gate.emptied(0.05):
+        pytest.fail("the reader is still inside")
+
+
 def test_an_error_inside_opens_the_gate() -> None:
     """Whatever happens in the block, the gate does not stay closed."""
     gate = Gate()
