@@ -149,7 +149,8 @@ class Analyses:
             question.store.interrupt()
 
     def close(self, seconds: float) -> None:
-        """After `stop`, wait for what runs, but not longer than `seconds`: nothing that it does can be lost."""
+        """Stop, and wait for what runs, but not longer than `seconds`: nothing that it does can be lost."""
+        self.stop()
         deadline = time.monotonic() + seconds
         for thread in self._threads:
             while thread.is_alive() and time.monotonic() < deadline:

@@ -167,6 +167,17 @@ def test_a_stop_waits_no_longer_than_it_may(line: Callable[..., Analyses], caplo
     go.set()
 
 
+def test_closing_alone_is_enough(store: Store) -> None:
+    """A server that fails to start closes at once, without a stop before, and no thread is left."""
+    analyses = Analyses(store, Counters())
+    analyses.start()
+    began = time.monotonic()
+    analyses.close(10)
+    assert time.monotonic() - began < 5
+    assert not any(thread.is_alive() for thread in analyses._threads)
+    analyses.close(10)
+
+
 def test_stages_are_moments_to_end(store: Store) -> None:
     """Work between statements ends at its next stage, and no further statement begins."""
     question = Question("report", lambda _: None, Interruptible(store))
