@@ -39,7 +39,14 @@ def open_store(path: str | Path, *, mode: Mode = "read") -> Store:
     path = Path(path)
     if str(path) != _MEMORY:
         _look(path, mode)
-    return Store(path, partial(_open_to_write if mode == "write" else _open_to_read, path), writable=mode == "write")
+    store = Store(path, partial(_open_to_write if mode == "write" else _open_to_read, path), writable=mode == "write")
+    if mode == "write" and str(path) != _MEMORY:
+        try:
+            sweep(Path(os.path.realpath(path)))
+        except BaseException:
+            store.close()
+            raise
+    return store
 
 
 def _look(path: Path, mode: Mode) -> None:
@@ -64,7 +71,6 @@ def _open_to_write(path: Path) -> "duckdb.DuckDBPyConnection":
     try:
         _look_whole(connection, path)
         migrate(connection, str(path))
-        sweep(Path(os.path.realpath(path)))
     except BaseException:
         connection.close()
         raise

@@ -136,6 +136,21 @@ def test_writing_beside_reading_in_one_process_is_refused(path: Path) -> None:
         open_store(path, mode="write")
 
 
+def test_what_a_killed_rewriting_left_goes_when_the_store_is_opened_and_only_then(path: Path) -> None:
+    """Whoever opens the store to write removes it; a connection that is made anew leaves a rewriting alone."""
+    open_store(path, mode="write").close()
+    left = path.with_name(f".{path.name}.rewritten-0123")
+    left.write_bytes(b"half done")
+    with open_store(path):
+        assert left.exists()
+    with open_store(path, mode="write") as store:
+        assert not left.exists()
+        left.write_bytes(b"half done")
+        store._connection.close()
+        store.revive()
+        assert left.exists()
+
+
 def test_store_in_memory_leaves_no_file(make_batch: Make, make_span: Make) -> None:
     """`:memory:` is a whole store that leaves nothing behind."""
     with open_store(":memory:", mode="write") as store:
