@@ -51,9 +51,9 @@ def forget(store: "Store", person: Person, *, patience: float, rehearse: bool = 
     """
     with store.upkeep() as cursor:
         matching, values = _records_of(person)
-        cursor.execute(_GONE.format(records=matching), {**values, "only": person.only, "context": CONTEXT_KEY})
         removed = remove_gone(
             cursor,
+            [(_GONE.format(records=matching), {**values, "only": person.only, "context": CONTEXT_KEY})],
             [("logs", matching, values)],
             mark=f"CREATE TABLE IF NOT EXISTS {_PENDING} (nothing INTEGER)",
             rehearse=rehearse,

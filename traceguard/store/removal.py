@@ -1,6 +1,7 @@
 """Removing requests whole: spans, flag records, correlations and logs of a trace go in one transaction.
 
-Who removes puts the traces into the temporary table `gone` first; all are bound values or computed by SQL, none pasted.
+Who removes says how the traces come into the temporary table `gone`; all are bound values or computed by SQL, none
+pasted. They are looked for in the transaction that deletes, so a span that comes in between stays.
 Deleted rows are gone for every reader at once, while their bytes stay in the file until it is settled or rewritten.
 """
 
@@ -42,6 +43,7 @@ class Removed:
 
 def remove_gone(
     cursor: "duckdb.DuckDBPyConnection",
+    finding: "Sequence[tuple[str, dict[str, object]]]",
     also: "Sequence[tuple[str, str, dict[str, object]]]" = (),
     *,
     mark: str | None = None,
@@ -49,12 +51,15 @@ def remove_gone(
 ) -> Removed:
     """Delete all rows of the traces in `gone`, and what `also` names (table, condition, its values).
 
-    One transaction: all of it happens or nothing. The statement `mark` belongs to it where anything went. With
+    `finding` are statements with their values; they make the temporary table `gone`, and more if `also` needs it. One
+    transaction: all of it happens or nothing. The statement `mark` belongs to it where anything went. With
     `rehearse` nothing happens, and the answer is what would.
     """
     deleted = dict.fromkeys(TABLES, 0)
     cursor.execute("BEGIN")
     try:
+        for statement, bound in finding:
+            cursor.execute(statement, bound)
         ((requests,),) = cursor.execute(
             "SELECT count(DISTINCT trace_id) FROM spans WHERE trace_id IN (SELECT trace_id FROM gone)"
         ).fetchall()

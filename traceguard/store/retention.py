@@ -240,32 +240,27 @@ def _slices(cursor: "duckdb.DuckDBPyConnection", cut: int, horizon: int) -> list
 
 def _remove(cursor: "duckdb.DuckDBPyConnection", cut: int, horizon: int, undated: int | None) -> Removed:
     """Remove the traces whose latest span ranks below `cut`, and what belongs to no span and ranks there itself."""
-    judged = {"cut": cut, "horizon": horizon}
-    cursor.execute(
-        f"""
+    judged: dict[str, object] = {"cut": cut, "horizon": horizon}
+    gone = f"""
         CREATE OR REPLACE TEMP TABLE gone AS
         SELECT trace_id FROM spans
         WHERE trace_id IN (SELECT trace_id FROM spans WHERE {_rank(_END)} < $cut)
         GROUP BY trace_id HAVING {_rank(f"max({_END})")} < $cut
-        """,  # noqa: S608
-        judged,
-    )
+        """  # noqa: S608
     flags, logs = f"{_rank(_EVALUATED)} < $cut", f"{_rank(_LOGGED)} < $cut"
     values: dict[str, object] = {**judged, "undated": undated}
-    cursor.execute(
-        f"""
+    strays = f"""
         CREATE OR REPLACE TEMP TABLE strays AS
         WITH old AS (
             SELECT trace_id FROM flag_records WHERE {flags} UNION SELECT trace_id FROM logs WHERE {logs}
         )
         SELECT trace_id FROM old WHERE trace_id IS NOT NULL
         EXCEPT SELECT trace_id FROM spans WHERE trace_id IN (SELECT trace_id FROM old)
-        """,  # noqa: S608
-        values,
-    )
+        """  # noqa: S608
     stray = "trace_id IN (SELECT trace_id FROM strays)"
     return remove_gone(
         cursor,
+        [(gone, judged), (strays, values)],
         [
             ("flag_records", f"{flags} AND {stray}", values),
             ("logs", f"{logs} AND (trace_id IS NULL OR {stray})", values),
