@@ -2,15 +2,18 @@
 
 Compilation happens when the module with the loop is imported, once per machine: later processes load the machine code
 from the cache. The cache lies in the user's cache folder, never beside the sources, so a read-only install works as
-well; where that folder cannot be written, a temporary one is used and every process compiles anew.
+well; where that folder cannot be written, one in the folder for temporary files serves, which nobody else may touch:
+numba runs what it finds there.
 
 numba itself asks only whether the kernel's own file has changed, and would go on running what it once inlined from
 other files. So the cache has a folder per state of a room's sources: whatever changes in a room, its kernels are
 compiled anew.
 """
 
+import contextlib
 import hashlib
 import os
+import stat
 import subprocess
 import sys
 import tempfile
@@ -19,6 +22,8 @@ from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+_WINDOWS = os.name == "nt"
 
 
 def _cache_folder() -> str:
@@ -29,7 +34,19 @@ def _cache_folder() -> str:
         with tempfile.TemporaryFile(dir=folder):
             return str(folder)
     except OSError:
-        return tempfile.mkdtemp(prefix="traceguard-kernels-")
+        return _temporary_folder()
+
+
+def _temporary_folder() -> str:
+    """The same one for all processes of this user, or one of its own if somebody else could write there."""
+    folder = Path(tempfile.gettempdir()) / f"traceguard-kernels-{'own' if _WINDOWS else os.getuid()}"
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        about = folder.lstat()
+        # On Windows the folder for temporary files is the user's own.
+        if stat.S_ISDIR(about.st_mode) and (_WINDOWS or (about.st_uid == os.getuid() and not about.st_mode & 0o077)):
+            return str(folder)
+    return tempfile.mkdtemp(prefix="traceguard-kernels-")
 
 
 os.environ.setdefault("NUMBA_CACHE_DIR", _cache_folder())
