@@ -404,12 +404,15 @@ def forget(
     """
     from traceguard.store.forget import forget as forget_in
     from traceguard.store.removal import Removed
+    from traceguard.store.snapshot import sweep_copies
 
     if (url := _url_of(store)) is not None:
         given = {"unit": unit, "key": key, "dry_run": rehearse}
         return Removed(**json.loads(remote.post(url, "forget", given)))
     whom = person(unit, key, settings or load())
     with _owned(Path(store)) as own:
+        if not rehearse:
+            sweep_copies(own.path)  # what a killed server left of its downloads would hold the person as well
         return forget_in(own, whom, patience=_PATIENCE_SECONDS, rehearse=rehearse)
 
 

@@ -9,9 +9,8 @@ from collections import Counter
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from starlette.background import BackgroundTask
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from traceguard.errors import TraceguardError, UsageError
@@ -168,12 +167,7 @@ def _snapshot(request: Request, question: "Question") -> Response:
     if question.store.interrupted:
         copies.discard(copy.parent)
         question.store.check()
-    return FileResponse(
-        copy,
-        media_type="application/vnd.duckdb",
-        filename=f"{question.store.path.stem}-snapshot.duckdb",
-        background=BackgroundTask(copies.discard, copy.parent),
-    )
+    return copies.Download(copy, f"{question.store.path.stem}-snapshot.duckdb")
 
 
 def _parameters(request: Request, known: "Iterable[str]", also: "Iterable[str]" = ()) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import re
+import shutil
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +13,10 @@ from traceguard.store.format import attach_new, log_of
 
 if TYPE_CHECKING:
     import duckdb
+
+
+# Of a copy in a folder of its own.
+COPY_NAME = "snapshot.duckdb"
 
 
 def write_snapshot(cursor: "duckdb.DuckDBPyConnection", out: Path) -> None:
@@ -42,6 +48,31 @@ def write_snapshot(cursor: "duckdb.DuckDBPyConnection", out: Path) -> None:
         for rest in (half_done, log_of(half_done)):
             with contextlib.suppress(FileNotFoundError):
                 rest.unlink()
+
+
+def copy_prefix(path: Path) -> str:
+    """How folders are named, but for eight letters, in which copies of the store at `path` lie beside it for a time."""
+    return f".{path.name}.copy-"
+
+
+def sweep_copies(path: Path) -> int:
+    """Remove the folders with copies of the store at `path`; how many. Its owner alone may do so, while none is read.
+
+    Nothing else goes, whatever its name.
+    """
+    left = [folder for folder in path.absolute().parent.glob(".*") if _holds_copy(folder, path)]
+    for folder in left:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(left)
+
+
+def _holds_copy(folder: Path, path: Path) -> bool:
+    """Whether a folder is named like a copy of this store and holds nothing but one."""
+    if not re.fullmatch(re.escape(copy_prefix(path)) + r"[a-z0-9_]{8}", folder.name):
+        return False
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    return all(file.is_file() and COPY_NAME in file.name for file in folder.iterdir())
 
 
 def _current(cursor: "duckdb.DuckDBPyConnection") -> str:

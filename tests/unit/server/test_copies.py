@@ -1,6 +1,10 @@
 """Copies on their way to a client, and what a killed server left of them."""
 
+import asyncio
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from traceguard.server import copies
 from traceguard.store import open_store
@@ -16,6 +20,34 @@ def test_a_copy_lies_beside_the_store_until_it_is_discarded(tmp_path: Path) -> N
             assert cursor.execute("SELECT count(*) FROM spans").fetchall() == [(0,)]
         copies.discard(copy.parent)
         assert [file.name for file in tmp_path.iterdir() if file.suffix != ".wal"] == ["live.duckdb"]
+
+
+def test_a_download_that_is_broken_off_leaves_nothing(tmp_path: Path) -> None:
+    """A stopping server cancels what it still sends; the copy goes with it."""
+
+    async def stall(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.body":
+            await asyncio.sleep(60)
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(60)
+        return {"type": "http.disconnect"}
+
+    async def break_off(answer: copies.Download) -> None:
+        scope = {"type": "http", "method": "GET", "headers": []}
+        sending = asyncio.ensure_future(answer(scope, receive, stall))  # type: ignore[arg-type]
+        await asyncio.sleep(0.2)
+        assert not sending.done()
+        assert copy.exists()
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+
+    with open_store(tmp_path / "live.duckdb", mode="write") as store:
+        copy = copies.make(Interruptible(store))
+        asyncio.run(break_off(copies.Download(copy, "some.duckdb")))
+        assert not copy.parent.exists()
+        copies.discard(copy.parent)
 
 
 def test_leftovers_go_and_nothing_else_does(tmp_path: Path) -> None:
