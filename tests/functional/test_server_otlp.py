@@ -3,6 +3,7 @@
 import gzip
 import http.client
 import json
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from traceguard.server import Server, otlp_http
+from traceguard.server import Server, calls, otlp_http
 from traceguard.store import open_store
 
 PROTOBUF = "application/x-protobuf"
@@ -287,3 +288,35 @@ def test_an_answer_that_does_not_come_in_time_is_a_retry(client: Client, monkeyp
     assert client.metric("traceguard_pending_bytes") == 0
     assert client.post("/v1/traces", body) == (200, b"")
     assert client.count("late") == 2
+
+
+def test_calls_without_a_message_keep_nobody_waiting(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls that never send their message are cancelled, and meanwhile others are served or told to come again."""
+    monkeypatch.setattr(calls, "MESSAGE_SECONDS", 1.0)
+    monkeypatch.setattr(calls, "TURN_SECONDS", 0.2)
+    method = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+    over = threading.Event()
+
+    def nothing() -> Iterator[bytes]:
+        over.wait(30)
+        yield from ()
+
+    body = _traces("patient", 1).SerializeToString()
+    with grpc.insecure_channel(client.server.grpc_address) as channel:
+        silent = [channel.stream_unary(method).future(nothing()) for _ in range(40)]
+        time.sleep(0.3)
+        with pytest.raises(grpc.RpcError) as caught:
+            client.call("trace.v1.TraceService", body)
+        assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+        deadline = time.monotonic() + 20
+        answer = None
+        while answer is None and time.monotonic() < deadline:
+            try:
+                answer = client.call("trace.v1.TraceService", body)
+            except grpc.RpcError:
+                time.sleep(0.1)
+        assert answer == b""
+        over.set()
+        for call in silent:
+            assert call.exception(timeout=30) is not None or call.result() == b""
+    assert client.count("patient") == 1

@@ -7,14 +7,19 @@ import grpc
 
 from traceguard.errors import UsageError
 from traceguard.server.answers import status, success
+from traceguard.server.calls import MOST, Calls
 from traceguard.server.codings import unpack_message
+from traceguard.server.receiver import ANSWER_SECONDS
 from traceguard.server.refusal import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from traceguard.server.address import Address
     from traceguard.server.answers import Signal
+    from traceguard.server.arrivals import Arrival
+    from traceguard.server.budget import Reservation
+    from traceguard.server.decoder import Accepted
     from traceguard.server.receiver import Receiver
 
 _SERVICES: "dict[Signal, str]" = {
@@ -23,8 +28,8 @@ _SERVICES: "dict[Signal, str]" = {
     "metrics": "opentelemetry.proto.collector.metrics.v1.MetricsService",
 }
 
-# A thread waits for the commit with each request; more requests queue in gRPC itself.
-_THREADS = 32
+# A few more than there may be calls: somebody must be there to turn the others away.
+_THREADS = MOST + 16
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -35,6 +40,7 @@ class GrpcEndpoint:
     def __init__(
         self, receiver: "Receiver", address: "Address", guards: "Sequence[Any]" = (), credentials: Any = None
     ) -> None:
+        self._calls = Calls()
         self._server = grpc.server(
             ThreadPoolExecutor(_THREADS, thread_name_prefix="traceguard-grpc"),
             options=[
@@ -48,7 +54,7 @@ class GrpcEndpoint:
         )
         handlers = [
             grpc.method_handlers_generic_handler(
-                service, {"Export": grpc.unary_unary_rpc_method_handler(_export(receiver, signal))}
+                service, {"Export": grpc.stream_unary_rpc_method_handler(_export(receiver, signal, self._calls))}
             )
             for signal, service in _SERVICES.items()
         ]
@@ -66,11 +72,13 @@ class GrpcEndpoint:
 
     def start(self) -> None:
         """Take requests."""
+        self._calls.start()
         self._server.start()
 
     def stop(self, grace_seconds: float) -> None:
         """Refuse new requests, wait for those that are running, and let go of the port."""
         self._server.stop(grace_seconds).wait()
+        self._calls.stop()
 
 
 def abort(context: Any, refusal: Refusal) -> None:
@@ -80,21 +88,31 @@ def abort(context: Any, refusal: Refusal) -> None:
     context.abort(_CODES[refusal.code], str(refusal))
 
 
-def _export(receiver: "Receiver", signal: "Signal") -> "Callable[[bytes, Any], bytes]":
+def _export(receiver: "Receiver", signal: "Signal", calls: Calls) -> "Callable[[Iterator[bytes], Any], bytes]":
+    """The handler of a method; as one that takes a stream, since that is asked before a message is read."""
     method = f"{_SERVICES[signal]}/Export"
 
-    def export(body: bytes, context: Any) -> bytes:
+    def export(messages: "Iterator[bytes]", context: Any) -> bytes:
         with receiver.arrivals("grpc", method, context.invocation_metadata) as arrival:
             try:
-                with receiver.budget.reservation() as reservation:
-                    reservation.add(len(body))
-                    plain = unpack_message(body, receiver.max_body, reservation)
-                    accepted = receiver.accept(plain, "protobuf", signal, arrival).result()
-            except Refusal as refusal:
+                with calls.one(), receiver.budget.reservation() as reservation:
+                    accepted = _accepted(calls.read(messages, context), reservation, arrival)
+            except Exception as error:  # noqa: BLE001  (every exporter gets an answer in its words)
+                refusal = receiver.refusal(error)
                 receiver.refused(refusal)
                 arrival.answered(_CODES[refusal.code].name)
                 abort(context, refusal)
             arrival.answered("OK")
             return success(signal, "protobuf", accepted.rejected, accepted.message)
+
+    def _accepted(body: bytes, reservation: "Reservation", arrival: "Arrival") -> "Accepted":
+        reservation.add(len(body))
+        plain = unpack_message(body, receiver.max_body, reservation)
+        committed = receiver.accept(plain, "protobuf", signal, arrival)
+        try:
+            return committed.result(ANSWER_SECONDS)
+        except TimeoutError:
+            reservation.keep_until(committed)
+            raise receiver.late() from None
 
     return export
