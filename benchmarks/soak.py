@@ -45,7 +45,8 @@ def main() -> int:
         return time.monotonic() - begin > 60 * given.minutes
 
     while not over():
-        path = folder / f"{stores}.duckdb"
+        path = folder / str(stores) / "live.duckdb"
+        path.parent.mkdir()
         kept = stores % 3 == 1
         options = ("--keep", f"{KEEP_SECONDS}s") if kept else ()
         ordeal = Ordeal(
@@ -75,8 +76,7 @@ def main() -> int:
         finally:
             ordeal.finish()
         requests, spans, stores = requests + count.acknowledged, spans + count.spans, stores + 1
-        for file in folder.iterdir():
-            file.unlink()
+        shutil.rmtree(path.parent)
     shutil.rmtree(folder)
     told = ", ".join(f"{times} times {what}" for what, times in sorted(befell.items()))
     print(f"Nothing was lost or doubled: {requests:,} requests, {spans:,} spans in {stores} stores; {told}.")

@@ -4,6 +4,7 @@ New files are created in the storage format of DuckDB 1.5, so that 1.5 and 2.0 b
 of a file that exists. A store of an older schema version is migrated on the way, also when it is opened to read.
 """
 
+import contextlib
 import os
 import re
 from functools import partial
@@ -43,10 +44,25 @@ def open_store(path: str | Path, *, mode: Mode = "read") -> Store:
     if mode == "write" and str(path) != _MEMORY:
         try:
             sweep(Path(os.path.realpath(path)))
+            _sweep_spilled(path)
         except BaseException:
             store.close()
             raise
     return store
+
+
+def _sweep_spilled(path: Path) -> None:
+    """Remove rows that DuckDB put aside for want of memory and that a kill left beside the store.
+
+    Whoever uses such a file at this moment, in this process, goes on using it.
+    """
+    folder = path.with_name(path.name + ".tmp")
+    if not folder.is_dir():
+        return
+    for rest in folder.glob("duckdb_temp_*"):
+        rest.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # it holds something else
+        folder.rmdir()
 
 
 def _look(path: Path, mode: Mode) -> None:

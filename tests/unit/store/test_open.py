@@ -96,6 +96,26 @@ def test_store_that_once_was_longer_is_whole(path: Path, make_batch: Make, make_
         assert cursor.execute("SELECT count(*) FROM distinct_spans").fetchall() == [(999,)]
 
 
+def test_what_a_killed_process_put_aside_is_removed(path: Path) -> None:
+    """Rows that DuckDB spilled beside the store go when it is opened to write; other people's files stay."""
+    code = (
+        "import os, sys, duckdb\nconnection = duckdb.connect(sys.argv[1])\n"
+        "connection.execute(\"SET memory_limit = '60MB'\")\n"
+        "cursor = connection.execute('SELECT hash(n.range)::VARCHAR AS secret FROM range(3000000) AS n ORDER BY 1')\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    open_store(path, mode="write").close()
+    subprocess.run([sys.executable, "-c", code, path], check=False)
+    folder = path.with_name(path.name + ".tmp")
+    assert list(folder.iterdir())
+    open_store(path, mode="write").close()
+    assert not folder.exists()
+    folder.mkdir()
+    (folder / "mine").touch()
+    open_store(path, mode="write").close()
+    assert [file.name for file in folder.iterdir()] == ["mine"]
+
+
 def test_newer_store_is_refused_and_stays_as_it_is(path: Path) -> None:
     """A store that a later program made is not touched by this one."""
     open_store(path, mode="write").close()
