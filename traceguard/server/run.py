@@ -204,6 +204,7 @@ class Server:
         self._watch(counters, receiver, committer)
         process.watch(counters)
         copies.sweep(store)
+        stack.callback(copies.sweep, store)
         stack.callback(committer.close)
         stack.callback(receiver.close)
         keeper = Keeper(store, self.rules, counters)
