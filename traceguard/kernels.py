@@ -96,6 +96,9 @@ def leaf(function: Callable[..., Any]) -> Any:
     return _compile(function, _nrt=False)
 
 
+_IMPORT = b"from traceguard.kernels import"
+
+
 def compile_ahead(shares: Sequence[Sequence[str]]) -> None:
     """Compile the modules of all shares that the cache does not hold, a process a share; returns when that is done.
 
@@ -121,5 +124,9 @@ def compile_ahead(shares: Sequence[Sequence[str]]) -> None:
 
 
 def _cold(module: str) -> bool:
+    """Whether a module's room has loops, and none of them is in the cache."""
     spec = find_spec(module)
-    return spec is not None and spec.origin is not None and not Path(_room_cache(Path(spec.origin).parent)).exists()
+    if spec is None or spec.origin is None:
+        return False
+    room = Path(spec.origin).parent
+    return not Path(_room_cache(room)).exists() and any(_IMPORT in file.read_bytes() for file in room.glob("*.py"))

@@ -1,11 +1,14 @@
 """Where compiled loops are kept: in the user's cache folder, or where that cannot be written, safely elsewhere."""
 
+import importlib
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from traceguard import kernels
 
 if sys.platform == "win32":
     pytest.skip("folders for temporary files belong to one user there", allow_module_level=True)
@@ -62,3 +65,11 @@ def test_a_folder_that_others_can_write_is_not_trusted(no_cache: Path, temporary
     shared.symlink_to(temporary / "elsewhere")
     assert _folder(no_cache, temporary) != shared
     assert list((temporary / "elsewhere").iterdir()) == []
+
+
+def test_what_has_no_loops_is_never_compiled_ahead() -> None:
+    """A room without loops has no cache and wants none; a room with loops is cold until its loops were compiled."""
+    assert not kernels._cold("traceguard.report.pages")
+    assert not kernels._cold("traceguard.explain")
+    importlib.import_module("traceguard.otlp.request")
+    assert not kernels._cold("traceguard.otlp.request")
