@@ -320,3 +320,37 @@ def test_calls_without_a_message_keep_nobody_waiting(client: Client, monkeypatch
         for call in silent:
             assert call.exception(timeout=30) is not None or call.result() == b""
     assert client.count("patient") == 1
+
+
+def test_a_call_of_two_messages_is_malformed(client: Client) -> None:
+    """An export is one message: a second one is refused with the first, since an OK would lose it."""
+    body = _traces("twice", 1).SerializeToString()
+    method = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+    with grpc.insecure_channel(client.server.grpc_address) as channel:
+        with pytest.raises(grpc.RpcError) as caught:
+            channel.stream_unary(method)(iter([body, body]), timeout=30)
+        assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert client.count("twice") == 0
+
+
+def test_a_client_that_goes_away_is_no_fault_of_ours(client: Client) -> None:
+    """A call that ends before its message counts as slow, and not as a failure of the server."""
+    slow, faults = (f'traceguard_requests_refused_total{{reason="{reason}"}}' for reason in ("slow", "internal"))
+    before = client.metric(slow)
+    over = threading.Event()
+
+    def nothing() -> Iterator[bytes]:
+        over.wait(30)
+        yield from ()
+
+    method = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+    with grpc.insecure_channel(client.server.grpc_address) as channel:
+        call = channel.stream_unary(method).future(nothing())
+        time.sleep(0.5)
+        call.cancel()
+        over.set()
+        deadline = time.monotonic() + 10
+        while client.metric(slow) == before and time.monotonic() < deadline:
+            time.sleep(0.02)
+    assert client.metric(slow) == before + 1
+    assert faults not in client.ask("GET", "/metrics")[2].decode()

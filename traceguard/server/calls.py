@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from traceguard.server.refusal import Busy
+import grpc
+
+from traceguard.server.refusal import Busy, Malformed, Slow
 
 # Calls in flight; each waits in a thread for its commit.
 MOST = 96
@@ -57,13 +59,23 @@ class Calls:
                 self._running -= 1
 
     def read(self, messages: Iterator[bytes], context: Any) -> bytes:
-        """The one message of a call, empty if the client went away; Busy if its turn to be read does not come."""
+        """The one message of a call, empty if there is none.
+
+        Busy if its turn to be read does not come, Slow if the call ends before the message is whole (the client went
+        away or was cancelled here), Malformed if there is a second one: an OK would lose it.
+        """
         if not self._turns.acquire(timeout=TURN_SECONDS):
             raise Busy("The receiver reads as many requests as it can; send this one again in a second.")
         try:
             with self._lock:
                 self._reading[context] = time.monotonic()
-            return next(messages, b"")
+            message = next(messages, b"")
+            if next(messages, None) is not None:
+                raise Malformed("An export is one message; send each in a call of its own.")
+        except grpc.RpcError:
+            raise Slow("The message did not arrive in time; send it again.") from None
+        else:
+            return message
         finally:
             with self._lock:
                 self._reading.pop(context, None)
