@@ -46,3 +46,8 @@ class UnknownNameError(UsageError):
         near = get_close_matches(name, known, n=3, cutoff=0.4) or sorted(known)[:3]
         hint = f"; did you mean {', '.join(near)}?" if near else "; the store has none."
         return cls(f"There is no {noun} named {name!r}{hint}")
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of a library says, without the lines in which it explains itself."""
+    return (str(error).splitlines() or ["no message"])[0]

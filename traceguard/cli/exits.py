@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from traceguard.errors import TraceguardError
+from traceguard.errors import TraceguardError, first_line
 
 SUCCESS = 0
 INTERNAL_ERROR = 1
@@ -48,8 +48,7 @@ def exit_code(command: Callable[[], int]) -> int:
         return BROKEN_PIPE
     except Exception as error:  # noqa: BLE001  (the last resort: whatever it was, one sentence and code 1)
         _trace()
-        first = (str(error).splitlines() or ["no message"])[0]
-        say(f"Error: traceguard failed inside ({type(error).__name__}: {first}); {DEBUG}=1 shows where.")
+        say(f"Error: traceguard failed inside ({type(error).__name__}: {first_line(error)}); {DEBUG}=1 shows where.")
         return INTERNAL_ERROR
 
 

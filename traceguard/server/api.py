@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from traceguard.errors import TraceguardError, UsageError
+from traceguard.errors import TraceguardError, UsageError, first_line
 from traceguard.server import copies, log, telemetry
 from traceguard.server.analyses import RETRY_SECONDS, GoneError, LineFullError
 
@@ -130,8 +130,8 @@ async def answered(
             if question.store.interrupted:
                 raise
             log.failure("question_failed", f"A question ({kind}) failed inside.", failure, question=kind)
-            first = (str(failure).splitlines() or ["no message"])[0]
-            return error(f"traceguard failed inside ({type(failure).__name__}: {first}); its log shows where.", 500)
+            said = f"{type(failure).__name__}: {first_line(failure)}"
+            return error(f"traceguard failed inside ({said}); its log shows where.", 500)
 
     try:
         answer: Response = await analyses.answer(request, kind, guarded)

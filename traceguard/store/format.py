@@ -18,6 +18,11 @@ def attach_new(cursor: "duckdb.DuckDBPyConnection", path: Path) -> str:
     return name
 
 
+def quoted(name: str) -> str:
+    """A name as SQL takes it, whatever letters it has."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def log_of(path: Path) -> Path:
     """The log that DuckDB keeps beside the file, in which commits lie until a checkpoint."""
     return path.with_name(path.name + ".wal")

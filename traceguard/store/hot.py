@@ -12,7 +12,7 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from traceguard.errors import StoreError
+from traceguard.errors import StoreError, first_line
 from traceguard.store.format import file_bytes, log_of
 from traceguard.store.gate import Gate, Reader
 from traceguard.store.snapshot import write_snapshot
@@ -101,7 +101,7 @@ class Store:
             except duckdb.Error as error:
                 roll_back(cursor)
                 raise StoreError(
-                    f"{self.path} could not be written ({_said(error)}); check the disk's space and try again."
+                    f"{self.path} could not be written ({first_line(error)}); check the disk's space and try again."
                 ) from error
             except BaseException:
                 roll_back(cursor)
@@ -121,7 +121,7 @@ class Store:
                 cursor.execute("CHECKPOINT")
             except duckdb.Error as error:
                 raise StoreError(
-                    f"{self.path} could not be written ({_said(error)}); check the disk's space."
+                    f"{self.path} could not be written ({first_line(error)}); check the disk's space."
                 ) from error
         return True
 
@@ -249,7 +249,7 @@ class Store:
             try:
                 setting(cursor, value)
             except duckdb.Error as error:
-                raise StoreError(f"{self.path} cannot be used ({_said(error)}); try again.") from error
+                raise StoreError(f"{self.path} cannot be used ({first_line(error)}); try again.") from error
 
     def _reopen(self, between: "Callable[[], None] | None" = None) -> None:
         """Close the connection, do what comes between, and connect; who holds the guard calls it.
@@ -269,7 +269,7 @@ class Store:
             try:
                 self._connection = self._connected()
             except duckdb.Error as error:
-                raise StoreError(f"{self.path} cannot be opened anew yet ({_said(error)}); try again.") from error
+                raise StoreError(f"{self.path} cannot be opened anew yet ({first_line(error)}); try again.") from error
 
     def _close(self, *, interrupt: bool) -> bool:
         """Close the connection, for about a second if someone is amid a statement; whether the file is let go of."""
@@ -303,10 +303,6 @@ class Store:
 def log_bytes(path: Path) -> int:
     """The size of the store's log, in which commits lie until a checkpoint."""
     return file_bytes(log_of(path))
-
-
-def _said(error: Exception) -> str:
-    return str(error).splitlines()[0]
 
 
 def _set_checkpoint(connection: "duckdb.DuckDBPyConnection", size: int) -> None:

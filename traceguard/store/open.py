@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from traceguard.errors import StoreError
+from traceguard.errors import StoreError, first_line
 from traceguard.store.format import attach_new
 from traceguard.store.hot import Store
 from traceguard.store.migrations import STEPS, check, migrate
@@ -167,7 +167,7 @@ def _connect(path: Path, *, read_only: bool) -> "duckdb.DuckDBPyConnection":
 
 def _explain(path: Path, error: Exception) -> StoreError:
     """The sentence for what DuckDB answered when it could not open or make `path`."""
-    said = str(error).splitlines()[0]
+    said = first_line(error)
     if "lock" in said and (holder := _PID.search(said)):
         return StoreError(
             f"{path} is held by another process (PID {holder[1]}); if that is a traceguard server, name it with"

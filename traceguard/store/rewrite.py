@@ -13,8 +13,8 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from traceguard.errors import StoreError
-from traceguard.store.format import attach_new, file_bytes, log_of
+from traceguard.errors import StoreError, first_line
+from traceguard.store.format import attach_new, file_bytes, log_of, quoted
 from traceguard.store.hot import TABLES
 from traceguard.store.space import Space, measure
 from traceguard.units import format_size
@@ -70,7 +70,7 @@ def rewrite(
                 last.close()
                 store.exchange(lambda: _put_in_place(new, path))
     except (duckdb.Error, OSError) as error:
-        said = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
+        said = error.strerror if isinstance(error, OSError) else first_line(error)
         raise StoreError(
             f"{store.path} could not be written anew ({said}); it needs the room of a second file beside it."
         ) from error
@@ -119,16 +119,16 @@ def _pinned(cursor: "duckdb.DuckDBPyConnection") -> "Iterator[duckdb.DuckDBPyCon
 def _begin(cursor: "duckdb.DuckDBPyConnection", name: str, without: tuple[str, ...]) -> dict[str, int]:
     """Make the schema of the store in the database `name` and copy what nobody appends to."""
     ((own,),) = cursor.execute("SELECT current_database()").fetchall()
-    cursor.execute(f"COPY FROM DATABASE {_quoted(own)} TO {name} (SCHEMA)")
+    cursor.execute(f"COPY FROM DATABASE {quoted(own)} TO {name} (SCHEMA)")
     tables = cursor.execute(
         "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = ? AND NOT temporary", [own]
     ).fetchall()
     for schema, table in tables:
         if table in without:
-            cursor.execute(f"DROP TABLE {name}.{_quoted(schema)}.{_quoted(table)}")
+            cursor.execute(f"DROP TABLE {name}.{quoted(schema)}.{quoted(table)}")
         elif table not in TABLES:
-            quoted = f"{_quoted(schema)}.{_quoted(table)}"
-            cursor.execute(f"INSERT INTO {name}.{quoted} SELECT * FROM {_quoted(own)}.{quoted}")  # noqa: S608
+            place = f"{quoted(schema)}.{quoted(table)}"
+            cursor.execute(f"INSERT INTO {name}.{place} SELECT * FROM {quoted(own)}.{place}")  # noqa: S608
     return dict.fromkeys(TABLES, -1)
 
 
@@ -188,7 +188,3 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -8,8 +8,8 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from traceguard.errors import StoreError, UsageError
-from traceguard.store.format import attach_new, log_of
+from traceguard.errors import StoreError, UsageError, first_line
+from traceguard.store.format import attach_new, log_of, quoted
 
 if TYPE_CHECKING:
     import duckdb
@@ -40,7 +40,7 @@ def write_snapshot(cursor: "duckdb.DuckDBPyConnection", out: Path) -> None:
             cursor.execute(f"DETACH {name}")
         _publish(half_done, out)
     except duckdb.Error as error:
-        said = str(error).splitlines()[0]
+        said = first_line(error)
         raise StoreError(f"The snapshot {out} could not be written ({said}); check the disk's space.") from error
     except OSError as error:
         raise StoreError(f"The snapshot {out} could not be written ({error.strerror}); name another folder.") from error
@@ -77,7 +77,7 @@ def _holds_copy(folder: Path, path: Path) -> bool:
 
 def _current(cursor: "duckdb.DuckDBPyConnection") -> str:
     ((name,),) = cursor.execute("SELECT current_database()").fetchall()
-    return '"' + str(name).replace('"', '""') + '"'
+    return quoted(name)
 
 
 def _publish(half_done: Path, out: Path) -> None:
