@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import traceguard
 from traceguard.errors import InputError, UnknownNameError, UsageError
 from traceguard.settings import Settings, load
 from traceguard.store import remote
@@ -256,7 +257,7 @@ def report(
         read = read_circumstances(cursor, traces, unit, settings.unit_keys)
         evidence = gather(cursor, traces, read, partitions, _left_out(traces, settings))
         progress("Explaining")
-        document = explain(evidence, question, _version())
+        document = explain(evidence, question, traceguard.__version__)
         progress("Drawing the map")
         return Analysis(document, graph=_graph(cursor, window, env) if draw_map else None, settings=settings)
 
@@ -516,9 +517,3 @@ def _milliseconds(delay: str | float | None) -> str | None:
 
 def _text(period: str | Period | None) -> str | None:
     return f"{format_time(period.start_ns)}/{format_time(period.end_ns)}" if isinstance(period, Period) else period
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("traceguard")

@@ -275,8 +275,9 @@ def test_an_answer_that_does_not_come_in_time_is_a_retry(client: Client, monkeyp
     """While the store cannot be written for long, exporters are asked to come again; the bytes are held until then."""
     monkeypatch.setattr(otlp_http, "ANSWER_SECONDS", 0.2)
     body = _traces("late", 2).SerializeToString()
-    store = client.server._store
-    assert store is not None
+    receiver = client.server._receiver
+    assert receiver is not None
+    store = receiver._decoder._committer._store
     with store._writer:
         status, headers, content = client.ask("POST", "/v1/traces", body, Content_Type=PROTOBUF)
         assert (status, headers["Retry-After"]) == (503, "1")

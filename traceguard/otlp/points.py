@@ -21,7 +21,7 @@ from traceguard.otlp.wire import BUFFER, field
 _KINDS = {"gauge": 5, "sum": 7, "histogram": 9, "exponential_histogram": 10, "summary": 11}
 
 
-def count(body: bytes, encoding: Literal["protobuf", "json"]) -> int:
+def count(body: bytes | bytearray, encoding: Literal["protobuf", "json"]) -> int:
     """The data points of an ExportMetricsServiceRequest; InputError if the body is not one."""
     buf = to_protobuf(body, _schema()).wire if encoding == "json" else np.frombuffer(body, np.uint8)
     found = int(_points(buf))

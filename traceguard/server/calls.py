@@ -19,7 +19,7 @@ from traceguard.server.refusal import Busy, Malformed, Slow
 MOST = 96
 
 # Messages read at once, which bounds what incomplete ones hold; and how long a call waits for its turn to be read.
-READERS, TURN_SECONDS = 16, 5.0
+READERS, TURN_SECONDS = 16, 2.0
 
 # A message of 64 MiB takes so long over 20 Mbit/s.
 MESSAGE_SECONDS = 30.0

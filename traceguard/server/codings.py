@@ -48,7 +48,7 @@ def named(content_encoding: str) -> Coding | None:
     return _NAMES[name]
 
 
-def unpack(body: bytes, coding: Coding | None, limit: int, reservation: "Reservation") -> bytes:
+def unpack(body: bytes | bytearray, coding: Coding | None, limit: int, reservation: "Reservation") -> bytes | bytearray:
     """The plain body of at most `limit` bytes; `reservation` holds what was unpacked. Malformed, Oversize or Busy."""
     if coding is None:
         return body
@@ -62,7 +62,7 @@ def unpack(body: bytes, coding: Coding | None, limit: int, reservation: "Reserva
         raise _malformed(coding, str(error)) from None
 
 
-def unpack_message(message: bytes, limit: int, reservation: "Reservation") -> bytes:
+def unpack_message(message: bytes, limit: int, reservation: "Reservation") -> bytes | bytearray:
     """The same for a message as gRPC hands it over: packed or not, without the header that says so.
 
     Its bytes tell. No protobuf message begins with gzip's mark, a wire type that does not exist. One may begin like
@@ -88,7 +88,7 @@ def _malformed(coding: Coding, why: str) -> Malformed:
     return Malformed(f"The body is not {coding}, as its headers say, or is cut off: {why.rstrip('.')}.")
 
 
-def _stream(body: bytes, coding: Coding, limit: int, reservation: "Reservation") -> bytes:
+def _stream(body: bytes | bytearray, coding: Coding, limit: int, reservation: "Reservation") -> bytes:
     """Arrow's decompressors: members or frames in a row are one body, and gzip's tells zlib by its first bytes.
 
     A frame of zstd may ask for a window of up to 128 MiB; its memory is touched only as it fills, which the limit ends.
@@ -105,7 +105,7 @@ def _stream(body: bytes, coding: Coding, limit: int, reservation: "Reservation")
     return plain.getvalue()
 
 
-def _snappy(body: bytes, coding: Coding, limit: int, reservation: "Reservation") -> bytes:
+def _snappy(body: bytes | bytearray, coding: Coding, limit: int, reservation: "Reservation") -> bytes:
     import pyarrow as pa
 
     size = 0

@@ -156,9 +156,7 @@ class Committer(Stage[_Waiting]):
     def _give_up(self, group: "list[_Waiting]", error: Exception) -> None:
         for waiting in group:
             if not waiting.future.done():
-                refused = NotCommitted("traceguard failed inside; its log shows where.")
-                refused.__cause__ = error
-                waiting.future.set_exception(refused)
+                waiting.future.set_exception(NotCommitted("traceguard failed inside; its log shows where."))
 
     def _commit(self, group: "list[_Waiting]") -> None:
         began = time.time_ns()
@@ -209,14 +207,13 @@ class Committer(Stage[_Waiting]):
         try:
             self._store.revive()
         except StoreError as lasting:
-            error = lasting
+            error = lasting.with_traceback(None)  # this frame is in it: kept whole, it would keep itself and the rows
         if first and isinstance(error, StoreError):
             log.warning("commit_failed", f"{error} Exporters are asked to send again.")
         elif first:
             log.failure("commit_failed", "A transaction failed; exporters are asked to send again.", error)
-        refused = NotCommitted(f"The request was not stored and nothing of it is kept: {error}")
-        refused.__cause__ = error
-        future.set_exception(refused)
+        # Without its cause, whose frames hold the rows.
+        future.set_exception(NotCommitted(f"The request was not stored and nothing of it is kept: {error}"))
 
 
 def _rows(batch: "Decoded") -> int:

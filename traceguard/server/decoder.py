@@ -14,9 +14,8 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from traceguard.errors import InputError
 from traceguard.server import log
-from traceguard.server.refusal import Busy, Malformed, Refusal
+from traceguard.server.refusal import Busy, refusal_of
 from traceguard.server.stage import Stage
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ AHEAD_BYTES = 128 * 2**20
 
 # Exporters are promised an answer within ten seconds. What waited longer than this is told to come again while there
 # is time left: a body of 64 MiB takes some seconds to decode and commit.
-PATIENCE_SECONDS = 4.0
+PATIENCE_SECONDS = 3.0
 
 _PREFIX = {"traces": "spans", "logs": "log_records"}
 
@@ -133,7 +132,8 @@ class Decoder(Stage[Export]):
             if len(group) > 1:
                 self._take_each(group)
             else:
-                _refuse(group, self._refusal(error))
+                fault = "A request could not be decoded for a fault of traceguard's."
+                _refuse(group, refusal_of(error, "decoding_failed", fault))
             return
         size = _size(batch)
         self._hold(size)
@@ -153,15 +153,6 @@ class Decoder(Stage[Export]):
         from traceguard.otlp.request import decode_joined
 
         return decode_joined([export.wire for export in group], group[0].signal, self._settings)
-
-    def _refusal(self, error: Exception) -> Refusal:
-        if isinstance(error, InputError):
-            return Malformed(str(error))
-        if isinstance(error, Refusal):
-            return error
-        # A fault of ours: the trace goes to the log, and the client does not send again what broke us.
-        log.failure("decoding_failed", "A request could not be decoded for a fault of traceguard's.", error)
-        return Refusal(f"traceguard failed inside ({type(error).__name__}); its log shows where.")
 
     def _count(self, group: list[Export], batch: "Decoded") -> None:
         kind = _PREFIX[group[0].signal]

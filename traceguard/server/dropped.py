@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from traceguard.server.answers import Encoding
 
 
-def data_points(body: bytes, encoding: "Encoding") -> int:
+def data_points(body: bytes | bytearray, encoding: "Encoding") -> int:
     """The number of data points in an ExportMetricsServiceRequest; Malformed if it is not one."""
     from traceguard.otlp import points
 

@@ -96,7 +96,7 @@ def _export(
             return receiver.accept(body, encoding, signal, arrival)
 
         def work() -> "Future[Accepted]":
-            plain = unpack(bytes(body), coding, receiver.max_body, reservation)
+            plain = unpack(body, coding, receiver.max_body, reservation)
             return receiver.accept(plain, encoding, signal, arrival)
 
         return await asyncio.get_running_loop().run_in_executor(pool, work)

@@ -11,7 +11,7 @@ from traceguard.server import dropped, log
 from traceguard.server.arrivals import Arrivals
 from traceguard.server.budget import MIB
 from traceguard.server.decoder import Accepted, Decoder, Export
-from traceguard.server.refusal import Busy, Malformed, Refusal
+from traceguard.server.refusal import Busy, Malformed, Refusal, refusal_of
 
 if TYPE_CHECKING:
     from traceguard.server.answers import Encoding, Signal
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from traceguard.server.counters import Counters
     from traceguard.settings import Settings
 
-# Whoever waits longer for the disk is asked to come again; if the first try is stored after all, both count once.
-ANSWER_SECONDS = 10.0
+# Whoever waits longer for the disk is asked to come again; if the first try is stored after all, both count once. With
+# what a call waits for its turn to be read, and some time on the way, it is less than ten seconds.
+ANSWER_SECONDS = 7.0
 
 # The protocol wants a limit and recommends this one, as sent and decompressed.
 BODY_BYTES = 64 * MIB
@@ -64,7 +65,7 @@ class Receiver:
         answer's: Malformed if the body does not parse whole, NotCommitted, or Busy if the server is stopping.
         """
         if signal == "metrics":
-            points = dropped.data_points(bytes(body), encoding)
+            points = dropped.data_points(body, encoding)
             self._counters.add("metric_points_dropped", points)
             done: Future[Accepted] = Future()
             told = "traceguard keeps traces and logs only; metrics are dropped." if points else ""
@@ -83,13 +84,8 @@ class Receiver:
         return Busy("The store is slow to write right now; send this request again in a moment.")
 
     def refusal(self, error: BaseException) -> Refusal:
-        """What to say for whatever ended a request: itself, the server's stop, or a fault of ours, which is logged."""
-        if isinstance(error, Refusal):
-            return error
-        if not isinstance(error, Exception):
-            return Busy("The receiver is stopping; send this request again when it is back.")
-        log.failure("request_failed", "A request failed for a fault of traceguard's.", error)
-        return Refusal(f"traceguard failed inside ({type(error).__name__}); its log shows where.")
+        """What to say for whatever ended a request."""
+        return refusal_of(error, "request_failed", "A request failed for a fault of traceguard's.")
 
     def refused(self, refusal: Refusal) -> None:
         """Count a request that was refused whole."""

@@ -4,7 +4,8 @@ Statuses follow OTLP 1.11: malformed input is final, a lack of room or a failing
 oversize is RESOURCE_EXHAUSTED, because clients take that as final.
 """
 
-from traceguard.errors import TraceguardError
+from traceguard.errors import InputError, TraceguardError
+from traceguard.server import log
 
 # Codes of google.rpc.Code.
 INVALID_ARGUMENT = 3
@@ -85,10 +86,31 @@ class Slow(Busy):
     reason = "slow"
 
 
-class NotCommitted(Refusal):
+class NotCommitted(Busy):
     """The store could not be written; nothing of the request is kept."""
 
     reason = "commit_failed"
-    http_status = 503
-    code = UNAVAILABLE
     retry_seconds = 5
+
+
+def refusal_of(error: BaseException, event: str, sentence: str) -> Refusal:
+    """What to say for whatever ended a request: itself, a body that does not parse, or the server's stop.
+
+    All else is a fault of ours: it goes to the log as `event` with `sentence`, and the client does not send again what
+    broke us.
+    """
+    if isinstance(error, Refusal):
+        # A request's frames hold its body; kept with what they hold, they would wait for Python to look for cycles.
+        error.__traceback__ = error.__context__ = error.__cause__ = None
+        return error
+    if isinstance(error, InputError):
+        return Malformed(str(error))
+    if not isinstance(error, Exception):
+        return stopping()
+    log.failure(event, sentence, error)
+    return Refusal(f"traceguard failed inside ({type(error).__name__}); its log shows where.")
+
+
+def stopping() -> Busy:
+    """What to say once the server takes no more."""
+    return Busy("The receiver is stopping; send this request again when it is back.")

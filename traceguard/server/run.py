@@ -18,6 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import traceguard
 from traceguard.errors import TraceguardError, UsageError
 from traceguard.server import log
 from traceguard.server.access import Access, Tls
@@ -98,7 +99,6 @@ class Server:
         self._tell = tell
         self.privacy: str | None = None  # what reports will miss because the settings hide it; known after the start
         self._receiver: Receiver | None = None
-        self._store: Store | None = None
         self._own_spans: Telemetry | None = None
         self._running: ExitStack | None = None
         if not (insecure or self._access.protected):
@@ -146,7 +146,7 @@ class Server:
             self._http = Address(self._http.host, listening.getsockname()[1])
             _bind(self._grpc, "grpc").close()
             stack.callback(self._flush)
-            self._store = store = stack.enter_context(open_store(self._db, mode="write"))
+            store = stack.enter_context(open_store(self._db, mode="write"))
             _load_loops(self._tell)
             self._listen(stack, store, listening)
             self._running = stack.pop_all()
@@ -176,7 +176,7 @@ class Server:
             own_spans.close()
 
     def _watch(self, counters: "Counters", receiver: "Receiver", committer: "Committer") -> None:
-        counters.watch("build_info", lambda: 1.0, _version())
+        counters.watch("build_info", lambda: 1.0, traceguard.__version__)
         counters.watch("uptime_seconds", _clock())
         counters.watch("pending_bytes", lambda: receiver.budget.held)
         counters.watch("pending_limit_bytes", lambda: self._pending_bytes)
@@ -287,7 +287,7 @@ def _tell_start(db: str | Path, server: Server) -> None:
     log.info(
         "started",
         f"Receiving into {db}: OTLP/gRPC on {server.grpc_address}, OTLP/HTTP on {server.http_address}.",
-        version=_version(),
+        version=traceguard.__version__,
         db=str(db),
         grpc=server.grpc_address,
         http=server.http_address,
@@ -300,12 +300,6 @@ def _tell_start(db: str | Path, server: Server) -> None:
         (log.info if warned == sentence else log.warning)("protection", warned)
     if server.privacy is not None:
         log.warning("privacy", server.privacy)
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("traceguard")
 
 
 def _clock() -> Callable[[], float]:

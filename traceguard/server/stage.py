@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from typing import Generic, TypeVar
 
 from traceguard.server import log
-from traceguard.server.refusal import Busy
+from traceguard.server.refusal import stopping
 
 Item = TypeVar("Item")
 
@@ -32,7 +32,7 @@ class Stage(ABC, Generic[Item]):
         """Put items into the line; Busy once the server is stopping."""
         with self._gate:
             if self._closed:
-                raise Busy("The receiver is stopping; send this request again when it is back.")
+                raise stopping()
             for item in items:
                 self._queue.put(item)
 

@@ -12,6 +12,7 @@ import threading
 import uuid
 from typing import TYPE_CHECKING, Any, Self
 
+import traceguard
 from traceguard.server import log
 from traceguard.server.endpoint import Endpoint
 
@@ -47,7 +48,7 @@ class Telemetry:
         self._exporter = exporter
         self._provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
-        self._tracer = self._provider.get_tracer(SCOPE, _version())
+        self._tracer = self._provider.get_tracer(SCOPE, traceguard.__version__)
         self._propagator = TraceContextTextMapPropagator()
 
     def serving(self, name: str, attributes: "Mapping[str, Any]", headers: "Mapping[str, str]") -> "Span | None":
@@ -217,18 +218,12 @@ def _resource() -> "Resource":
 
     known = {
         "service.name": "traceguard",
-        "service.version": _version(),
+        "service.version": traceguard.__version__,
         "service.instance.id": str(uuid.uuid4()),
         "telemetry.sdk.language": "python",
         "telemetry.sdk.name": "opentelemetry",
     }
     return Resource(known).merge(OTELResourceDetector().detect())
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("traceguard")
 
 
 def _context(span: "Span") -> "Context":

@@ -68,7 +68,9 @@ class Stages:
 
 @pytest.fixture
 def stages() -> Iterator[Stages]:
-    """Both stages, not started; closed at the end."""
+    """Both stages, not started; closed at the end. Decoding is compiled before, as no answer waits for that."""
+    for signal, body in (("traces", _traces(1, 1)), ("logs", _log("a"))):
+        decode(body, encoding="protobuf", signal=signal, settings=Settings())
     with open_store(":memory:", mode="write") as store:
         both = Stages(store)
         yield both
