@@ -137,10 +137,11 @@ def flood(
     """Flood a server and give what all senders saw; `first` numbers the senders, each has trace ids of its own."""
     context = mp.get_context("spawn")
     answers: Any = context.Queue()
-    until = time.time() + seconds + 3  # they start within three seconds
+    ready = context.Barrier(processes)
     running = [
         context.Process(
-            target=_process, args=(http, grpc_address, until, connections, huge, first + n * connections, answers)
+            target=_process,
+            args=(http, grpc_address, seconds, connections, huge, first + n * connections, ready, answers),
         )
         for n in range(processes)
     ]
@@ -155,8 +156,15 @@ def flood(
 
 
 def _process(
-    http: str, grpc_address: str, until: float, connections: int, huge: bool, first: int, answers: Any
+    http: str, grpc_address: str, seconds: float, connections: int, huge: bool, first: int, ready: Any, answers: Any
 ) -> None:
+    # Made before, as a sender that waits for another's patterns would count its waiting as the server's.
+    for spans, _ in _BODIES.values():
+        pattern(spans)
+    for coding in _BOMBS:
+        bomb(coding)
+    ready.wait()
+    until = time.time() + seconds
     seen = [Seen() for _ in range(connections)]
     threads = [
         threading.Thread(target=_send, args=(http, grpc_address, until, huge, first + n, seen[n]))
@@ -200,39 +208,40 @@ def _send(http: str, grpc_address: str, until: float, huge: bool, sender: int, s
 
 
 def _send_bomb(connection: HTTPConnection, coding: str, seen: Seen) -> None:
-    begin = time.monotonic()
-    try:
-        connection.request("POST", "/v1/traces", bomb(coding), HEADERS | {"Content-Encoding": coding})
-        answer = connection.getresponse()
-        answer.read()
-    except (HTTPException, OSError) as error:
-        connection.close()
-        seen.note("HTTP connection lost", time.monotonic() - begin)
-        seen.wrong.append(f"a bomb lost its connection: {error!r}")
+    status, _, begin = _post(connection, bomb(coding), seen, **{"Content-Encoding": coding})
+    if status is None:
         return
-    kind = {413: "bomb refused", 503: "come again"}.get(answer.status, "wrong")
+    kind = {413: "bomb refused", 503: "come again"}.get(status, "wrong")
     seen.note(f"HTTP {kind}", time.monotonic() - begin)
-    if answer.status not in {413, 503}:
-        seen.wrong.append(f"a bomb was answered with {answer.status}")
+    if status not in {413, 503}:
+        seen.wrong.append(f"a bomb was answered with {status}")
 
 
 def _by_http(connection: HTTPConnection, wire: bytes, seen: Seen) -> bool:
+    status, retry_after, begin = _post(connection, wire, seen)
+    if status is None:
+        return False
+    again = status == 503 and retry_after.isdigit()
+    kind = "acknowledged" if status == 200 else "come again" if again else "wrong"
+    seen.note(f"HTTP {kind}", time.monotonic() - begin)
+    if status != 200 and not again:
+        seen.wrong.append(f"HTTP {status}, Retry-After {retry_after!r}")
+    return status == 200
+
+
+def _post(connection: HTTPConnection, wire: bytes, seen: Seen, **headers: str) -> tuple[int | None, str, float]:
+    """The status of the answer, when to come again, and when it began; no status if the connection broke, noted."""
     begin = time.monotonic()
     try:
-        connection.request("POST", "/v1/traces", wire, HEADERS)
+        connection.request("POST", "/v1/traces", wire, HEADERS | headers)
         answer = connection.getresponse()
         answer.read()
     except (HTTPException, OSError) as error:
         connection.close()
         seen.note("HTTP connection lost", time.monotonic() - begin)
         seen.wrong.append(f"a request of {len(wire)} bytes over HTTP lost its connection: {error!r}")
-        return False
-    again = answer.status == 503 and (answer.headers["Retry-After"] or "").isdigit()
-    kind = "acknowledged" if answer.status == 200 else "come again" if again else "wrong"
-    seen.note(f"HTTP {kind}", time.monotonic() - begin)
-    if answer.status != 200 and not again:
-        seen.wrong.append(f"HTTP {answer.status}, Retry-After {answer.headers['Retry-After']}")
-    return answer.status == 200
+        return None, "", begin
+    return answer.status, answer.headers["Retry-After"] or "", begin
 
 
 def _by_grpc(call: Any, wire: bytes, seen: Seen) -> bool:

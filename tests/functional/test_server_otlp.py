@@ -1,5 +1,6 @@
 """The receiver over the network: what exporters send, what the protocol demands, what is refused and how."""
 
+import gc
 import gzip
 import http.client
 import json
@@ -23,7 +24,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
+from traceguard.errors import StoreError
 from traceguard.server import Server, calls, otlp_http
+from traceguard.server.budget import Reservation
+from traceguard.server.decoder import Export
 from traceguard.store import open_store
 
 PROTOBUF = "application/x-protobuf"
@@ -289,6 +293,37 @@ def test_an_answer_that_does_not_come_in_time_is_a_retry(client: Client, monkeyp
     assert client.metric("traceguard_pending_bytes") == 0
     assert client.post("/v1/traces", body) == (200, b"")
     assert client.count("late") == 2
+
+
+def test_a_refused_request_leaves_nothing_behind(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a refused request held goes with its answer, and does not wait until Python looks for cycles."""
+    store = client.server._receiver._decoder._committer._store  # type: ignore[union-attr]
+
+    def full(_batches: object) -> None:
+        message = "the disk is full"
+        raise StoreError(message)
+
+    def alive() -> int:
+        return sum(isinstance(kept, (Reservation, Export)) for kept in gc.get_objects())
+
+    monkeypatch.setattr(type(store), "append", lambda _store, batches: full(batches))
+    body = _traces("refused", 50).SerializeToString()
+    gc.collect()
+    gc.disable()
+    try:
+        assert client.post("/v1/traces", body[:-1])[0] == 400
+        assert client.post("/v1/traces", b"no gzip", Content_Encoding="gzip")[0] == 400
+        assert client.post("/v1/traces", body)[0] == 503
+        for sent, code in ((body[:-1], "INVALID_ARGUMENT"), (body, "UNAVAILABLE")):
+            with pytest.raises(grpc.RpcError) as told:
+                client.call("trace.v1.TraceService", sent)
+            assert told.value.code().name == code
+        deadline = time.monotonic() + 5
+        while alive() and time.monotonic() < deadline:
+            time.sleep(0.05)  # the last thread is about to end its call
+        assert alive() == 0
+    finally:
+        gc.enable()
 
 
 def test_calls_without_a_message_keep_nobody_waiting(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

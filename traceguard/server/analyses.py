@@ -34,7 +34,7 @@ SLOW_SECONDS = 10.0
 # What DuckDB may hold of the store while nobody asks. It does not hold a flood below 2 GiB by itself: with bodies of up
 # to 62 MiB on two busy CPUs the server peaked at 1.8 to 2.9 GiB, where no bound gave 2.8 to 3.4 in fewer runs; the peak
 # comes at a checkpoint. Bursts of usual bodies were up to 15 percent slower with it.
-WRITING_BYTES = 256 * 2**20
+WRITING_BYTES = 512 * 2**20
 
 # Measured on two busy CPUs with 20,000 spans a second beside a report over 1.7 million: the median acknowledgement took
 # 29 to 49 ms this way and 80 to 107 without, the 99th percentile 99 to 161 and 250 to 294; the report was no slower.

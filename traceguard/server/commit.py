@@ -154,6 +154,7 @@ class Committer(Stage[_Waiting]):
             self._busy_since = None
 
     def _give_up(self, group: "list[_Waiting]", error: Exception) -> None:
+        del error  # it is logged, and its frames hold the rows
         for waiting in group:
             if not waiting.future.done():
                 waiting.future.set_exception(NotCommitted("traceguard failed inside; its log shows where."))

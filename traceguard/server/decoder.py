@@ -15,7 +15,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from traceguard.server import log
-from traceguard.server.refusal import Busy, refusal_of
+from traceguard.server.refusal import PATIENCE_SECONDS, Busy, overdue, refusal_of
 from traceguard.server.stage import Stage
 
 if TYPE_CHECKING:
@@ -37,10 +37,6 @@ GROUP_BYTES = 4 * 2**20
 # Decoded rows may take several times the bytes of their bodies. Beyond so much that is not committed yet, nothing more
 # is decoded; bodies wait in their queue then, whose bytes are bounded.
 AHEAD_BYTES = 128 * 2**20
-
-# Exporters are promised an answer within ten seconds. What waited longer than this is told to come again while there
-# is time left: a body of 64 MiB takes some seconds to decode and commit.
-PATIENCE_SECONDS = 3.0
 
 _PREFIX = {"traces": "spans", "logs": "log_records"}
 
@@ -187,7 +183,7 @@ def _in_time(group: list[Export]) -> list[Export]:
     """Those that did not wait too long; the others are told to come again."""
     oldest = time.monotonic() - PATIENCE_SECONDS
     late = [export for export in group if export.since < oldest]
-    _refuse(late, Busy("The receiver has more to do than it can in time; send this request again in a second."))
+    _refuse(late, overdue())
     return [export for export in group if export.since >= oldest] if late else group
 
 

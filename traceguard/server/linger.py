@@ -14,7 +14,7 @@ from starlette.responses import Response
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-LINGER_SECONDS = 5.0
+LINGER_SECONDS = 3.0
 
 
 class Lingering(Response):

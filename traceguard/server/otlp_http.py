@@ -5,6 +5,7 @@ threads, so that the loop goes on reading other requests.
 """
 
 import asyncio
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from traceguard.server.answers import CONTENT_TYPES, status, success
 from traceguard.server.codings import ACCEPTED, named, oversize, unpack
 from traceguard.server.linger import Lingering
 from traceguard.server.receiver import ANSWER_SECONDS
-from traceguard.server.refusal import Oversize, Refusal, Slow, UnknownCoding, Unsupported
+from traceguard.server.refusal import PATIENCE_SECONDS, Oversize, Refusal, Slow, UnknownCoding, Unsupported, overdue
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from traceguard.server.answers import Encoding, Signal
     from traceguard.server.arrivals import Arrival
     from traceguard.server.budget import Reservation
+    from traceguard.server.codings import Coding
     from traceguard.server.decoder import Accepted
     from traceguard.server.receiver import Receiver
 
@@ -72,9 +74,13 @@ def _export(
         try:
             with receiver.budget.reservation() as reservation:
                 encoding = _known_encoding(request)
-                committed = await _accept(request, encoding, reservation, arrival)
+                coding = named(",".join(request.headers.getlist("content-encoding")))
+                body = await _read(request, receiver.max_body, reservation)
+                since = time.monotonic()
+                committed = await _accept(body, encoding, coding, reservation, arrival)
+                patience = ANSWER_SECONDS - (time.monotonic() - since)
                 try:
-                    accepted = await asyncio.wait_for(asyncio.wrap_future(committed), ANSWER_SECONDS)
+                    accepted = await asyncio.wait_for(asyncio.wrap_future(committed), patience)
                 except TimeoutError:
                     reservation.keep_until(committed)
                     raise receiver.late() from None
@@ -84,18 +90,20 @@ def _export(
             refusal = receiver.refusal(error)
             receiver.refused(refusal)
             return _refused(request, refusal)
-        body = success(signal, encoding, accepted.rejected, accepted.message)
-        return Response(body, media_type=CONTENT_TYPES[encoding])
+        told = success(signal, encoding, accepted.rejected, accepted.message)
+        return Response(told, media_type=CONTENT_TYPES[encoding])
 
     async def _accept(
-        request: Request, encoding: "Encoding", reservation: "Reservation", arrival: "Arrival"
+        body: bytearray, encoding: "Encoding", coding: "Coding | None", reservation: "Reservation", arrival: "Arrival"
     ) -> "Future[Accepted]":
-        coding = named(",".join(request.headers.getlist("content-encoding")))
-        body = await _read(request, receiver.max_body, reservation)
         if coding is None and encoding == "protobuf" and signal != "metrics":
             return receiver.accept(body, encoding, signal, arrival)
 
+        since = time.monotonic()
+
         def work() -> "Future[Accepted]":
+            if time.monotonic() - since > PATIENCE_SECONDS:
+                raise overdue()
             plain = unpack(body, coding, receiver.max_body, reservation)
             return receiver.accept(plain, encoding, signal, arrival)
 

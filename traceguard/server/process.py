@@ -3,6 +3,7 @@
 They are read from `/proc` when someone asks; where there is none (macOS), only processor and start times are shown.
 """
 
+import ctypes
 import os
 import time
 from pathlib import Path
@@ -12,6 +13,22 @@ if TYPE_CHECKING:
     from traceguard.server.counters import Counters
 
 _PROC = Path("/proc/self")
+
+# glibc's name for the setting, from malloc.h, and the size from which a block goes back to the system when it is freed.
+_M_MMAP_THRESHOLD, _OWN_BLOCK_BYTES = -3, 2**20
+
+
+def give_back_memory() -> None:
+    """Let large blocks go back to the system as soon as they are freed; does nothing where the C library is not glibc.
+
+    glibc would raise its bound to 32 MiB after a few large bodies and keep what is freed below it: under a flood
+    that is several hundred MiB more.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):  # macOS, Windows: other allocators, other habits
+        return
+    mallopt(_M_MMAP_THRESHOLD, _OWN_BLOCK_BYTES)
 
 
 def watch(counters: "Counters") -> None:

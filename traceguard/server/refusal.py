@@ -18,6 +18,11 @@ UNAVAILABLE = 14
 UNAUTHENTICATED = 16
 
 
+# Exporters are promised an answer within ten seconds. What waited in a line for longer than this is told to come again
+# while there is time left: a body of 64 MiB takes some seconds to decode and commit.
+PATIENCE_SECONDS = 3.0
+
+
 class Refusal(TraceguardError):  # noqa: N818  (what it is to the client; an answer, no fault)
     """An export that is not taken; `reason` names it in the metrics, `retry_seconds` asks the client to try again."""
 
@@ -114,3 +119,8 @@ def refusal_of(error: BaseException, event: str, sentence: str) -> Refusal:
 def stopping() -> Busy:
     """What to say once the server takes no more."""
     return Busy("The receiver is stopping; send this request again when it is back.")
+
+
+def overdue() -> Busy:
+    """What to say to a request that waited too long for its turn."""
+    return Busy("The receiver has more to do than it can in time; send this request again in a second.")

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import traceguard
 from traceguard.errors import TraceguardError, UsageError
-from traceguard.server import log
+from traceguard.server import log, process
 from traceguard.server.access import Access, Tls
 from traceguard.server.address import Address
 from traceguard.server.budget import LARGEST_LIMIT, LIMIT_BYTES, SMALLEST_LIMIT, Budget
@@ -183,7 +183,7 @@ class Server:
         counters.watch("ready", lambda: float(committer.ready))
 
     def _listen(self, stack: ExitStack, store: "Store", listening: socket.socket) -> None:
-        from traceguard.server import copies, process, telemetry
+        from traceguard.server import copies, telemetry
         from traceguard.server.admin import Admin
         from traceguard.server.analyses import Analyses
         from traceguard.server.api import Api
@@ -259,6 +259,7 @@ def serve(
     def stop(_number: int, _frame: "FrameType | None") -> None:
         stopping.set()
 
+    process.give_back_memory()
     previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         with (

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # DuckDB checkpoints when its log reaches this size, amid a COMMIT that then takes a second or two for each 256 MB; a
 # store that has time for it should `settle` before. As much is in memory until then, and is replayed after a crash.
-CHECKPOINT_BYTES = 128_000_000
+CHECKPOINT_BYTES = 512_000_000
 
 # Spans and log records that one INSERT takes; fewer cost speed, more only memory.
 ROWS_PER_INSERT = 200_000
