@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from traceguard.server.counters import Counters
+from traceguard.server.watch.counters import Counters
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

@@ -26,7 +26,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client.parser import text_string_to_metric_families
 
 from traceguard.server import Server
-from traceguard.server.telemetry import MARKER, SCOPE
+from traceguard.server.watch.telemetry import MARKER, SCOPE
 from traceguard.store import open_store
 
 _EXPORT = "opentelemetry.proto.collector.trace.v1.TraceService/Export"

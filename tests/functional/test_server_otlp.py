@@ -25,9 +25,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from traceguard.errors import StoreError
-from traceguard.server import Server, calls, otlp_http
-from traceguard.server.budget import Reservation
-from traceguard.server.decoder import Export
+from traceguard.server import Server
+from traceguard.server.intake import calls, otlp_http
+from traceguard.server.intake.budget import Reservation
+from traceguard.server.intake.decoder import Export
 from traceguard.store import open_store
 
 PROTOBUF = "application/x-protobuf"

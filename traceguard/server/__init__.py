@@ -4,7 +4,7 @@ What always holds: an export is answered with success only after its spans are o
 grpc, starlette and uvicorn; they load when a server starts.
 """
 
-from traceguard.server.access import Access, Role, Tls
+from traceguard.server.door.access import Access, Role, Tls
 from traceguard.server.run import Server, serve
 
 __all__ = ["Access", "Role", "Server", "Tls", "serve"]

@@ -11,19 +11,19 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from traceguard.server import otlp_http
-from traceguard.server.api import error
-from traceguard.server.guard_http import Guard, exports, path
-from traceguard.server.refusal import INTERNAL, NOT_FOUND, UNIMPLEMENTED
+from traceguard.server.door.guard_http import Guard, exports, path
+from traceguard.server.intake import otlp_http
+from traceguard.server.intake.refusal import INTERNAL, NOT_FOUND, UNIMPLEMENTED
+from traceguard.server.questions.api import error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from traceguard.server.access import Access
-    from traceguard.server.counters import Counters
-    from traceguard.server.receiver import Receiver
+    from traceguard.server.door.access import Access
+    from traceguard.server.intake.receiver import Receiver
+    from traceguard.server.watch.counters import Counters
 
 _HEADERS = {
     "Cache-Control": "no-store",

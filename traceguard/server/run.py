@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import traceguard
 from traceguard.errors import TraceguardError, UsageError
-from traceguard.server import log, process
-from traceguard.server.access import Access, Tls
-from traceguard.server.address import Address
-from traceguard.server.budget import LARGEST_LIMIT, LIMIT_BYTES, SMALLEST_LIMIT, Budget
+from traceguard.server.door.access import Access, Tls
+from traceguard.server.door.address import Address
+from traceguard.server.intake.budget import LARGEST_LIMIT, LIMIT_BYTES, SMALLEST_LIMIT, Budget
+from traceguard.server.watch import log, process
 from traceguard.settings import Settings
 from traceguard.store import open_store
 from traceguard.store.retention import Rules
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
     import uvicorn
 
-    from traceguard.server.commit import Committer
-    from traceguard.server.counters import Counters
-    from traceguard.server.receiver import Receiver
-    from traceguard.server.telemetry import Telemetry
+    from traceguard.server.intake.commit import Committer
+    from traceguard.server.intake.receiver import Receiver
+    from traceguard.server.watch.counters import Counters
+    from traceguard.server.watch.telemetry import Telemetry
     from traceguard.store import Store
 
 GRACE_SECONDS = 10.0
@@ -183,18 +183,19 @@ class Server:
         counters.watch("ready", lambda: float(committer.ready))
 
     def _listen(self, stack: ExitStack, store: "Store", listening: socket.socket) -> None:
-        from traceguard.server import copies, telemetry
-        from traceguard.server.admin import Admin
-        from traceguard.server.analyses import Analyses
-        from traceguard.server.api import Api
         from traceguard.server.app import build
-        from traceguard.server.commit import Committer
-        from traceguard.server.counters import Counters
-        from traceguard.server.guard_grpc import Guard, credentials
-        from traceguard.server.keeper import Keeper
-        from traceguard.server.otlp_grpc import GrpcEndpoint
-        from traceguard.server.overview import Overview
-        from traceguard.server.receiver import Receiver
+        from traceguard.server.door.guard_grpc import Guard, credentials
+        from traceguard.server.intake.commit import Committer
+        from traceguard.server.intake.otlp_grpc import GrpcEndpoint
+        from traceguard.server.intake.receiver import Receiver
+        from traceguard.server.questions import copies
+        from traceguard.server.questions.analyses import Analyses
+        from traceguard.server.questions.api import Api
+        from traceguard.server.questions.overview import Overview
+        from traceguard.server.upkeep.admin import Admin
+        from traceguard.server.upkeep.keeper import Keeper
+        from traceguard.server.watch import telemetry
+        from traceguard.server.watch.counters import Counters
 
         counters = Counters()
         committer = Committer(store, counters)

@@ -1,0 +1,1 @@
+"""Who may come in: addresses, tokens, certificates, and the guards of both ports."""

@@ -1,0 +1,1 @@
+"""Who tends the live store: retention and forgetting."""

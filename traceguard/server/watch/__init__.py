@@ -1,0 +1,1 @@
+"""What the server tells about itself: counts, its log, its own spans."""
