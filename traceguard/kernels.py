@@ -129,4 +129,6 @@ def _cold(module: str) -> bool:
     if spec is None or spec.origin is None:
         return False
     room = Path(spec.origin).parent
-    return not Path(_room_cache(room)).exists() and any(_IMPORT in file.read_bytes() for file in room.glob("*.py"))
+    # The folder alone says nothing: it is made for loops that are not compiled yet, too.
+    compiled = any(Path(_room_cache(room)).rglob("*.nbi"))
+    return not compiled and any(_IMPORT in file.read_bytes() for file in room.glob("*.py"))

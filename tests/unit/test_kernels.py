@@ -73,3 +73,15 @@ def test_what_has_no_loops_is_never_compiled_ahead() -> None:
     assert not kernels._cold("traceguard.explain")
     importlib.import_module("traceguard.otlp.request")
     assert not kernels._cold("traceguard.otlp.request")
+
+
+def test_a_room_is_cold_until_a_loop_is_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Importing small functions that compile when they are first called makes the cache's folder, but fills it not."""
+    monkeypatch.setitem(os.environ, "NUMBA_CACHE_DIR", str(tmp_path))
+    kernels._room_cache.cache_clear()
+    folder = Path(kernels._room_cache(Path(kernels.__file__).parent / "otlp")) / "made"
+    folder.mkdir(parents=True)
+    assert kernels._cold("traceguard.otlp.request")
+    (folder / "spans.fill-1.py311.nbi").touch()
+    assert not kernels._cold("traceguard.otlp.request")
+    kernels._room_cache.cache_clear()

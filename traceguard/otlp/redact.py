@@ -105,7 +105,7 @@ def hashed(text: str, settings: Settings) -> str:
         message = f"There is no key to hash with; set {KEY_VARIABLE} or the setting hash_key_file."
         raise UsageError(message)
     value = np.frombuffer(text.encode("utf-8", "replace"), np.uint8)
-    return "".join(int(half).to_bytes(8, "little").hex() for half in siphash_of_all(value, *key))
+    return "".join(int(half).to_bytes(8, "little").hex() for half in siphash_of_all(value, *map(np.uint64, key)))
 
 
 def hash_key(settings: Settings) -> tuple[int, int] | None:

@@ -39,7 +39,10 @@ def _no_key(monkeypatch: pytest.MonkeyPatch) -> None:
 def compiled(key: bytes, text: bytes) -> bytes:
     """What the compiled loop makes of a text."""
     halves = (int.from_bytes(key[at : at + 8], "little") for at in (0, 8))
-    return b"".join(int(half).to_bytes(8, "little") for half in siphash_of_all(np.frombuffer(text, np.uint8), *halves))
+    return b"".join(
+        int(half).to_bytes(8, "little")
+        for half in siphash_of_all(np.frombuffer(text, np.uint8), *map(np.uint64, halves))
+    )
 
 
 @pytest.mark.parametrize("length", PUBLISHED)
