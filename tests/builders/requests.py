@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 
 from traceguard.traces.link import Linked, Names, link
 
@@ -39,23 +38,21 @@ def linked_of(spans: Sequence[Span], names: Names | None = None) -> Linked:
     """Link the spans as one partition, of an analysis with more names where `names` is given."""
     names = names or names_of(spans)
     services, operations, environments = names.services, names.operations, names.environments
-    frame = pl.DataFrame(
-        {
-            "trace": pl.Series([s.trace for s in spans], dtype=pl.UInt64),
-            "span": pl.Series([s.id for s in spans], dtype=pl.UInt64),
-            "parent": pl.Series([s.parent or 0 for s in spans], dtype=pl.UInt64),
-            "start": pl.Series([s.start for s in spans], dtype=pl.Int64),
-            "dur": pl.Series([s.end - s.start for s in spans], dtype=pl.Int64),
-            "kind": pl.Series([KINDS[s.kind] for s in spans], dtype=pl.Int8),
-            "failed": pl.Series([s.failed for s in spans], dtype=pl.Boolean),
-            "evaluation": pl.Series([s.evaluation for s in spans], dtype=pl.Boolean),
-            "operation": pl.Series(
-                [operations.index((services.index(s.service), s.operation)) for s in spans], dtype=pl.Int32
-            ),
-            "service": pl.Series([services.index(s.service) for s in spans], dtype=pl.Int32),
-            "environment": pl.Series([environments.index(s.environment) for s in spans], dtype=pl.Int32),
-        }
-    )
     traces = sorted({s.trace for s in spans})
+    columns = {
+        "trace": np.array([traces.index(s.trace) for s in spans], dtype=np.int32),
+        "span": np.array([s.id for s in spans], dtype=np.uint64),
+        "parent": np.array([s.parent or 0 for s in spans], dtype=np.uint64),
+        "start": np.array([s.start for s in spans], dtype=np.int64),
+        "dur": np.array([s.end - s.start for s in spans], dtype=np.int64),
+        "kind": np.array([KINDS[s.kind] for s in spans], dtype=np.int8),
+        "failed": np.array([s.failed for s in spans], dtype=np.bool_),
+        "evaluation": np.array([s.evaluation for s in spans], dtype=np.bool_),
+        "operation": np.array(
+            [operations.index((services.index(s.service), s.operation)) for s in spans], dtype=np.int32
+        ),
+        "service": np.array([services.index(s.service) for s in spans], dtype=np.int32),
+        "environment": np.array([environments.index(s.environment) for s in spans], dtype=np.int32),
+    }
     ids = np.array([f"{t:032x}" for t in traces], dtype=object)
-    return link(frame, names, ids, np.array(traces, dtype=np.uint64))
+    return link(columns, names, ids, np.array(traces, dtype=np.uint64))

@@ -1,10 +1,13 @@
 """The reduction on this machine: the store's spans, partition by partition, to linked traces and facts.
 
-A partition holds whole traces, chosen by the hash of the trace id, so memory is bounded by the partition. Text stays in
-DuckDB; kernels see hashes and small integers.
+A partition holds whole traces, neighbours by the hash of their ids, so memory is bounded by the partition. Text stays
+in DuckDB; kernels see hashes and small integers.
 """
 
+import os
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +15,19 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from traceguard.engine.spill import Spill, columns_of
 from traceguard.store import queries
 from traceguard.traces.link import Linked, Names, link
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
     from traceguard.units import Period
 
 SPANS_PER_PARTITION = 1_000_000
+_MOST_PARTITIONS = 256  # each may be a file
+_ROWS_AT_ONCE = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +39,12 @@ class Window:
     trace_hash: NDArray[np.uint64]
     trace_ids: NDArray[np.object_]
     begun: NDArray[np.int64]  # start of each trace's root, ns
-    rows: int  # spans as stored, repeats included
+    spans: NDArray[np.int64]  # of each trace, as stored, repeats included
+
+    @property
+    def rows(self) -> int:
+        """Spans as stored, repeats included."""
+        return int(self.spans.sum())
 
     @property
     def bounds(self) -> tuple[int, int] | None:
@@ -55,6 +67,12 @@ def fetch(cursor: "duckdb.DuckDBPyConnection", query: str, **params: Any) -> pl.
     frame = pl.from_arrow(cursor.sql(text, params=used or None).to_arrow_table())
     assert isinstance(frame, pl.DataFrame)  # noqa: S101  (narrows the type; a table never becomes a Series)
     return frame
+
+
+def _stream(cursor: "duckdb.DuckDBPyConnection", query: str) -> "pa.RecordBatchReader":
+    """The rows of `queries/traces/<query>.sql`, some hundred thousand at a time."""
+    text = (queries.folder() / "traces" / f"{query}.sql").read_text(encoding="utf-8")
+    return cursor.sql(text).to_arrow_reader(_ROWS_AT_ONCE)
 
 
 def open_window(
@@ -90,19 +108,55 @@ def open_window(
         trace_hash=traces["trace"].to_numpy(),
         trace_ids=traces["trace_id"].to_numpy(),
         begun=traces["begun"].to_numpy(),
-        rows=int(traces["spans"].sum()),
+        spans=traces["spans"].to_numpy(),
     )
 
 
 def linked_partitions(
     cursor: "duckdb.DuckDBPyConnection", window: Window, spans_per_partition: int = SPANS_PER_PARTITION
 ) -> Iterator[Linked]:
-    """The window's traces, linked, a partition of about `spans_per_partition` spans at a time."""
-    parts = max(1, -(-window.rows // spans_per_partition))
-    for part in range(parts):
-        spans = fetch(cursor, "partition_spans", parts=parts, part=part)
-        if spans.is_empty():
-            continue
-        spans = spans.join(window.name_codes, on="name", how="left").drop("name")
-        chosen = window.trace_hash % np.uint64(parts) == part
-        yield link(spans, window.names, window.trace_ids[chosen], window.trace_hash[chosen])
+    """The window's traces, linked, a partition of about `spans_per_partition` spans at a time.
+
+    The store is read once. While one partition is used, the next ones are linked on the other CPUs.
+    """
+    partition = _partitions(window.spans, spans_per_partition)
+    count = int(partition[-1]) + 1 if partition.size else 0
+    codes = {name: window.name_codes[name].to_numpy() for name in ("operation", "service", "environment")}
+    names = window.name_codes["name"].to_numpy()
+    numbers = np.arange(names.size, dtype=np.int32)
+    edges = np.searchsorted(partition, np.arange(count + 1))
+
+    def linked(number: int) -> Linked:
+        column = columns_of(spill.partition(number))
+        name = column.pop("name")
+        column |= {kind: code[name] for kind, code in codes.items()}
+        mine = slice(edges[number], edges[number + 1])
+        return link(column, window.names, window.trace_ids[mine], window.trace_hash[mine])
+
+    workers = min(count, _cpus())
+    with Spill(window.trace_hash, partition, names, numbers, window.rows) as spill:
+        if count:
+            spill.take(_stream(cursor, "partition_spans"))
+        with ThreadPoolExecutor(max(workers, 1), thread_name_prefix="traceguard-link") as pool:
+            ahead: deque[Future[Linked]] = deque()
+            for number in range(count):
+                ahead.append(pool.submit(linked, number))
+                if len(ahead) > workers:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+
+
+def _partitions(spans: NDArray[np.int64], most: int) -> NDArray[np.int32]:
+    """The partition of each trace: neighbours go together until they have about `most` spans."""
+    whole = int(spans.sum())
+    most = max(most, -(-whole // _MOST_PARTITIONS))
+    before = np.cumsum(spans) - spans
+    _, partition = np.unique(before // most, return_inverse=True)
+    found: NDArray[np.int32] = partition.astype(np.int32)
+    return found
+
+
+def _cpus() -> int:
+    """CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

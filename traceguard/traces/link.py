@@ -6,13 +6,13 @@ missing, a span that is its own ancestor, an end before a start all leave a tree
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from traceguard.kernels import kernel
+from traceguard.traces.arrange import arranged, by_end
 
 UNSPECIFIED, INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER = range(6)
 
@@ -72,7 +72,7 @@ class Linked:
 _I8, _I32, _I64, _U64, _B = "int8[::1]", "int32[::1]", "int64[::1]", "uint64[::1]", "boolean[::1]"
 
 
-@kernel(f"boolean[::1]({_U64}, {_U64}, {_I64}, {_I8}, {_I32})")
+@kernel(f"boolean[::1]({_I32}, {_U64}, {_I64}, {_I8}, {_I32})")
 def _distinct(trace, span, start, kind, service):  # type: ignore[no-untyped-def]
     """Mark the first of each run of equal spans; the arrays are sorted so that equal spans lie together."""
     keep = np.ones(trace.size, dtype=np.bool_)
@@ -83,19 +83,17 @@ def _distinct(trace, span, start, kind, service):  # type: ignore[no-untyped-def
     return keep
 
 
-@kernel(f"Tuple(({_I32}, {_I32}, {_B}))({_U64}, {_U64}, {_U64})")
-def _find_parents(trace_hash, span, parent_hash):  # type: ignore[no-untyped-def]
-    """Number the traces and find each span's parent through a small hash table per trace."""
-    n = trace_hash.size
-    trace = np.zeros(n, dtype=np.int32)
+@kernel(f"Tuple(({_I32}, {_B}))({_I32}, {_U64}, {_U64})")
+def _find_parents(trace, span, parent_hash):  # type: ignore[no-untyped-def]
+    """Find each span's parent through a small hash table per trace."""
+    n = trace.size
     parent = np.full(n, -1, dtype=np.int32)
     missing = np.zeros(n, dtype=np.bool_)
     table = np.full(1024, -1, dtype=np.int32)
     low = 0
-    number = np.int32(0)
     while low < n:
         high = low + 1
-        while high < n and trace_hash[high] == trace_hash[low]:
+        while high < n and trace[high] == trace[low]:
             high += 1
         size = 16
         while size < 2 * (high - low):
@@ -106,7 +104,6 @@ def _find_parents(trace_hash, span, parent_hash):  # type: ignore[no-untyped-def
             table[:size] = -1
         mask = np.uint64(size - 1)
         for i in range(low, high):
-            trace[i] = number
             slot = span[i] & mask
             while table[slot] >= 0 and span[table[slot]] != span[i]:
                 slot = (slot + np.uint64(1)) & mask
@@ -123,8 +120,7 @@ def _find_parents(trace_hash, span, parent_hash):  # type: ignore[no-untyped-def
             else:
                 parent[i] = table[slot]
         low = high
-        number += np.int32(1)
-    return trace, parent, missing
+    return parent, missing
 
 
 @kernel(f"void({_I32}, {_B})")
@@ -213,29 +209,30 @@ def _find_fragments(root, trace, detached, missing, evaluation, kind, traces):  
     return fragment
 
 
-def link(spans: pl.DataFrame, names: Names, trace_ids: NDArray[np.object_], trace_hash: NDArray[np.uint64]) -> Linked:
+def link(
+    spans: dict[str, NDArray[np.generic]], names: Names, trace_ids: NDArray[np.object_], trace_hash: NDArray[np.uint64]
+) -> Linked:
     """Link the spans of whole traces.
 
-    `spans` has columns trace, span, parent (uint64 hashes, parent 0 for none), start, dur (ns), kind (int8), failed,
-    operation, service, environment (ids into `names`), evaluation; in any order, repeats allowed. `trace_hash` ascends
-    and `trace_ids` goes with it.
+    `spans` has the columns trace (int32, a row of `trace_ids`; each has spans), span, parent (uint64 hashes, parent 0
+    for none), start, dur (int64 ns), kind (int8), failed, evaluation (bool), operation, service, environment (int32 ids
+    into `names`); in any order, repeats allowed.
     """
-    order = ("trace", "start", "span", "kind", "service", "dur", "operation", "failed", "parent", "environment")
-    spans = spans.sort(order, descending=[name == "dur" for name in order])
-    column = {name: spans[name].to_numpy(writable=True) for name in spans.columns}
+    traces = len(trace_ids)
+    column: Any = arranged(spans, traces)
     keep = _distinct(column["trace"], column["span"], column["start"], column["kind"], column["service"])
     if not keep.all():
         column = {name: values[keep] for name, values in column.items()}
     start = column["start"]
     end = start + np.minimum(column["dur"], np.iinfo(np.int64).max - np.maximum(start, 0))
     kind, service, evaluation = column["kind"], column["service"], column["evaluation"]
-    trace, parent, missing = _find_parents(column["trace"], column["span"], column["parent"])
+    trace = column["trace"]
+    parent, missing = _find_parents(trace, column["span"], column["parent"])
     _break_cycles(parent, missing)
     detached = _find_detached(parent, kind, service, start, end)
-    by_end = np.argsort(end, kind="stable")
-    first_child, next_sibling, request, root = _build_trees(parent, detached, evaluation, by_end)
+    first_child, next_sibling, request, root = _build_trees(parent, detached, evaluation, by_end(column, end, traces))
     environment = _trace_environment(trace, (parent < 0) & ~missing & ~evaluation, column["environment"])
-    fragment = _find_fragments(root, trace, detached, missing, evaluation, kind, len(trace_ids))
+    fragment = _find_fragments(root, trace, detached, missing, evaluation, kind, traces)
     return Linked(
         names=names, trace_ids=trace_ids, trace_hash=trace_hash, trace=trace, parent=parent, request=request,
         start=start, end=end, kind=kind, failed=column["failed"], operation=column["operation"], service=service,

@@ -1,0 +1,191 @@
+"""Spans on their way from the store to partitions, as numbers only: one pass over the store, whatever their number.
+
+A span is five words of 64 bits. Each word of the fifth column holds the trace's row within its partition (32 bits), the
+name's number (24) and the marks (8): kind, failed, evaluation. What does not fit into `MEMORY_BYTES` lies in temporary
+files until its partition is linked, so memory is bounded by the partition and not by the window.
+"""
+
+# mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
+# The types of compiled functions stand in their kernels' signatures.
+
+import tempfile
+from contextlib import ExitStack
+from typing import IO, TYPE_CHECKING, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traceguard.errors import StoreError
+from traceguard.kernels import inline, kernel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pyarrow as pa
+
+MEMORY_BYTES = 256 * 2**20
+WORDS = 5
+MOST_NAMES = 2**24
+
+_U64, _I64, _I8, _I32 = (f"Array({kind}, 1, 'C', True)" for kind in ("uint64", "int64", "int8", "int32"))
+
+
+@inline
+def _row_of(trace, hashes, first, shift):
+    """The row of a trace among ascending hashes, -1 if it is not there; `first` says where its top bits begin."""
+    at = first[trace >> shift]
+    while at < hashes.size and hashes[at] < trace:
+        at += 1
+    return at if at < hashes.size and hashes[at] == trace else np.int64(-1)
+
+
+@inline
+def _number_of(name, known, numbers):
+    """The number of a name, -1 if it has none: open addressing in a table whose size is a power of two."""
+    mask = np.uint64(known.size - 1)
+    slot = name & mask
+    while numbers[slot] >= 0 and known[slot] != name:
+        slot = (slot + np.uint64(1)) & mask
+    return numbers[slot]
+
+
+@kernel(f"void({_U64}, {_I32}, uint64[::1], int32[::1])")
+def _enter_names(names, given, known, numbers):
+    mask = np.uint64(known.size - 1)
+    for i in range(names.size):
+        slot = names[i] & mask
+        while numbers[slot] >= 0:
+            slot = (slot + np.uint64(1)) & mask
+        known[slot], numbers[slot] = names[i], given[i]
+
+
+@kernel(
+    f"void({_U64}, {_U64}, {_U64}, {_I64}, {_I64}, {_I8}, {_U64}, {_U64}, {_I32}, uint64, {_I32}, {_I64}, {_U64},"
+    f" {_I32}, int64[::1], uint64[:, ::1])"
+)
+def _scatter(
+    trace, span, parent, start, dur, marks, name, hashes, first, shift, partition, opening, known, numbers, ends, out
+):  # fmt: skip
+    """Write the spans of known traces into `out`, partition by partition; `ends` tells where each ends.
+
+    A name without number came after the window was opened, and its span waits for the next one. `opening` is the first
+    trace's row of each partition.
+    """
+    rows = np.empty(trace.size, dtype=np.int32)
+    number = np.empty(trace.size, dtype=np.int32)
+    ends[:] = 0
+    for i in range(trace.size):
+        number[i] = _number_of(name[i], known, numbers)
+        rows[i] = _row_of(trace[i], hashes, first, shift) if number[i] >= 0 else -1
+        if rows[i] >= 0:
+            ends[partition[rows[i]] + 1] += 1
+    for p in range(ends.size - 1):
+        ends[p + 1] += ends[p]
+    place = ends[:-1].copy()
+    for i in range(trace.size):
+        row = np.int64(rows[i])
+        if row < 0:
+            continue
+        p = partition[row]
+        at = place[p]
+        place[p] += 1
+        out[at, 0], out[at, 1] = span[i], parent[i]
+        out[at, 2], out[at, 3] = np.uint64(start[i]), np.uint64(dur[i])
+        out[at, 4] = (
+            (np.uint64(row - opening[p]) << np.uint64(32))
+            | (np.uint64(number[i]) << np.uint64(8))
+            | np.uint64(marks[i])
+        )
+
+
+class Spill:
+    """The spans of a window by partition; a context manager that lets go of its files.
+
+    `hashes` (t, ascending) are the traces, `partition` (t, ascending) the partition of each. `names` and `numbers` say
+    which number stands for which hash of a name.
+    """
+
+    def __init__(
+        self, hashes: NDArray[np.uint64], partition: NDArray[np.int32], names: NDArray[np.uint64],
+        numbers: NDArray[np.int32], size: int,
+    ) -> None:  # fmt: skip
+        self._hashes, self._partition = hashes, partition
+        self._count = int(partition[-1]) + 1 if partition.size else 0
+        self._opening = np.searchsorted(partition, np.arange(self._count)).astype(np.int64)
+        bits = max(1, int(hashes.size).bit_length())
+        self._shift = np.uint64(64 - bits)
+        edges = np.arange(2**bits, dtype=np.uint64) << self._shift
+        self._first = np.searchsorted(hashes, edges).astype(np.int32)
+        room = 2 ** max(4, (2 * names.size).bit_length())
+        self._known, self._numbers = np.zeros(room, dtype=np.uint64), np.full(room, -1, dtype=np.int32)
+        _enter_names(names, numbers, self._known, self._numbers)
+        self._pieces: list[list[NDArray[np.uint64]]] = [[] for _ in range(self._count)]
+        self._files: list[IO[bytes]] = []
+        self._open = ExitStack()
+        self._on_disk = size * WORDS * 8 > MEMORY_BYTES
+
+    def __enter__(self) -> Self:
+        """Itself; opens the files, if any are needed."""
+        if self._on_disk:
+            for _ in range(self._count):
+                self._files.append(self._open.enter_context(tempfile.TemporaryFile()))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of the files."""
+        self._open.close()
+
+    def take(self, batches: "Iterable[pa.RecordBatch]") -> None:
+        """Sort the spans of a pass over the store into partitions; StoreError if the files cannot hold them."""
+        ends = np.empty(self._count + 1, dtype=np.int64)
+        out = np.empty((0, WORDS), dtype=np.uint64)
+        for batch in batches:
+            if batch.num_rows > out.shape[0]:
+                out = np.empty((batch.num_rows, WORDS), dtype=np.uint64)
+            column = {name: batch.column(name).to_numpy() for name in batch.schema.names}
+            _scatter(
+                *(column[name] for name in ("trace", "span", "parent", "start", "dur", "marks", "name")),
+                self._hashes, self._first, self._shift, self._partition, self._opening, self._known, self._numbers,
+                ends, out,
+            )  # fmt: skip
+            self._keep(ends, out)
+
+    def _keep(self, ends: NDArray[np.int64], out: NDArray[np.uint64]) -> None:
+        for number in np.flatnonzero(np.diff(ends)):
+            piece = out[ends[number] : ends[number + 1]]
+            if not self._on_disk:
+                self._pieces[number].append(piece.copy())
+                continue
+            try:
+                self._files[number].write(piece.data)
+            except OSError as error:
+                held = f"{tempfile.gettempdir()} cannot hold the spans while they are sorted"
+                raise StoreError(f"{held} ({error.strerror}); name another folder with TMPDIR.") from error
+
+    def partition(self, number: int) -> NDArray[np.uint64]:
+        """The spans of one partition, to be asked for once; shape (n, 5)."""
+        if not self._on_disk:
+            pieces, self._pieces[number] = self._pieces[number], []
+            return np.concatenate(pieces)
+        file = self._files[number]
+        file.seek(0)
+        words = np.fromfile(file, dtype=np.uint64).reshape(-1, WORDS)
+        file.close()
+        return words
+
+
+def columns_of(words: NDArray[np.uint64]) -> dict[str, NDArray[np.generic]]:
+    """The columns that `link` wants but for the names, and `name`, the name's number."""
+    packed = words[:, 4]
+    marks = packed.astype(np.uint8)
+    return {
+        "trace": (packed >> np.uint64(32)).astype(np.int32),
+        "span": words[:, 0].copy(),
+        "parent": words[:, 1].copy(),
+        "start": words[:, 2].astype(np.int64),
+        "dur": words[:, 3].astype(np.int64),
+        "kind": (marks & 7).astype(np.int8),
+        "failed": (marks & 8).astype(np.bool_),
+        "evaluation": (marks & 16).astype(np.bool_),
+        "name": ((packed >> np.uint64(8)) & np.uint64(MOST_NAMES - 1)).astype(np.int32),
+    }
