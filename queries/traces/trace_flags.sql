@@ -1,5 +1,4 @@
--- A row is a trace and a flag that it evaluated; lowest and highest code differ where one request saw several levels.
-SELECT hash(f.trace_id) AS trace, d.factor, min(d.code) AS lowest, max(d.code) AS highest
-FROM flag_records f JOIN flag_codes d ON f.flag_key = d.key AND f.variant = d.level
-WHERE hash(f.trace_id) IN (SELECT trace FROM window_traces)
-GROUP BY ALL;
+-- A row is an evaluation of a flag: its trace, and the hash of flag and level as level_hashes.sql makes it.
+SELECT hash(trace_id) AS trace, hash(flag_key, variant) AS level
+FROM flag_records
+WHERE variant IS NOT NULL;

@@ -1,5 +1,4 @@
--- A row is a trace with the value of one attribute that the user named as unit, wherever in the request it stands.
-SELECT hash(trace_id) AS trace, hash(min(attr($key))) AS unit
+-- A row is a span with the attribute that the user named as unit, wherever in the request it stands.
+SELECT hash(trace_id) AS trace, 0::INTEGER AS priority, hash(attr($key)) AS unit
 FROM spans
-WHERE attr($key) IS NOT NULL AND hash(trace_id) IN (SELECT trace FROM window_traces)
-GROUP BY trace_id;
+WHERE attr($key) IS NOT NULL;

@@ -12,8 +12,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from traceguard.engine.local import Window, fetch
+from traceguard.engine.local import Window, fetch, stream
+from traceguard.engine.lookup import I16, I32, U64, Numbers, number_of, row_of
 from traceguard.errors import UsageError
+from traceguard.kernels import kernel
 from traceguard.traces.factors import ABSENT, FIRST_LEVEL, MIXED, Circumstances, Factor, choose_reference
 
 if TYPE_CHECKING:
@@ -48,12 +50,9 @@ def read_circumstances(
     flags, unbounded = _flag_factors(cursor)
     versions, unclear = _version_factors(cursor)
     levels = np.full((window.trace_hash.size, len(flags) + len(versions)), ABSENT, dtype=np.int16)
-    for table, query, first, found in (
-        ("flag_codes", "trace_flags", 0, flags),
-        ("version_codes", "trace_versions", len(flags), versions),
-    ):
+    for query, first, found in (("trace_flags", 0, flags), ("trace_versions", len(flags), versions)):
         if found:
-            _fill(cursor, window, levels, table, query, first, found)
+            _fill(cursor, window, levels, query, first, found)
     factors = tuple(
         f if f.kind == "version" else _with_reference(f, levels[:, i], window.begun)
         for i, f in enumerate((*flags, *versions))
@@ -108,11 +107,25 @@ def _version_number(version: str) -> tuple[int, ...] | None:
     return tuple(int(part) for part in match[1].split(".")) if match else None
 
 
+@kernel(f"void({U64}, {U64}, {U64}, {I32}, uint64, {U64}, {I32}, {I32}, {I16}, int16[:, ::1])")
+def _note_levels(trace, level, hashes, first, shift, known, numbers, factor, code, levels):  # type: ignore[no-untyped-def]
+    for i in range(trace.size):
+        number = number_of(level[i], known, numbers)
+        row = row_of(trace[i], hashes, first, shift) if number >= 0 else -1
+        if row < 0:
+            continue
+        before = levels[row, factor[number]]
+        if before == ABSENT:
+            levels[row, factor[number]] = code[number]
+        elif before != code[number]:
+            levels[row, factor[number]] = MIXED
+
+
 def _fill(
-    cursor: "duckdb.DuckDBPyConnection", window: Window, levels: NDArray[np.int16], table: str, query: str, first: int,
+    cursor: "duckdb.DuckDBPyConnection", window: Window, levels: NDArray[np.int16], query: str, first: int,
     factors: Sequence[Factor],
 ) -> None:  # fmt: skip
-    """Write the level codes of one kind of factor into their columns of `levels`."""
+    """Write the level codes of one kind of factor into their columns of `levels`; `query` yields traces with levels."""
     codes = pl.DataFrame(
         [
             (f.key if f.service is None else f.service, level, first + i, code)
@@ -123,12 +136,14 @@ def _fill(
         schema={"key": pl.String, "level": pl.String, "factor": pl.Int32, "code": pl.Int16},
         orient="row",
     )
-    cursor.register(table, codes.to_arrow())
-    rows = fetch(cursor, query)
-    cursor.unregister(table)
-    at = window.rows_of(rows["trace"].to_numpy())
-    lowest, highest = rows["lowest"].to_numpy(), rows["highest"].to_numpy()
-    levels[at, rows["factor"].to_numpy()] = np.where(lowest == highest, lowest, MIXED)
+    cursor.register("level_codes", codes.to_arrow())
+    hashed = fetch(cursor, "level_hashes")
+    cursor.unregister("level_codes")
+    known = Numbers(hashed["hash"].to_numpy())
+    factor, code = hashed["factor"].to_numpy(), hashed["code"].to_numpy()
+    for batch in stream(cursor, query):
+        trace, level = batch.column("trace").to_numpy(), batch.column("level").to_numpy()
+        _note_levels(trace, level, *window.lookup.table, *known.table, factor, code, levels)
 
 
 def _with_reference(factor: Factor, codes: NDArray[np.int16], begun: NDArray[np.int64]) -> Factor:
@@ -140,16 +155,35 @@ def _with_reference(factor: Factor, codes: NDArray[np.int16], begun: NDArray[np.
     return Factor(factor.kind, factor.key, factor.service, factor.levels, choose_reference(factor.levels, commonest))
 
 
+@kernel(f"void({U64}, {I32}, {U64}, {U64}, {I32}, uint64, int32[::1], uint64[::1])")
+def _note_units(trace, priority, unit, hashes, first, shift, best, units):  # type: ignore[no-untyped-def]
+    for i in range(trace.size):
+        row = row_of(trace[i], hashes, first, shift)
+        if row < 0:
+            continue
+        if priority[i] < best[row]:
+            best[row], units[row] = priority[i], unit[i]
+        elif priority[i] == best[row]:
+            units[row] = min(units[row], unit[i])
+
+
 def _units(
     cursor: "duckdb.DuckDBPyConnection", window: Window, unit: str | None, unit_keys: Sequence[str]
 ) -> tuple[NDArray[np.uint64], int]:
-    """The unit's hash per trace (the trace's own where none is known), and for how many traces one is known."""
+    """The unit's hash per trace (the trace's own where none is known), and for how many traces one is known.
+
+    Where a trace names several of the same priority it is the one with the lowest hash, in whatever order they came.
+    """
     if unit in (None, CONTEXT_ID):
-        rows = fetch(cursor, "trace_units", keys=list(unit_keys) if unit is None else [])
+        found = stream(cursor, "trace_units", keys=list(unit_keys) if unit is None else [])
     else:
-        rows = fetch(cursor, "trace_units_by_attribute", key=unit)
-        if rows.is_empty() and window.trace_hash.size:
-            raise UsageError(f"No span of the window has the attribute {unit!r}; name another with --unit, or none.")
-    units = window.trace_hash.copy()
-    units[window.rows_of(rows["trace"].to_numpy())] = rows["unit"].to_numpy()
-    return units, rows.height
+        found = stream(cursor, "trace_units_by_attribute", key=unit)
+    unknown = np.iinfo(np.int32).max
+    best, units = np.full(window.trace_hash.size, unknown, dtype=np.int32), window.trace_hash.copy()
+    for batch in found:
+        column = (batch.column(name).to_numpy() for name in ("trace", "priority", "unit"))
+        _note_units(*column, *window.lookup.table, best, units)
+    known = int(np.count_nonzero(best < unknown))
+    if known == 0 and window.trace_hash.size and unit not in (None, CONTEXT_ID):
+        raise UsageError(f"No span of the window has the attribute {unit!r}; name another with --unit, or none.")
+    return units, known

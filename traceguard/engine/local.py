@@ -9,12 +9,14 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from traceguard.engine.lookup import Rows
 from traceguard.engine.spill import Spill, columns_of
 from traceguard.store import queries
 from traceguard.traces.link import Linked, Names, link
@@ -30,7 +32,7 @@ _MOST_PARTITIONS = 256  # each may be a file
 _ROWS_AT_ONCE = 500_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Window:
     """The traces an analysis rests on, ordered by ascending hash, and the dictionary of their names."""
 
@@ -40,6 +42,11 @@ class Window:
     trace_ids: NDArray[np.object_]
     begun: NDArray[np.int64]  # start of each trace's root, ns
     spans: NDArray[np.int64]  # of each trace, as stored, repeats included
+
+    @cached_property
+    def lookup(self) -> Rows:
+        """Rows by trace hash, for loops."""
+        return Rows(self.trace_hash)
 
     @property
     def rows(self) -> int:
@@ -51,9 +58,9 @@ class Window:
         """Start of the first and of the last trace, ns; None for an empty window."""
         return (int(self.begun.min()), int(self.begun.max())) if self.begun.size else None
 
-    def rows_of(self, trace_hash: NDArray[np.uint64]) -> NDArray[np.intp]:
+    def rows_of(self, trace_hash: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Row numbers of the given traces, all of which must be in the window."""
-        return np.searchsorted(self.trace_hash, trace_hash)
+        return self.lookup.find(trace_hash)
 
     def ids_of(self, trace_hash: NDArray[np.uint64]) -> list[str]:
         """The hex ids of the given traces, all of which must be in the window."""
@@ -69,10 +76,10 @@ def fetch(cursor: "duckdb.DuckDBPyConnection", query: str, **params: Any) -> pl.
     return frame
 
 
-def _stream(cursor: "duckdb.DuckDBPyConnection", query: str) -> "pa.RecordBatchReader":
+def stream(cursor: "duckdb.DuckDBPyConnection", query: str, **params: Any) -> "pa.RecordBatchReader":
     """The rows of `queries/traces/<query>.sql`, some hundred thousand at a time."""
     text = (queries.folder() / "traces" / f"{query}.sql").read_text(encoding="utf-8")
-    return cursor.sql(text).to_arrow_reader(_ROWS_AT_ONCE)
+    return cursor.sql(text, params=params or None).to_arrow_reader(_ROWS_AT_ONCE)
 
 
 def open_window(
@@ -123,7 +130,6 @@ def linked_partitions(
     count = int(partition[-1]) + 1 if partition.size else 0
     codes = {name: window.name_codes[name].to_numpy() for name in ("operation", "service", "environment")}
     names = window.name_codes["name"].to_numpy()
-    numbers = np.arange(names.size, dtype=np.int32)
     edges = np.searchsorted(partition, np.arange(count + 1))
 
     def linked(number: int) -> Linked:
@@ -134,9 +140,9 @@ def linked_partitions(
         return link(column, window.names, window.trace_ids[mine], window.trace_hash[mine])
 
     workers = min(count, _cpus())
-    with Spill(window.trace_hash, partition, names, numbers, window.rows) as spill:
+    with Spill(window.lookup, partition, names, window.rows) as spill:
         if count:
-            spill.take(_stream(cursor, "partition_spans"))
+            spill.take(stream(cursor, "partition_spans"))
         with ThreadPoolExecutor(max(workers, 1), thread_name_prefix="traceguard-link") as pool:
             ahead: deque[Future[Linked]] = deque()
             for number in range(count):

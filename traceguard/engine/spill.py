@@ -15,8 +15,9 @@ from typing import IO, TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from traceguard.engine.lookup import I8, I32, I64, U64, Numbers, Rows, number_of, row_of
 from traceguard.errors import StoreError
-from traceguard.kernels import inline, kernel
+from traceguard.kernels import kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,41 +28,10 @@ MEMORY_BYTES = 256 * 2**20
 WORDS = 5
 MOST_NAMES = 2**24
 
-_U64, _I64, _I8, _I32 = (f"Array({kind}, 1, 'C', True)" for kind in ("uint64", "int64", "int8", "int32"))
-
-
-@inline
-def _row_of(trace, hashes, first, shift):
-    """The row of a trace among ascending hashes, -1 if it is not there; `first` says where its top bits begin."""
-    at = first[trace >> shift]
-    while at < hashes.size and hashes[at] < trace:
-        at += 1
-    return at if at < hashes.size and hashes[at] == trace else np.int64(-1)
-
-
-@inline
-def _number_of(name, known, numbers):
-    """The number of a name, -1 if it has none: open addressing in a table whose size is a power of two."""
-    mask = np.uint64(known.size - 1)
-    slot = name & mask
-    while numbers[slot] >= 0 and known[slot] != name:
-        slot = (slot + np.uint64(1)) & mask
-    return numbers[slot]
-
-
-@kernel(f"void({_U64}, {_I32}, uint64[::1], int32[::1])")
-def _enter_names(names, given, known, numbers):
-    mask = np.uint64(known.size - 1)
-    for i in range(names.size):
-        slot = names[i] & mask
-        while numbers[slot] >= 0:
-            slot = (slot + np.uint64(1)) & mask
-        known[slot], numbers[slot] = names[i], given[i]
-
 
 @kernel(
-    f"void({_U64}, {_U64}, {_U64}, {_I64}, {_I64}, {_I8}, {_U64}, {_U64}, {_I32}, uint64, {_I32}, {_I64}, {_U64},"
-    f" {_I32}, int64[::1], uint64[:, ::1])"
+    f"void({U64}, {U64}, {U64}, {I64}, {I64}, {I8}, {U64}, {U64}, {I32}, uint64, {I32}, {I64}, {U64},"
+    f" {I32}, int64[::1], uint64[:, ::1])"
 )
 def _scatter(
     trace, span, parent, start, dur, marks, name, hashes, first, shift, partition, opening, known, numbers, ends, out
@@ -75,8 +45,8 @@ def _scatter(
     number = np.empty(trace.size, dtype=np.int32)
     ends[:] = 0
     for i in range(trace.size):
-        number[i] = _number_of(name[i], known, numbers)
-        rows[i] = _row_of(trace[i], hashes, first, shift) if number[i] >= 0 else -1
+        number[i] = number_of(name[i], known, numbers)
+        rows[i] = row_of(trace[i], hashes, first, shift) if number[i] >= 0 else -1
         if rows[i] >= 0:
             ends[partition[rows[i]] + 1] += 1
     for p in range(ends.size - 1):
@@ -101,24 +71,16 @@ def _scatter(
 class Spill:
     """The spans of a window by partition; a context manager that lets go of its files.
 
-    `hashes` (t, ascending) are the traces, `partition` (t, ascending) the partition of each. `names` and `numbers` say
-    which number stands for which hash of a name.
+    `rows` are the traces, `partition` (t, ascending) the partition of each, `names` the hashes of the names in the
+    order of their numbers. `size` is about how many spans will come.
     """
 
-    def __init__(
-        self, hashes: NDArray[np.uint64], partition: NDArray[np.int32], names: NDArray[np.uint64],
-        numbers: NDArray[np.int32], size: int,
-    ) -> None:  # fmt: skip
-        self._hashes, self._partition = hashes, partition
+    def __init__(self, rows: Rows, partition: NDArray[np.int32], names: NDArray[np.uint64], size: int) -> None:
+        if names.size > MOST_NAMES:
+            raise StoreError(f"The store has {names.size:,} names of operations, more than {MOST_NAMES:,}.")
+        self._rows, self._partition, self._names = rows, partition, Numbers(names)
         self._count = int(partition[-1]) + 1 if partition.size else 0
         self._opening = np.searchsorted(partition, np.arange(self._count)).astype(np.int64)
-        bits = max(1, int(hashes.size).bit_length())
-        self._shift = np.uint64(64 - bits)
-        edges = np.arange(2**bits, dtype=np.uint64) << self._shift
-        self._first = np.searchsorted(hashes, edges).astype(np.int32)
-        room = 2 ** max(4, (2 * names.size).bit_length())
-        self._known, self._numbers = np.zeros(room, dtype=np.uint64), np.full(room, -1, dtype=np.int32)
-        _enter_names(names, numbers, self._known, self._numbers)
         self._pieces: list[list[NDArray[np.uint64]]] = [[] for _ in range(self._count)]
         self._files: list[IO[bytes]] = []
         self._open = ExitStack()
@@ -145,8 +107,7 @@ class Spill:
             column = {name: batch.column(name).to_numpy() for name in batch.schema.names}
             _scatter(
                 *(column[name] for name in ("trace", "span", "parent", "start", "dur", "marks", "name")),
-                self._hashes, self._first, self._shift, self._partition, self._opening, self._known, self._numbers,
-                ends, out,
+                *self._rows.table, self._partition, self._opening, *self._names.table, ends, out,
             )  # fmt: skip
             self._keep(ends, out)
 
