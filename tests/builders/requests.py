@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 
 from traceguard.traces.link import Linked, Names, link
 
@@ -54,5 +55,5 @@ def linked_of(spans: Sequence[Span], names: Names | None = None) -> Linked:
         "service": np.array([services.index(s.service) for s in spans], dtype=np.int32),
         "environment": np.array([environments.index(s.environment) for s in spans], dtype=np.int32),
     }
-    ids = np.array([f"{t:032x}" for t in traces], dtype=object)
+    ids = pl.Series([f"{t:032x}" for t in traces])
     return link(columns, names, ids, np.array(traces, dtype=np.uint64))

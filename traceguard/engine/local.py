@@ -39,7 +39,7 @@ class Window:
     names: Names
     name_codes: pl.DataFrame  # name (uint64 hash), operation, service, environment (int32 ids)
     trace_hash: NDArray[np.uint64]
-    trace_ids: NDArray[np.object_]
+    trace_ids: pl.Series
     begun: NDArray[np.int64]  # start of each trace's root, ns
     spans: NDArray[np.int64]  # of each trace, as stored, repeats included
 
@@ -64,7 +64,8 @@ class Window:
 
     def ids_of(self, trace_hash: NDArray[np.uint64]) -> list[str]:
         """The hex ids of the given traces, all of which must be in the window."""
-        return [str(self.trace_ids[row]) for row in self.rows_of(trace_hash)]
+        found: list[str] = self.trace_ids.gather(self.rows_of(trace_hash)).to_list()
+        return found
 
 
 def fetch(cursor: "duckdb.DuckDBPyConnection", query: str, **params: Any) -> pl.DataFrame:
@@ -113,7 +114,7 @@ def open_window(
         names=Names(services, operations, environments),
         name_codes=codes,
         trace_hash=traces["trace"].to_numpy(),
-        trace_ids=traces["trace_id"].to_numpy(),
+        trace_ids=traces["trace_id"],
         begun=traces["begun"].to_numpy(),
         spans=traces["spans"].to_numpy(),
     )

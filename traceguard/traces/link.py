@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from traceguard.kernels import kernel
@@ -41,7 +42,7 @@ class Linked:
     """
 
     names: Names
-    trace_ids: NDArray[np.object_]  # t: the trace's hex id
+    trace_ids: pl.Series  # t: the trace's hex id
     trace_hash: NDArray[np.uint64]  # t: the store's hash of it, ascending
     trace: NDArray[np.int32]  # n: trace number within the partition
     parent: NDArray[np.int32]  # n: index of the parent span, -1 where there is none or it is missing
@@ -210,7 +211,7 @@ def _find_fragments(root, trace, detached, missing, evaluation, kind, traces):  
 
 
 def link(
-    spans: dict[str, NDArray[np.generic]], names: Names, trace_ids: NDArray[np.object_], trace_hash: NDArray[np.uint64]
+    spans: dict[str, NDArray[np.generic]], names: Names, trace_ids: pl.Series, trace_hash: NDArray[np.uint64]
 ) -> Linked:
     """Link the spans of whole traces.
 
