@@ -137,8 +137,13 @@ def linked_partitions(
         column = columns_of(spill.partition(number))
         name = column.pop("name")
         column |= {kind: code[name] for kind, code in codes.items()}
-        mine = slice(edges[number], edges[number + 1])
-        return link(column, window.names, window.trace_ids[mine], window.trace_hash[mine])
+        # What was removed since the window was opened has no spans any more.
+        there = np.zeros(edges[number + 1] - edges[number], dtype=np.bool_)
+        there[column["trace"]] = True
+        if not there.all():
+            column["trace"] = (np.cumsum(there) - 1)[column["trace"]].astype(np.int32)
+        rows = edges[number] + np.flatnonzero(there)
+        return link(column, window.names, window.trace_ids.gather(rows), window.trace_hash[rows])
 
     workers = min(count, _cpus())
     with Spill(window.lookup, partition, names, window.rows) as spill:

@@ -127,7 +127,7 @@ class Spill:
         """The spans of one partition, to be asked for once; shape (n, 5)."""
         if not self._on_disk:
             pieces, self._pieces[number] = self._pieces[number], []
-            return np.concatenate(pieces)
+            return np.concatenate(pieces) if pieces else np.empty((0, WORDS), dtype=np.uint64)
         file = self._files[number]
         file.seek(0)
         words = np.fromfile(file, dtype=np.uint64).reshape(-1, WORDS)

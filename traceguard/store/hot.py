@@ -61,8 +61,8 @@ class Store:
     """An open store; made by `open_store`. Safe to use from several threads; a context manager that closes itself."""
 
     __slots__ = (
-        "_checkpoint_bytes", "_connection", "_cursors", "_gate", "_guard", "_memory", "_reconnect", "_tender",
-        "_threads", "_upkeep", "_writable", "_writer", "path",
+        "__weakref__", "_checkpoint_bytes", "_connection", "_cursors", "_gate", "_guard", "_memory", "_reconnect",
+        "_tender", "_threads", "_upkeep", "_writable", "_writer", "generation", "path",
     )  # fmt: skip
 
     def __init__(self, path: Path, connect: "Callable[[], duckdb.DuckDBPyConnection]", *, writable: bool) -> None:
@@ -78,6 +78,7 @@ class Store:
         self._checkpoint_bytes = CHECKPOINT_BYTES
         self._threads: int | None = None
         self._memory: int | None = None
+        self.generation = 0  # how often the file was exchanged for another, whose rows may have other numbers
         self._connection = self._connected()
 
     def append(self, batches: "Iterable[Batch]") -> None:
@@ -195,6 +196,7 @@ class Store:
         StoreError if somebody uses the file all the same, and nothing was done; or if it cannot be opened again.
         """
         with self._guard:
+            self.generation += 1
             self._reopen(replace)
 
     def revive(self) -> None:

@@ -179,3 +179,14 @@ def test_a_request_belongs_to_its_roots_environment(store: Store) -> None:
         window = open_window(cursor, Period(), "prod")
         (linked,) = linked_partitions(cursor, window)
     assert (linked.trace.size, [linked.names.environments[i] for i in linked.environment]) == (4, ["prod", "prod"])
+
+
+def test_what_was_removed_meanwhile_is_left_out(store: Store) -> None:
+    """Requests that retention took after the window was opened, and whole partitions of them, are not there."""
+    fill(store, roots(40))
+    with store.cursor() as cursor:
+        window = open_window(cursor, Period(), None)
+        cursor.execute("DELETE FROM spans WHERE trace_id <> ?", [f"{7:032x}"])
+        partitions = list(linked_partitions(cursor, window, 5))
+    assert [i for linked in partitions for i in linked.trace_ids] == [f"{7:032x}"]
+    assert concatenate([facts_of(linked) for linked in partitions]).dur.tolist() == [1_000]

@@ -1,0 +1,103 @@
+"""What an open store was asked before: evidence of a window that has not changed since is not gathered again.
+
+A window has changed when spans arrived that began in it, or anything of a request that is in it, or when rows were
+removed. So a live store answers about yesterday at once, however much comes in today.
+"""
+
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from traceguard.engine.local import Window, fetch
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from traceguard.store import Store
+    from traceguard.units import Period
+
+Kept = TypeVar("Kept")
+
+MOST = 4  # answers per store: evidence of a million spans takes some 30 MB
+
+_TABLES = ("spans", "flag_records", "correlations")
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """How far a store's tables go: the number after the last row of each, and how many rows lie before it."""
+
+    generation: int
+    ends: tuple[int, ...]
+    rows: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class _Entry(Generic[Kept]):
+    state: _State
+    window: Window
+    value: Kept
+
+
+class Shelf(Generic[Kept]):
+    """Values by what was asked, for the stores of this process that are open; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stores: weakref.WeakKeyDictionary[Store, OrderedDict[Hashable, _Entry[Kept]]] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def get(
+        self, store: "Store", cursor: "duckdb.DuckDBPyConnection", asked: Hashable, period: "Period",
+        gather: Callable[[], tuple[Window, Kept]],
+    ) -> Kept:  # fmt: skip
+        """What `gather` gives for `asked`, or gave when nothing in `period` has changed since."""
+        now = _state(store, cursor)
+        with self._lock:
+            entry = self._stores.setdefault(store, OrderedDict()).get(asked)
+        if entry is None or not _same(cursor, entry, now, period):
+            window, value = gather()
+            entry = _Entry(now, window, value)
+        else:
+            entry.state = now
+        with self._lock:
+            entries = self._stores.setdefault(store, OrderedDict())
+            entries[asked] = entry
+            entries.move_to_end(asked)
+            while len(entries) > MOST:
+                entries.popitem(last=False)
+        return entry.value
+
+
+def _state(store: "Store", cursor: "duckdb.DuckDBPyConnection") -> _State:
+    # Taken before anything is read: what arrives meanwhile is looked at again next time.
+    generation = store.generation
+    found = fetch(cursor, "extent")
+    return _State(generation, tuple(found["after"]), tuple(found["rows"]))
+
+
+def _same(cursor: "duckdb.DuckDBPyConnection", entry: _Entry[Kept], now: _State, period: "Period") -> bool:
+    """Whether nothing of the window was added or removed since."""
+    before = entry.state
+    if before == now:
+        return True
+    if before.generation != now.generation:
+        return False
+    first = dict(zip((f"first_{table}" for table in _TABLES), before.ends, strict=True))
+    found = fetch(cursor, "arrived", **first)
+    still = tuple(found["rows"].to_list()[: len(_TABLES)])
+    if still != before.rows:
+        return False
+    cursor.register("known_traces", pa.table({"trace": entry.window.trace_hash}))
+    try:
+        changed = fetch(cursor, "changed", start_ns=period.start_ns, end_ns=period.end_ns, **first)
+    finally:
+        cursor.unregister("known_traces")
+    return not np.any(changed["rows"].to_numpy())
