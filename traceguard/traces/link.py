@@ -61,6 +61,7 @@ class Linked:
     root: NDArray[np.int32]  # r: span index of the request's root
     fragment: NDArray[np.bool_]  # r: torn off a request whose upper part is missing; no entry point
     environment: NDArray[np.int32]  # r: id into names.environments, that of the trace's root
+    span_hash: NDArray[np.uint64]  # n: the store's hash of the span id
 
     @property
     def incomplete(self) -> NDArray[np.bool_]:
@@ -239,7 +240,7 @@ def link(
         start=start, end=end, kind=kind, failed=column["failed"], operation=column["operation"], service=service,
         evaluation=evaluation, detached=detached, missing_parent=missing, first_child=first_child,
         next_sibling=next_sibling, root=root, fragment=fragment,
-        environment=environment[trace[root]],
+        environment=environment[trace[root]], span_hash=column["span"],
     )  # fmt: skip
 
 
