@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from traceguard.kernels import kernel
 from traceguard.traces.critical_path import callees, components, own_time
-from traceguard.traces.error_origin import error_origins
+from traceguard.traces.error_origin import Path, error_origins, error_paths
 from traceguard.traces.link import Linked
+from traceguard.traces.retries import retries
+from traceguard.traces.timeouts import NOTHING_STATED, Stated, timed_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +35,17 @@ class Facts:
     component: NDArray[np.int32]  # m: 2 * operation + (0 self, 1 inbound)
     time: NDArray[np.int64]  # m: ns on the critical path
     calls: NDArray[np.int32]  # m: spans of the operation (0 on inbound rows)
+    retries: NDArray[np.int32]  # m: calls of the operation that repeat a failed attempt (0 on inbound rows)
+    attempts: NDArray[np.int64]  # m: ns of `time` spent waiting for failed attempts that were repeated
+    timed_out: NDArray[np.bool_]  # r: the error that began at `origin` is a timeout
+    path: NDArray[np.uint64]  # r: number of the error's way to the root (see `error_paths`), 0 for none
 
     def select(self, keep: NDArray[np.bool_]) -> "Facts":
         """The facts of the requests that `keep` marks."""
         counts = np.diff(self.first)
         rows = np.repeat(keep, counts)
         first = np.concatenate(([0], np.cumsum(counts[keep])))
-        by_row = {"component", "time", "calls"}
+        by_row = {"component", "time", "calls", "retries", "attempts"}
         parts = {
             f.name: getattr(self, f.name)[rows if f.name in by_row else keep] for f in fields(self) if f.name != "first"
         }
@@ -60,7 +66,10 @@ def no_facts() -> Facts:
         "start": np.int64,
         "dur": np.int64,
         "time": np.int64,
+        "attempts": np.int64,
+        "path": np.uint64,
         "failed": np.bool_,
+        "timed_out": np.bool_,
         "detached": np.bool_,
     }
     empty: dict[str, Any] = {
@@ -72,8 +81,13 @@ def no_facts() -> Facts:
 _I8, _I32, _I64, _B = "int8[::1]", "int32[::1]", "int64[::1]", "boolean[::1]"
 
 
-@kernel(f"Tuple(({_I64}, {_I32}, {_I64}, {_I32}))({_I32}, int64, {_I32}, {_I32}, {_I64}, {_B}, int64)")
-def _sum_up(request, requests, component, operation, own, evaluation, width):  # type: ignore[no-untyped-def]
+@kernel(
+    f"Tuple(({_I64}, {_I32}, {_I64}, {_I32}, {_I32}, {_I64}))"
+    f"({_I32}, int64, {_I32}, {_I32}, {_I64}, {_B}, {_B}, {_I32}, int64)"
+)
+def _sum_up(  # type: ignore[no-untyped-def]
+    request, requests, component, operation, own, evaluation, again, charged, width
+):
     """Sum own time and calls by (request, component), in the order of first appearance."""
     n = request.size
     first_span = np.zeros(requests + 1, dtype=np.int64)
@@ -91,6 +105,8 @@ def _sum_up(request, requests, component, operation, own, evaluation, width):  #
     out_component = np.empty(2 * n, dtype=np.int32)
     out_time = np.zeros(2 * n, dtype=np.int64)
     out_calls = np.zeros(2 * n, dtype=np.int32)
+    out_retries = np.zeros(2 * n, dtype=np.int32)
+    out_attempts = np.zeros(2 * n, dtype=np.int64)
     m = np.int64(0)
     for r in range(requests):
         begin = m
@@ -102,6 +118,8 @@ def _sum_up(request, requests, component, operation, own, evaluation, width):  #
                 out_component[m] = c
                 m += 1
             out_time[place[c]] += own[i]
+            if charged[i] >= 0:
+                out_attempts[place[c]] += own[i]
             if evaluation[i]:
                 continue
             c = 2 * operation[i]
@@ -110,21 +128,44 @@ def _sum_up(request, requests, component, operation, own, evaluation, width):  #
                 out_component[m] = c
                 m += 1
             out_calls[place[c]] += np.int32(1)
+            if again[i]:
+                out_retries[place[c]] += np.int32(1)
         first[r + 1] = m
-    return first, out_component[:m].copy(), out_time[:m].copy(), out_calls[:m].copy()
+    return (
+        first, out_component[:m].copy(), out_time[:m].copy(), out_calls[:m].copy(), out_retries[:m].copy(),
+        out_attempts[:m].copy(),
+    )  # fmt: skip
 
 
-def facts_of(linked: Linked, callee: NDArray[np.int32] | None = None) -> Facts:
-    """The facts of one partition; fragments are left out. `callee` are its `callees`, where they are known already."""
-    component = components(linked, callees(linked) if callee is None else callee)
+def facts_of(linked: Linked, callee: NDArray[np.int32] | None = None, stated: Stated | None = None) -> Facts:
+    """The facts of one partition; fragments are left out.
+
+    `callee` are its `callees`, where they are known already; `stated` is what spans say of their failures themselves.
+    """
+    return facts_and_paths(linked, callee, stated)[0]
+
+
+def facts_and_paths(
+    linked: Linked, callee: NDArray[np.int32] | None = None, stated: Stated | None = None
+) -> tuple[Facts, dict[int, Path]]:
+    """The facts of one partition, and what their `path` numbers stand for."""
+    callee = callees(linked) if callee is None else callee
+    stated = NOTHING_STATED if stated is None else stated
+    repeats = retries(linked, callee, stated.resent(linked))
+    component = components(linked, callee)
+    charged = repeats.charged >= 0
+    if charged.any():
+        component[charged] = repeats.charged[charged]
     own = own_time(linked)
     width = 2 * len(linked.names.operations)
-    first, row_component, row_time, row_calls = _sum_up(
-        linked.request, linked.root.size, component, linked.operation, own, linked.evaluation, width
-    )
+    first, row_component, row_time, row_calls, row_retries, row_attempts = _sum_up(
+        linked.request, linked.root.size, component, linked.operation, own, linked.evaluation,
+        _served(repeats.again, callee), repeats.charged, width,
+    )  # fmt: skip
     # A failed client span that waited for a healthy server span blames the inbound edge, where its own time went too.
-    origin = error_origins(linked)
+    origin = error_origins(linked, repeats.repeated)
     blamed = np.where(origin >= 0, component[np.maximum(origin, 0)], -1).astype(np.int32)
+    path, paths = error_paths(linked, origin, callee)
     root = linked.root
     everything = Facts(
         trace_hash=linked.trace_hash[linked.trace[root]],
@@ -136,5 +177,16 @@ def facts_of(linked: Linked, callee: NDArray[np.int32] | None = None) -> Facts:
         origin=blamed,
         detached=linked.detached[root],
         first=first, component=row_component, time=row_time, calls=row_calls,
+        retries=row_retries, attempts=row_attempts,
+        timed_out=timed_out(linked, callee, origin, stated),
+        path=path,
     )  # fmt: skip
-    return everything.select(~linked.fragment)
+    return everything.select(~linked.fragment), paths
+
+
+def _served(again: NDArray[np.bool_], callee: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """The calls that `again` marks, each at its server span where there is one."""
+    at = np.flatnonzero(again)
+    served = np.zeros(again.size, dtype=np.bool_)
+    served[np.where(callee[at] >= 0, callee[at], at)] = True
+    return served
