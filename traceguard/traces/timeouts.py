@@ -46,7 +46,7 @@ class Stated:
     """What the window's spans say of their failures themselves, and the limits at which calls are seen to end.
 
     `shortest` and `longest` are the bounds in ns of a call that ended at its limit, by operation id of the caller's
-    span; an operation without a limit has 0 and -1. Empty where nothing is known.
+    span; no duration lies between those of an operation without a limit. Empty where nothing is known.
     """
 
     resends: Marks = field(default_factory=Marks)
