@@ -129,6 +129,20 @@ class Exemplars(Document):
     reference: list[str]
 
 
+class Step(Document):
+    """An operation on the way of an error."""
+
+    service: str
+    operation: str
+
+
+class ErrorPath(Document):
+    """A way that errors took, from the entry point down to where they began, and how many affected requests' errors."""
+
+    steps: list[Step]
+    requests: int
+
+
 class CauseEntry(Document):
     """A cause as seen at one entry point."""
 
@@ -138,7 +152,12 @@ class CauseEntry(Document):
 
 
 class Cause(Document):
-    """A factor (or several together) at a service and operation that explains part of a regression."""
+    """A factor (or several together) at a service and operation that explains part of a regression.
+
+    Where `metric` is error, `timeout_fraction` is the part of the errors that began here in affected requests that are
+    timeouts (null where there are none), and `error_paths` are their commonest ways, most requests first.
+    `retries_per_request` counts the calls of the operation per affected request that repeat a failed attempt.
+    """
 
     rank: int
     factors: list[Factor]
@@ -154,6 +173,9 @@ class Cause(Document):
     exemplars: Exemplars
     entries: list[CauseEntry]
     summary: str
+    timeout_fraction: float | None = None
+    error_paths: list[ErrorPath] = Field(default_factory=list)
+    retries_per_request: float = 0.0
 
 
 class Report(Document):

@@ -37,7 +37,7 @@ def fan_out_of(linked: Linked) -> FanOut:
 
 
 def slow_chains(linked: Linked) -> dict[int, list[tuple[int, int, bool]]]:
-    """The definition: per pair number, time and half of each chain, the calls taken from the last to finish backwards."""
+    """The definition: per pair number, time and half of each chain; calls are taken from the last to finish back."""
     callee = callees(linked)
     call = calls(linked, callee)
     chains: dict[int, list[tuple[int, int, bool]]] = {}

@@ -1,6 +1,7 @@
 """Retries and the way of errors: the compiled loops against their definitions."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 from builders.requests import Span, linked_of
@@ -103,7 +104,7 @@ def slow_charges(linked: Linked, callee: np.ndarray, repeated: np.ndarray) -> li
 
 
 def slow_path(linked: Linked, r: int, handled: np.ndarray, callee: np.ndarray) -> tuple[int, Path]:
-    """The definition: down through unhandled failed children, the last to finish first; then the names up to the root."""
+    """The definition: down through unhandled failed children, the last to finish first; then the names of the steps."""
     span = int(linked.root[r])
     if not linked.failed[span]:
         return -1, ()
@@ -112,7 +113,7 @@ def slow_path(linked: Linked, r: int, handled: np.ndarray, callee: np.ndarray) -
     while failed := [c for c in children.get(span, []) if linked.failed[c] and not handled[c]]:
         span = max(failed, key=lambda c: (linked.end[c], c))
         spans.append(span)
-    steps = [s for s, below in zip(spans, spans[1:], strict=False) if callee[s] != below]
+    steps = [s for s, below in pairwise(spans) if callee[s] != below]
     last = callee[span] if callee[span] >= 0 else span
     return span, tuple(int(linked.operation[s]) for s in (*steps, last))
 

@@ -47,7 +47,7 @@ def explain(evidence: Evidence, question: Question, version: str) -> model.Repor
 
     def ranked(findings: Sequence[Finding]) -> list[model.Cause]:
         wanted = [f for f in findings if question.service in (None, names.component(f.component)[0])]
-        return rank(wanted, evidence.window, environments, question.alpha)
+        return rank(wanted, evidence.window, environments, question.alpha, evidence.error_paths)
 
     causes = ranked([*worse, *weak])
     return model.Report(

@@ -5,7 +5,7 @@ Inside each regressed (entry point, level) pair the components are tested with f
 bound of the robust effect, in units of the entry point's spread, so that milliseconds and failures compete fairly.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -16,8 +16,10 @@ from traceguard.engine.local import Window
 from traceguard.explain.design import Column
 from traceguard.explain.effects import PartEffects
 from traceguard.explain.exemplars import exemplars
+from traceguard.explain.failures import failures
 from traceguard.explain.verdict import Judged
 from traceguard.stats.multiplicity import benjamini_hochberg
+from traceguard.traces.error_origin import Path
 from traceguard.traces.link import Names
 from traceguard.units import format_ms
 
@@ -93,9 +95,13 @@ def _explain(
 
 
 def rank(
-    findings: Sequence[Finding], window: Window, environments: Sequence[str | None], alpha: float
-) -> list[model.Cause]:
-    """Gather findings of the same level, component and metric over entry points into causes, best explanation first."""
+    findings: Sequence[Finding], window: Window, environments: Sequence[str | None], alpha: float,
+    paths: Mapping[int, Path],
+) -> list[model.Cause]:  # fmt: skip
+    """Gather findings of the same level, component and metric over entry points into causes, best explanation first.
+
+    `paths` tells what the path numbers of the facts stand for.
+    """
     groups: dict[tuple[object, ...], list[Finding]] = {}
     for finding in findings:
         column = finding.judged.effects.column
@@ -114,7 +120,7 @@ def rank(
         groups.values(),
         key=lambda group: (not any(f.holds for f in group), -max(f.score for f in group), group[0].component),
     )
-    return [_cause(i + 1, group, window, environments, alpha) for i, group in enumerate(ordered[:SHOWN])]
+    return [_cause(i + 1, group, window, environments, alpha, paths) for i, group in enumerate(ordered[:SHOWN])]
 
 
 def factor_document(column: Column) -> model.Factor:
@@ -135,8 +141,9 @@ def entry_document(judged: Judged, names: Names, environments: Sequence[str | No
 
 
 def _cause(
-    number: int, group: list[Finding], window: Window, environments: Sequence[str | None], alpha: float
-) -> model.Cause:
+    number: int, group: list[Finding], window: Window, environments: Sequence[str | None], alpha: float,
+    paths: Mapping[int, Path],
+) -> model.Cause:  # fmt: skip
     group = sorted(group, key=lambda f: -f.score)
     best = group[0]
     column = best.judged.effects.column
@@ -162,6 +169,7 @@ def _cause(
         affected=int(affected.sum()), fraction=float(affected.sum() / sum(f.judged.where.requests for f in group))
     )
     factor = factor_document(column)
+    failed = failures([f.judged for f in group], best.component, best.metric, window.names, paths)
     return model.Cause(
         rank=number,
         factors=[factor],
@@ -176,13 +184,16 @@ def _cause(
         inseparable_from=[[factor_document(other)] for other in best.judged.effects.inseparable],
         exemplars=exemplars(best.judged, best.component, window),
         entries=entries,
-        summary=_summary(factor, where, effect, share, requests, entries, alpha),
+        summary=_summary(factor, where, effect, share, requests, entries, alpha, failed.timeout_fraction),
+        timeout_fraction=failed.timeout_fraction,
+        error_paths=failed.error_paths,
+        retries_per_request=failed.retries_per_request,
     )
 
 
 def _summary(
     factor: model.Factor, where: tuple[str, str, model.Locus], effect: model.Effect, share: float,
-    requests: model.Requests, entries: Sequence[model.CauseEntry], alpha: float,
+    requests: model.Requests, entries: Sequence[model.CauseEntry], alpha: float, timeouts: float | None,
 ) -> str:  # fmt: skip
     """One sentence that a person can read out."""
     if factor.kind == "period":
@@ -205,5 +216,7 @@ def _summary(
         amount = f"fails {abs(effect.estimate):.2%} {more} of requests"
         interval = f"{effect.low:.2%} to {effect.high:.2%}"
     amount += f" ({1 - alpha:.0%} interval {interval})"
+    if timeouts is not None and timeouts > 0.5:
+        amount += ", mostly by timeouts"
     part = f"that is {share:.0%} of what got {changed} at {at}"
     return f"{when}, {what} {amount}; {part}, {requests.affected:,} requests affected."

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from traceguard import model
 from traceguard.explain.causes import factor_document
 from traceguard.explain.compared import MAX_ENTRIES, MIN_ENTRY_REQUESTS, Compared
@@ -9,8 +11,12 @@ from traceguard.explain.evidence import Evidence
 from traceguard.explain.question import Question
 from traceguard.explain.verdict import Judged, requests_to_settle
 from traceguard.traces.factors import MIXED, Factor
+from traceguard.units import format_ms
 
 _Caveats = Iterator[tuple[str, str]]
+
+MANY_RETRIES = 0.001  # retries per request that are worth a warning
+SUSPECTS = 3  # N+1 patterns in a warning
 
 
 def warnings_of(
@@ -23,6 +29,7 @@ def warnings_of(
     """
     found = [
         *_about_the_window(evidence, compared),
+        *_about_the_calls(evidence),
         *_about_the_factors(evidence, compared),
         *_about_the_design(judged),
         *_about_the_verdict(question, compared, judged, verdict, explained=explained, weak=weak),
@@ -61,6 +68,40 @@ def _about_the_window(evidence: Evidence, compared: Compared) -> _Caveats:
         yield (
             "several_environments",
             (f"The store holds several environments ({listed}), treated apart; name one with --env."),
+        )
+
+
+def _about_the_calls(evidence: Evidence) -> _Caveats:
+    facts, names = evidence.facts, evidence.window.names
+    retried = int(facts.retries.sum())
+    if retried > MANY_RETRIES * facts.dur.size:
+        by_operation = np.bincount(facts.component, weights=facts.retries, minlength=2 * len(names.operations))
+        service, operation, _ = names.component(int(by_operation.argmax()))
+        spent = format_ms(float(facts.attempts.sum()) / 1e6)
+        yield (
+            "retries",
+            (
+                f"{retried:,} calls repeat a failed attempt, most of them of {service} {operation};"
+                f" the {spent} that requests waited for failed attempts count as their callers' own time."
+            ),
+        )
+    fan_out = evidence.fan_out
+    suspects = fan_out.suspects
+    if suspects.size:
+        width = len(names.operations)
+        listed = []
+        for k in suspects[:SUSPECTS]:
+            (caller, made, _), (callee, asked, _) = (
+                names.component(2 * o) for o in divmod(int(fan_out.pair[k]), width)
+            )
+            listed.append(f"{caller} {made} calls {callee} {asked} up to {fan_out.most[k]:,} times")
+        more = f" and {suspects.size - SUSPECTS} more" if suspects.size > SUSPECTS else ""
+        yield (
+            "n_plus_one",
+            (
+                f"Calls one after another in varying number, as N+1 patterns make: {'; '.join(listed)}{more};"
+                " see the query n_plus_one."
+            ),
         )
 
 

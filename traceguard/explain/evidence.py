@@ -8,10 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traceguard.engine.circumstances import Read
+from traceguard.engine.failures import read_failures
 from traceguard.engine.local import Window, fetch
 from traceguard.traces.critical_path import callees, skewed_calls
-from traceguard.traces.facts import Facts, concatenate, facts_of, no_facts
+from traceguard.traces.error_origin import Path
+from traceguard.traces.facts import Facts, concatenate, facts_and_paths, no_facts
+from traceguard.traces.fan_out import FanOut, fan_out, no_fan_out
 from traceguard.traces.link import Linked
+from traceguard.traces.retries import calls as find_calls
 
 if TYPE_CHECKING:
     import duckdb
@@ -32,6 +36,8 @@ class Evidence:
     negative_durations: int
     left_out: int  # requests that the settings leave out
     skewed: dict[str, float]  # services whose clock visibly differs from their callers', with the part of calls
+    error_paths: dict[int, Path]  # what the facts' path numbers stand for
+    fan_out: FanOut
 
     @property
     def environments(self) -> list[str]:
@@ -48,10 +54,17 @@ def gather(
     `cursor` is the one that the window was opened on; `left_out` marks the operations whose requests do not count.
     """
     parts, spans, incomplete, fragments = [], 0, 0, 0
+    stated = read_failures(cursor, window)
+    middle = int(np.median(window.begun)) if window.begun.size else 0
+    error_paths: dict[int, Path] = {}
+    repeated_calls = no_fan_out()
     outside, calls = np.zeros((2, len(window.names.services)), dtype=np.int64)
     for linked in partitions:
         callee = callees(linked)
-        parts.append(facts_of(linked, callee))
+        found, paths = facts_and_paths(linked, callee, stated)
+        parts.append(found)
+        error_paths |= paths
+        repeated_calls += fan_out(linked, callee, find_calls(linked, callee), middle)
         spans += linked.trace.size
         incomplete += int(linked.incomplete.sum())
         fragments += int(np.count_nonzero(linked.fragment & ~linked.evaluation[linked.root]))
@@ -63,4 +76,5 @@ def gather(
         window=window, read=read, facts=kept, spans=spans, incomplete=incomplete, fragments=fragments,
         negative_durations=int(fetch(cursor, "clock_faults")["spans"][0]), left_out=facts.dur.size - kept.dur.size,
         skewed={window.names.services[i]: float(outside[i] / calls[i]) for i in skewed},
+        error_paths=error_paths, fan_out=repeated_calls,
     )  # fmt: skip

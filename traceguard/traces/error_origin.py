@@ -65,9 +65,7 @@ def error_origins(linked: Linked, handled: NDArray[np.bool_] | None = None) -> N
     `handled` (n) marks failed attempts that were repeated.
     """
     nothing = np.zeros(linked.failed.size, dtype=np.bool_) if handled is None else handled
-    origin: NDArray[np.int32] = _origins(
-        linked.root, linked.first_child, linked.next_sibling, linked.failed, nothing
-    )
+    origin: NDArray[np.int32] = _origins(linked.root, linked.first_child, linked.next_sibling, linked.failed, nothing)
     return origin
 
 
