@@ -91,10 +91,8 @@ def _about_the_calls(evidence: Evidence) -> _Caveats:
         width = len(names.operations)
         listed = []
         for k in suspects[:SUSPECTS]:
-            (caller, made, _), (callee, asked, _) = (
-                names.component(2 * o) for o in divmod(int(fan_out.pair[k]), width)
-            )
-            listed.append(f"{caller} {made} calls {callee} {asked} up to {fan_out.most[k]:,} times")
+            caller, callee = (" ".join(names.component(2 * o)[:2]) for o in divmod(int(fan_out.pair[k]), width))
+            listed.append(f"{caller} calls {callee} up to {fan_out.most[k]:,} times")
         more = f" and {suspects.size - SUSPECTS} more" if suspects.size > SUSPECTS else ""
         yield (
             "n_plus_one",

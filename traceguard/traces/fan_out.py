@@ -132,7 +132,8 @@ def _merge(
     if pair.size == 0:
         return no_fan_out()
     order = np.lexsort((trace, -most, pair))
-    pair, many, most, time, trace = (a[order] for a in (pair, many, most, time, trace))
+    pair, many, most, time = (a[order] for a in (pair, many, most, time))
+    trace = trace[order]
     first = np.flatnonzero(np.concatenate(([True], pair[1:] != pair[:-1])))
     return FanOut(
         pair[first], np.add.reduceat(parents[:, order], first, axis=1), np.add.reduceat(calls[:, order], first, axis=1),

@@ -71,7 +71,8 @@ class Stated:
         duration = linked.end[at] - linked.start[at]
         operation = linked.operation[at]
         within = (duration >= self.shortest[operation]) & (duration <= self.longest[operation])
-        return within & ~answered & ((linked.kind[at] == CLIENT) | (server >= 0))
+        cut_off: NDArray[np.bool_] = within & ~answered & ((linked.kind[at] == CLIENT) | (server >= 0))
+        return cut_off
 
 
 NOTHING_STATED = Stated()
