@@ -116,10 +116,15 @@ class Effect(Document):
 
 
 class Requests(Document):
-    """How many requests ran under the factors, and their part of the entry point's (or all) requests."""
+    """How many requests ran under the factors, and their part of the entry point's (or all) requests.
+
+    `affected` counts recorded requests; `adjusted` is how many they stand for as their sampling rates say, None where
+    none is stated. The part is one of adjusted requests.
+    """
 
     affected: int
     fraction: float
+    adjusted: float | None = None
 
 
 class Exemplars(Document):
@@ -178,6 +183,26 @@ class Cause(Document):
     retries_per_request: float = 0.0
 
 
+class Sampling(Document):
+    """How the requests were sampled: the part whose rate is stated, and how many requests the recorded ones stand for.
+
+    `biased` says that failed requests look kept and others dropped at an unknown rate: error rates are then no rates of
+    the traffic, and nobody may pass or fail a gate on them.
+    """
+
+    stated: float
+    adjusted_requests: float
+    biased: bool
+
+
+class LeftOut(Document):
+    """How many requests a rule leaves out (of another environment: how many traces)."""
+
+    kind: Literal["entry", "attribute", "environment"]
+    name: str
+    requests: int
+
+
 class Report(Document):
     """The answer of `report`."""
 
@@ -192,6 +217,8 @@ class Report(Document):
     improvements: list[Cause]
     warnings: list[Warning]
     alpha: float = 0.05
+    sampling: Sampling | None = None
+    left_out: list[LeftOut] = Field(default_factory=list)
 
 
 class Target(Document):

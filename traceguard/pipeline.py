@@ -21,7 +21,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -232,7 +232,9 @@ def report(
         drawn = graph(store, since=since, until=until, env=env) if draw_map else None
         return Analysis(document, graph=drawn, settings=settings)
     from traceguard.engine.circumstances import read_circumstances
+    from traceguard.engine.left_out import read_left_out, traces_elsewhere
     from traceguard.engine.local import linked_partitions, open_window
+    from traceguard.engine.sampling import read_sampling
     from traceguard.explain import Question, explain, gather
 
     level = parse_fraction(alpha, "alpha")
@@ -255,7 +257,11 @@ def report(
         traces = open_window(cursor, window, env, gap)
         partitions = _shown(linked_partitions(cursor, traces), traces, progress, "Linking traces")
         read = read_circumstances(cursor, traces, unit, settings.unit_keys)
-        evidence = gather(cursor, traces, read, partitions, _left_out(traces, settings))
+        left_out = read_left_out(cursor, traces, settings.leave_out_entries, settings.leave_out_attributes)
+        if env is not None:
+            left_out = replace(left_out, elsewhere=traces_elsewhere(cursor, window, env, gap))
+        sampling = read_sampling(cursor, traces, settings.sample_rate_keys)
+        evidence = gather(cursor, traces, read, partitions, left_out, sampling)
         progress("Explaining")
         document = explain(evidence, question, traceguard.__version__)
         progress("Drawing the map")

@@ -28,12 +28,21 @@ class Settings:
     state. `drop_attributes` and `hash_attributes` are keys, or patterns with `*`, that ingest keeps from the store;
     the key of the hashes comes from `$TRACEGUARD_HASH_KEY` or from `hash_key_file`. `keep` and `max_size` are what
     `serve` and `prune` leave in a store, such as `7d` and `50GB`; without them it is everything.
+
+    `leave_out_entries` are entry points that do not count (operations, or "service operation", `*` being any text), such
+    as health checks; `leave_out_attributes` does the same by an attribute of the root, such as
+    `"user_agent.synthetic.type" = "*"` for the synthetic traffic of OpenTelemetry's conventions. Nothing is left out by
+    default. `sample_rate_keys` are attributes of the root that state its sample rate: from 1 on N of 1-in-N
+    (Honeycomb's `SampleRate`), below 1 a probability (Jaeger's `sampler.param` of its probabilistic sampler); the
+    first one found wins, also over the trace state's `ot=th:`, which needs no setting.
     """
 
     unit_keys: tuple[str, ...] = UNIT_KEYS
     correlation_keys: tuple[str, ...] = CORRELATION_KEYS
     flag_prefixes: tuple[str, ...] = ("feature_flag.", "flag.evaluation.")
     leave_out_entries: tuple[str, ...] = ()
+    leave_out_attributes: dict[str, str] = field(default_factory=dict)
+    sample_rate_keys: tuple[str, ...] = ()
     max_body: str = "64MiB"
     drop_attributes: tuple[str, ...] = ()
     hash_attributes: tuple[str, ...] = ()

@@ -43,7 +43,8 @@ def explain(evidence: Evidence, question: Question, version: str) -> model.Repor
         gained = j.improved(question.alpha, question.floor)
         better += improvement_findings(j, [j.effects.roots[i].metric for i in gained], question.alpha)
     weak = _weak_findings(judged, worse, question) if question.candidate is not None else []
-    verdict = _verdict(compared, question, regressions, judged)
+    biased = evidence.sampled.bias is not None
+    verdict = _verdict(compared, question, regressions, judged, biased=biased)
 
     def ranked(findings: Sequence[Finding]) -> list[model.Cause]:
         wanted = [f for f in findings if question.service in (None, names.component(f.component)[0])]
@@ -61,6 +62,10 @@ def explain(evidence: Evidence, question: Question, version: str) -> model.Repor
         improvements=ranked(better),
         warnings=warnings_of(evidence, question, compared, judged, verdict, explained=bool(worse), weak=bool(weak)),
         alpha=question.alpha,
+        sampling=model.Sampling(
+            stated=evidence.sampled.stated, adjusted_requests=evidence.sampled.adjusted, biased=biased
+        ),
+        left_out=[model.LeftOut(kind=kind, name=name, requests=n) for kind, name, n in evidence.left_out_by],
     )
 
 
@@ -68,7 +73,7 @@ def _effects(group: Group, compared: Compared, clock: Clock, question: Question)
     mine = group.mine
     return entry_effects(
         group.entry, group.environment, compared.facts.select(mine), compared.factors, compared.levels[mine],
-        compared.unit[mine], clock, question.alpha,
+        compared.unit[mine], clock, question.alpha, compared.count[mine],
     )  # fmt: skip
 
 
@@ -148,10 +153,13 @@ def _parts(judged: Judged, names: Names) -> list[model.Part]:
 
 
 def _verdict(
-    compared: Compared, question: Question, regressions: Sequence[model.Regression], judged: Sequence[Judged]
-) -> model.Verdict:
+    compared: Compared, question: Question, regressions: Sequence[model.Regression], judged: Sequence[Judged], *,
+    biased: bool,
+) -> model.Verdict:  # fmt: skip
     if compared.nothing is not None:
         return "no_data"
+    if biased and all(r.metric == "error_rate" for r in regressions):
+        return "inconclusive"  # neither a rise of such a rate nor its absence says anything about the traffic
     if regressions:
         return "regression"
     # Who names two periods asks about them: flags that were measured well do not answer that.

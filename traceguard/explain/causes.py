@@ -149,25 +149,21 @@ def _cause(
     column = best.judged.effects.column
     service, operation, locus = where = window.names.component(best.component)
     unit: Literal["ms", "fraction"] = "ms" if best.metric == "latency" else "fraction"
-    affected = np.array([f.judged.effects.affected for f in group], dtype=np.float64)
-    weight = affected / affected.sum()
+    adjusted = np.array([f.judged.effects.adjusted for f in group], dtype=np.float64)
+    weight = adjusted / adjusted.sum()
     estimate = float((weight * [f.estimate for f in group]).sum())
     half = float(np.sqrt(((weight * [(f.high - f.low) / 2 for f in group]) ** 2).sum()))
     entries = [
         model.CauseEntry(
             entry=entry_document(f.judged, window.names, environments),
             effect=model.Effect(estimate=f.estimate, low=f.low, high=f.high, unit=unit),
-            requests=model.Requests(
-                affected=f.judged.effects.affected, fraction=f.judged.effects.affected / f.judged.where.requests
-            ),
+            requests=_requests([f]),
         )
         for f in group
     ]
     effect = model.Effect(estimate=estimate, low=estimate - half, high=estimate + half, unit=unit)
     share = float((weight * [f.share for f in group]).sum())
-    requests = model.Requests(
-        affected=int(affected.sum()), fraction=float(affected.sum() / sum(f.judged.where.requests for f in group))
-    )
+    requests = _requests(group)
     factor = factor_document(column)
     failed = failures([f.judged for f in group], best.component, best.metric, window.names, paths)
     return model.Cause(
@@ -189,6 +185,17 @@ def _cause(
         error_paths=failed.error_paths,
         retries_per_request=failed.retries_per_request,
     )
+
+
+def _requests(group: Sequence[Finding]) -> model.Requests:
+    """The requests that the findings are about, at all their entry points."""
+    affected = sum(f.judged.effects.affected for f in group)
+    adjusted = sum(f.judged.effects.adjusted for f in group)
+    stated = any(f.judged.where.stated for f in group)
+    return model.Requests(
+        affected=affected, fraction=adjusted / sum(f.judged.where.adjusted for f in group),
+        adjusted=adjusted if stated else None,
+    )  # fmt: skip
 
 
 def _summary(

@@ -1,5 +1,6 @@
 """What the data cannot answer, and what to keep in mind: a report's warnings, each a stable code and a sentence."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -17,6 +18,11 @@ _Caveats = Iterator[tuple[str, str]]
 
 MANY_RETRIES = 0.001  # retries per request that are worth a warning
 SUSPECTS = 3  # N+1 patterns in a warning
+# Well-known paths of probes (Kubernetes, Spring, common frameworks) and the gRPC health protocol.
+_HEALTH_CHECK = re.compile(
+    r"grpc\.health\.v1\.Health/|/(healthz?|livez|readyz|startupz|liveness|readiness|ping|health[_-]?check)(/|$|\?)",
+    re.I,
+)
 
 
 def warnings_of(
@@ -45,8 +51,10 @@ def _about_the_window(evidence: Evidence, compared: Compared) -> _Caveats:
     if entries:
         few = f"they have fewer than {MIN_ENTRY_REQUESTS} requests or come after the {MAX_ENTRIES} busiest"
         yield "entries_left_out", f"{entries:,} entry points with {requests:,} requests are not compared: {few}."
-    if evidence.left_out:
-        yield "left_out", f"{evidence.left_out:,} requests are left out as the settings say."
+    if evidence.left_out_by:
+        listed = "; ".join(f"{count:,} by {kind} {name}" for kind, name, count in evidence.left_out_by)
+        yield "left_out", f"Left out as asked, in requests (of other environments in traces): {listed}."
+    yield from _about_the_sampling(evidence, compared)
     if evidence.incomplete:
         share = evidence.incomplete / traces
         yield (
@@ -101,6 +109,27 @@ def _about_the_calls(evidence: Evidence) -> _Caveats:
                 " see the query n_plus_one."
             ),
         )
+def _about_the_sampling(evidence: Evidence, compared: Compared) -> _Caveats:
+    sampled = evidence.sampled
+    if sampled.bias is not None:
+        unknown = "errors are probably kept and the rest dropped at an unknown rate, so no error rate is judged"
+        advice = "let the sampler write ot=th: into the trace state, or name its attribute in sample_rate_keys"
+        yield "unknown_sampling", f"{sampled.bias}: {unknown}; {advice}."
+    elif 0.0 < sampled.stated < 1.0:
+        without = f"{1 - sampled.stated:.1%} of requests state no sampling rate and count once"
+        yield "partly_stated_sampling", f"{without}, beside others that stand for many."
+    if sampled.adjusted > sampled.requests:
+        stand = f"{sampled.requests:,} recorded requests stand for about {sampled.adjusted:,.0f}"
+        yield "adjusted_counts", f"As their sampling rates say, {stand}; rates and times are weighted accordingly."
+    names = evidence.window.names
+    checks = sorted({
+        f"{names.services[service]} {operation}"
+        for service, operation in (names.operations[group.entry] for group in compared.groups)
+        if _HEALTH_CHECK.search(operation)
+    })  # fmt: skip
+    if checks:
+        look = f"{', '.join(checks)} look like health checks and are compared like users' requests"
+        yield "health_checks", f"{look}; name them in leave_out_entries if they should not be."
 
 
 def _about_the_factors(evidence: Evidence, compared: Compared) -> _Caveats:

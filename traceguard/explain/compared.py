@@ -41,6 +41,7 @@ class Compared:
     groups: tuple[Group, ...]
     left_out: tuple[int, int]
     nothing: tuple[str, str] | None
+    count: NDArray[np.float64]  # r: how many requests each stands for, NaN where nothing states it
 
     @property
     def one_level(self) -> list[str]:
@@ -60,6 +61,7 @@ def compare(evidence: Evidence, question: Question) -> Compared:
     facts = replace(facts, start=window.begun[window.rows_of(facts.trace_hash)])
     factors = list(evidence.read.factors)
     rows = circumstances.rows_of(facts.trace_hash)
+    count = evidence.sampling.count[window.rows_of(facts.trace_hash)]
     levels, unit = circumstances.levels[rows], circumstances.unit[rows]
     if question.baseline is not None and question.candidate is not None:
         codes = np.full(facts.dur.size, ABSENT, dtype=np.int16)
@@ -68,9 +70,10 @@ def compare(evidence: Evidence, question: Question) -> Compared:
         factors.append(Factor("period", "period", None, ("", "", "baseline", "candidate"), FIRST_LEVEL))
         keep = codes != ABSENT
         facts, levels, unit = facts.select(keep), np.column_stack((levels, codes))[keep], unit[keep]
+        count = count[keep]
     groups, left_out = _groups(facts, window.names, question.entry)
     nothing = _nothing(evidence, question, factors, levels, groups, left_out)
-    return Compared(tuple(factors), facts, levels, unit, groups, left_out, nothing)
+    return Compared(tuple(factors), facts, levels, unit, groups, left_out, nothing, count)
 
 
 def _inside(begun: NDArray[np.int64], period: Period) -> NDArray[np.bool_]:

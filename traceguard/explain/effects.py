@@ -78,30 +78,33 @@ class LevelEffects:
     latency: PartEffects
     errors: PartEffects
     histogram: tuple[Floats, Floats, Floats]  # edges in ms, reference shares, observed shares
+    adjusted: float  # how many requests the affected ones stand for
 
 
 def level_effects(
     fit: Fit, at: int, sums: tuple[Floats, Floats], cells: Cells, outcomes: Outcomes, column: Column,
-    inseparable: tuple[Column, ...], alpha: float,
+    inseparable: tuple[Column, ...], alpha: float, n: float, adjusted: float,
 ) -> LevelEffects:  # fmt: skip
-    """Effects of the fit's column number `at`; `sums` are Σy (k) and Σx·y by bucket (B, k) of that column."""
+    """Effects of the fit's column number `at`; `sums` are Σy (k) and Σx·y by bucket (B, k) of that column.
+
+    `n` is the column's sum over the weighted requests, `adjusted` how many requests its recorded ones stand for.
+    """
     all_y, own_y = sums
-    n = column.affected
     error = fit.error[at]
     critical = float(stats.t.ppf(1 - alpha / 2, fit.dof[at]))
     observed = own_y.sum(0) / n
-    tests = _Tests(fit, at, own_y, all_y, n, float(cells.n.sum()))
+    tests = _Tests(fit, at, own_y, all_y, n, float(cells.n.sum()), cells)
     by_mean, by_rate = _first(tests.means(slice(1, 2))), _first(tests.rates(slice(2, 3)))
     mean = _root("latency_mean", observed[0], fit.beta[at, 0], error[0], critical, by_mean, NS_PER_MS)
     rate = _root("error_rate", observed[2], fit.beta[at, 2], error[2], critical, by_rate, 1.0)
     mean, rate = replace(mean, p_alone=tests.alone(1)), replace(rate, p_alone=tests.alone(2))
     quantiles, histogram = _quantiles(fit, at, own_y, outcomes, n, critical, tests)
     return LevelEffects(
-        column=column, inseparable=inseparable, affected=n, clusters=float(fit.clusters[at]),
+        column=column, inseparable=inseparable, affected=column.affected, clusters=float(fit.clusters[at]),
         roots=(mean, *quantiles, rate),
         latency=_parts(fit, at, error, critical, outcomes.part(0), outcomes.part(1), tests.means, NS_PER_MS),
         errors=_parts(fit, at, error, critical, outcomes.part(3), outcomes.part(3), tests.rates, 1.0),
-        histogram=histogram,
+        histogram=histogram, adjusted=adjusted,
     )  # fmt: skip
 
 
@@ -113,8 +116,9 @@ class _Tests:
     at: int
     own: Floats  # (B, k): sums over affected requests
     all: Floats  # k: sums over all requests
-    affected: int
+    affected: float
     requests: float
+    cells: Cells
 
     def means(self, columns: slice) -> tuple[Floats, Floats]:
         """Tests of means."""
@@ -123,19 +127,24 @@ class _Tests:
     def rates(self, columns: slice) -> tuple[Floats, Floats]:
         """Tests of rates of events."""
         estimate, error = self.fit.beta[self.at, columns], self.fit.error[self.at, columns]
-        return self.rate(estimate, error, self.own[:, columns], self.all[columns])
+        weight = self.cells.event_weight(columns)
+        return self.rate(estimate, error, self.own[:, columns], self.all[columns], weight)
 
-    def rate(self, estimate: Floats, error: Floats, own: Floats, events: Floats) -> tuple[Floats, Floats]:
+    def rate(
+        self, estimate: Floats, error: Floats, own: Floats, events: Floats, weight: Floats
+    ) -> tuple[Floats, Floats]:
         """Tests of rates, `own` (B, c) being the affected requests' events by bucket; exact where few are expected.
+
+        `weight` (c) is how often an event is counted: it is what was recorded that few or many is said of.
 
         With rare events the clustered variance is near zero by chance and t far too sure. Given all events, those of
         affected requests are binomial if the level changes nothing. Of the affected side only the buckets of units that
         saw an event are counted, so that one unit that fails again and again counts once.
         """
         worse, better = self._t(estimate, error)
-        rare = self.affected * events < MIN_EXPECTED_EVENTS * self.requests
+        rare = self.affected * events / weight < MIN_EXPECTED_EVENTS * self.requests
         hit = np.count_nonzero(own > 0, axis=0).astype(np.float64)
-        exact = stats.binom.sf(hit - 1, hit + events - own.sum(0), self.affected / self.requests)
+        exact = stats.binom.sf(hit - 1, hit + (events - own.sum(0)) / weight, self.affected / self.requests)
         return np.where(rare, np.maximum(worse, exact), worse), np.where(rare, 1.0, better)
 
     def alone(self, k: int) -> float:
@@ -197,7 +206,7 @@ def _shrunk(estimate: Floats, error: Floats) -> Floats:
 
 
 def _quantiles(
-    fit: Fit, at: int, own_y: Floats, outcomes: Outcomes, affected: int, critical: float, tests: _Tests
+    fit: Fit, at: int, own_y: Floats, outcomes: Outcomes, affected: float, critical: float, tests: _Tests
 ) -> tuple[list[RootEffect], tuple[Floats, Floats, Floats]]:
     """Effects on the quantiles, and the distributions (edges in ms, shares at the reference level, shares observed)."""
     bins = outcomes.histogram
@@ -236,11 +245,18 @@ def _exceedance_test(fit: Fit, at: int, bins: slice, edge: int, own: Floats, tes
     events = tests.all[above].sum()
     overall = events / tests.requests
     clustered = jackknife_error(estimate, fit.without[:, at, above].sum(1))
-    independent = np.sqrt(fit.inverse_diagonal[at] * overall * (1.0 - overall))
+    inflation = float(tests.cells.inflation(above)[0])
+    independent = np.sqrt(fit.inverse_diagonal[at] * overall * (1.0 - overall) * inflation)
     error = np.maximum(clustered, independent)
+    # A request lies in one bin, so the bins' events and squared weights add up.
+    weights = tests.cells.event_weight(above)
+    weight = float((weights * tests.all[above]).sum() / max(events, 1.0)) if events > 0 else 1.0
     return _first(
-        tests.rate(np.array([estimate]), np.array([error]), own[:, edge:].sum(1)[:, None], np.array([events]))
-    )
+        tests.rate(
+            np.array([estimate]), np.array([error]), own[:, edge:].sum(1)[:, None], np.array([events]),
+            np.array([weight]),
+        )
+    )  # fmt: skip
 
 
 def _quantile(shares: Floats, edges: Floats, levels: Floats) -> Floats:

@@ -18,6 +18,7 @@ from traceguard.stats.regression import Fit, fit, within_gram
 from traceguard.traces.cells import BUCKETS, Cells, Outcomes, cells_of, outcomes_of, winsor_caps
 from traceguard.traces.factors import FIRST_LEVEL, Factor
 from traceguard.traces.facts import Facts
+from traceguard.traces.sampling import recorded_as, weights
 
 MAX_SLICES = 24
 REQUESTS_PER_SLICE = 50
@@ -45,6 +46,8 @@ class EntryEffects:
     within: tuple[LevelEffects, ...]
     by_time: tuple[LevelEffects, ...]
     few_blocks: frozenset[tuple[Factor, int]]
+    adjusted: float  # how many requests the recorded ones stand for
+    stated: bool  # whether some of them say so
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +87,17 @@ class Clock:
 
 def entry_effects(
     entry: int, environment: int, facts: Facts, factors: Sequence[Factor], levels: NDArray[np.int16],
-    unit: NDArray[np.uint64], clock: Clock, alpha: float,
+    unit: NDArray[np.uint64], clock: Clock, alpha: float, count: NDArray[np.float64] | None = None,
 ) -> EntryEffects:  # fmt: skip
-    """Estimate every tested level at one entry point; `levels` (r, factors) and `unit` (r) go with `facts`."""
+    """Estimate every tested level at one entry point; `levels` (r, factors) and `unit` (r) go with `facts`.
+
+    `count` (r) says how many requests each recorded one stands for, NaN for unknown.
+    """
     design = design_of(factors, levels)
     outcomes = outcomes_of(facts)
-    caps = winsor_caps(facts, outcomes)
+    stands_for = np.ones(facts.dur.size) if count is None else recorded_as(count)
+    weight = None if count is None else weights(count, facts.trace_hash)
+    caps = winsor_caps(facts, outcomes, weight=weight)
     slices = clock.slices(facts.start)
     steps = _steps(design, slices)
     arrow = _references_in_time(design, steps, factors, levels, facts.start)
@@ -102,18 +110,19 @@ def entry_effects(
     few: set[tuple[Factor, int]] = set()
     if any(c.tested and j not in steps for j, c in enumerate(design.columns)):
         part = _only(design, [j for j in range(len(design.columns)) if j not in steps])
-        cells = cells_of(facts, outcomes, caps, slices, buckets, part.active, len(part.columns))
-        within = _effects(part, cells, outcomes, alpha)
+        cells = cells_of(facts, outcomes, caps, slices, buckets, part.active, len(part.columns), weight)
+        within = _effects(part, cells, outcomes, alpha, stands_for)
     if any(design.columns[j].tested for j in steps):
         blocks = clock.blocks(facts.start)
         whole = np.zeros(facts.start.size, dtype=np.int32)
-        cells = cells_of(facts, outcomes, caps, whole, blocks, design.active, len(design.columns))
+        cells = cells_of(facts, outcomes, caps, whole, blocks, design.active, len(design.columns), weight)
         only_steps = tuple(replace(c, tested=c.tested and j in steps) for j, c in enumerate(design.columns))
-        by_time = _effects(Design(only_steps, design.active), cells, outcomes, alpha)
+        by_time = _effects(Design(only_steps, design.active), cells, outcomes, alpha, stands_for)
         few = _few_blocks(by_time, factors, levels, blocks)
     return EntryEffects(
-        entry, environment, facts.dur.size, facts, tuple(factors), levels, outcomes, within, by_time, frozenset(few)
-    )
+        entry, environment, facts.dur.size, facts, tuple(factors), levels, outcomes, within, by_time, frozenset(few),
+        float(stands_for.sum()), count is not None and not np.isnan(count).all(),
+    )  # fmt: skip
 
 
 def _steps(design: Design, slices: NDArray[np.int32]) -> set[int]:
@@ -157,19 +166,24 @@ def _only(design: Design, kept: list[int]) -> Design:
     return Design(tuple(design.columns[j] for j in kept), np.ascontiguousarray(active))
 
 
-def _effects(design: Design, cells: Cells, outcomes: Outcomes, alpha: float) -> tuple[LevelEffects, ...]:
+def _effects(
+    design: Design, cells: Cells, outcomes: Outcomes, alpha: float, stands_for: NDArray[np.float64]
+) -> tuple[LevelEffects, ...]:
     n, sx, xx = (a.astype(np.float64) for a in (cells.n, cells.sx, cells.xx))
     gram = within_gram(n.sum(1), sx.sum(1), xx.sum(0))
     kept, classes = separate(design.columns, gram)
     if not any(design.columns[j].tested for j in kept):
         return ()
     sy, xy = cells.sy.astype(np.float64), cells.xy[:, kept].astype(np.float64)
-    fitted: Fit = fit(n, sx[:, :, kept], sy, xx[np.ix_(range(xx.shape[0]), kept, kept)], xy, cells.squares)
+    fitted: Fit = fit(
+        n, sx[:, :, kept], sy, xx[np.ix_(range(xx.shape[0]), kept, kept)], xy, cells.squares, cells.inflation()
+    )
     all_y = sy.sum((0, 1))
     return tuple(
         level_effects(
             fitted, at, (all_y, xy[:, at]), cells, outcomes, design.columns[j],
-            _members(design, classes.get(j, ())), alpha,
+            _members(design, classes.get(j, ())), alpha, float(sx[:, :, j].sum()),
+            float(stands_for[(design.active == j).any(axis=1)].sum()),
         )
         for at, j in enumerate(kept)
         if design.columns[j].tested

@@ -5,17 +5,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from traceguard.engine.circumstances import Read
 from traceguard.engine.failures import read_failures
+from traceguard.engine.left_out import Kind, LeftOut
 from traceguard.engine.local import Window, fetch
+from traceguard.explain.sampling import Sampled, judge_sampling
 from traceguard.traces.critical_path import callees, skewed_calls
 from traceguard.traces.error_origin import Path
 from traceguard.traces.facts import Facts, concatenate, facts_and_paths, no_facts
 from traceguard.traces.fan_out import FanOut, fan_out, no_fan_out
 from traceguard.traces.link import Linked
 from traceguard.traces.retries import calls as find_calls
+from traceguard.traces.sampling import Sampling
 
 if TYPE_CHECKING:
     import duckdb
@@ -38,6 +40,9 @@ class Evidence:
     skewed: dict[str, float]  # services whose clock visibly differs from their callers', with the part of calls
     error_paths: dict[int, Path]  # what the facts' path numbers stand for
     fan_out: FanOut
+    sampling: Sampling
+    sampled: Sampled
+    left_out_by: tuple[tuple[Kind, str, int], ...]  # rules that leave out requests, and how many
 
     @property
     def environments(self) -> list[str]:
@@ -47,11 +52,11 @@ class Evidence:
 
 def gather(
     cursor: "duckdb.DuckDBPyConnection", window: Window, read: Read, partitions: Iterable[Linked],
-    left_out: NDArray[np.bool_],
+    left_out: LeftOut, sampling: Sampling | None = None,
 ) -> Evidence:  # fmt: skip
     """Reduce the window to facts, a partition at a time.
 
-    `cursor` is the one that the window was opened on; `left_out` marks the operations whose requests do not count.
+    `cursor` is the one that the window was opened on; without `sampling` no trace says how it was sampled.
     """
     parts, spans, incomplete, fragments = [], 0, 0, 0
     stated = read_failures(cursor, window)
@@ -70,11 +75,21 @@ def gather(
         fragments += int(np.count_nonzero(linked.fragment & ~linked.evaluation[linked.root]))
         outside, calls = (a + b for a, b in zip((outside, calls), skewed_calls(linked, callee), strict=True))
     facts = concatenate(parts) if parts else no_facts()
-    kept = facts.select(~left_out[facts.entry]) if left_out.any() else facts
+    rows = window.rows_of(facts.trace_hash)
+    rule = left_out.rule_of(facts.entry, rows)
+    kept = facts.select(rule < 0) if (rule >= 0).any() else facts
+    by_rule = np.bincount(rule[rule >= 0], minlength=len(left_out.rules)).tolist()
+    sampling = sampling or Sampling.unstated(window.trace_hash.size)
     skewed = np.flatnonzero(outside > SKEWED_CALLS * calls)
     return Evidence(
         window=window, read=read, facts=kept, spans=spans, incomplete=incomplete, fragments=fragments,
         negative_durations=int(fetch(cursor, "clock_faults")["spans"][0]), left_out=facts.dur.size - kept.dur.size,
         skewed={window.names.services[i]: float(outside[i] / calls[i]) for i in skewed},
         error_paths=error_paths, fan_out=repeated_calls,
+        sampling=sampling,
+        sampled=judge_sampling(kept, rows[rule < 0], sampling),
+        left_out_by=(
+            *((kind, name, count) for (kind, name), count in zip(left_out.rules, by_rule, strict=True) if count),
+            *(("environment", name, traces) for name, traces in left_out.elsewhere),
+        ),
     )  # fmt: skip

@@ -62,11 +62,12 @@ def within_gram(n: Floats, sx: Floats, xx: Floats) -> Floats:
     return xx - between
 
 
-def fit(n: Floats, sx: Floats, sy: Floats, xx: Floats, xy: Floats, yy: Floats) -> Fit:
+def fit(n: Floats, sx: Floats, sy: Floats, xx: Floats, xy: Floats, yy: Floats, inflation: Floats | float = 1.0) -> Fit:
     """Fit p linearly independent columns.
 
     Sums by (slice, bucket): n (S, B), sx (S, B, p), sy (S, B, k); by bucket: xx (B, p, p), xy (B, p, k); in all: yy
-    (k).
+    (k). Where rows count with weights, `inflation` (k) is by how much these raise the variance under independence (the
+    design effect of Kish 1965); the clustered one sees it by itself.
     """
     n_s, sx_s, sy_s = n.sum(1), sx.sum(1), sy.sum(1)
     xx_all, xy_all = xx.sum(0), xy.sum(0)
@@ -78,7 +79,7 @@ def fit(n: Floats, sx: Floats, sy: Floats, xx: Floats, xy: Floats, yy: Floats) -
     rows, columns = n_s.sum(), xx_all.shape[0]
     explained = np.einsum("s,sk->k", weight, sy_s**2) + (beta * moment).sum(0)
     freedom = max(rows - columns - np.count_nonzero(n_s), 1.0)
-    noise = np.maximum(yy - explained, 0.0) / freedom
+    noise = inflation * np.maximum(yy - explained, 0.0) / freedom
     used = np.flatnonzero(n.sum(0))
     without = np.empty((used.size, *beta.shape))
     leverage = np.empty((used.size, columns))

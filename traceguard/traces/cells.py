@@ -5,9 +5,13 @@ outcomes: n and Σx, Σy by (slice, bucket); Σx·x and Σx·y by bucket; Σy² 
 nanoseconds overflow one. Normal equations, never assignments: the tables stay small whatever the number of flags. Sums
 of integers make equal input give equal tables, in any order and on any number of workers; floating point begins after
 the merge.
+
+Where requests were sampled at different rates every sum counts a request `weight` times, and Σw², Σw²·y, Σw²·y² say
+how much less such sums tell than as many requests would (Kish 1965). The sums hold as long as an entry point stands for
+fewer than 2^31 requests.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +65,8 @@ class Outcomes:
 class Cells:
     """Sums of one entry point; see the module.
 
-    Shapes: n (S, B), sx (S, B, p), sy (S, B, k), xx (B, p, p), xy (B, p, k), yy (3, k).
+    Shapes: n (S, B), sx (S, B, p), sy (S, B, k), xx (B, p, p), xy (B, p, k), yy (3, k). Sums with squared weights: ww
+    (1), wy (2, k; limbs of 31 bits), wwyy (3, k; limbs like those of yy).
     """
 
     n: NDArray[np.int64]
@@ -70,17 +75,47 @@ class Cells:
     xx: NDArray[np.int64]
     xy: NDArray[np.int64]
     yy: NDArray[np.int64]
+    ww: NDArray[np.int64]
+    wy: NDArray[np.int64]
+    wwyy: NDArray[np.int64]
 
     def __add__(self, other: "Cells") -> "Cells":
         """The sums of both."""
-        pairs = ((getattr(self, f), getattr(other, f)) for f in ("n", "sx", "sy", "xx", "xy", "yy"))
-        return Cells(*(a + b for a, b in pairs))
+        return Cells(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
     @property
     def squares(self) -> NDArray[np.float64]:
         """Σy² per outcome, shape k."""
-        squares: NDArray[np.float64] = np.exp2([0.0, 32.0, 64.0]) @ self.yy.astype(np.float64)
-        return squares
+        return _joined(self.yy, 32)
+
+    def inflation(self, parts: slice | None = None) -> NDArray[np.float64]:
+        """How much the variance of each outcome's sums exceeds that of as many requests of weight 1; shape k.
+
+        Σw²e² / Σw·e² with e = y less its mean: 1 where all weights are, more where few requests stand for many. With
+        `parts`, a run of outcomes of which a request has one at most, it is that of their sum, shape 1.
+        """
+        n, y = float(self.n.sum()), self.sy.sum((0, 1)).astype(np.float64)
+        yy, wy, wwyy = self.squares, _joined(self.wy, 31), _joined(self.wwyy, 32)
+        if parts is not None:
+            y, yy, wy, wwyy = (sums[parts].sum(keepdims=True) for sums in (y, yy, wy, wwyy))
+        mean = y / max(n, 1.0)
+        plain = yy - mean * y
+        heavy = wwyy - 2.0 * mean * wy + mean**2 * float(self.ww[0])
+        # What hardly varies leaves only rounding on both sides.
+        varies = plain > 1e-9 * np.maximum(yy, 1.0)
+        return np.where(varies, np.maximum(heavy / np.where(varies, plain, 1.0), 1.0), 1.0)
+
+    def event_weight(self, parts: slice) -> NDArray[np.float64]:
+        """The weight that events of the outcomes `parts` have on average, by which their sums count too many."""
+        events = self.squares[parts]
+        seen = events > 0
+        return np.where(seen, _joined(self.wwyy, 32)[parts] / np.where(seen, events, 1.0), 1.0)
+
+
+def _joined(limbs: NDArray[np.int64], bits: int) -> NDArray[np.float64]:
+    """The numbers whose limbs, least first, are the rows."""
+    joined: NDArray[np.float64] = np.exp2(bits * np.arange(limbs.shape[0])) @ limbs.astype(np.float64)
+    return joined
 
 
 def histogram_bins(durations: NDArray[np.int64]) -> NDArray[np.int32]:
@@ -93,21 +128,41 @@ def histogram_bins(durations: NDArray[np.int64]) -> NDArray[np.int32]:
 _I32, _I64, _B = "int32[::1]", "int64[::1]", "boolean[::1]"
 
 
+@kernel("void(int64[:, ::1], int32, int64, int64)")
+def _add_square(limbs, slot, value, times):  # type: ignore[no-untyped-def]
+    """Add value² `times` over: exact below 2.1 s, of 1.024 us units below 37 minutes, of 4.3 s units above."""
+    if value < (1 << 31):
+        square = value * value
+        limbs[0, slot] += times * (square & 0xFFFFFFFF)
+        limbs[1, slot] += times * (square >> 32)
+    elif value < (1 << 41):
+        square = (value >> 10) * (value >> 10)
+        limbs[0, slot] += times * ((square << 20) & 0xFFFFFFFF)
+        limbs[1, slot] += times * ((square >> 12) & 0xFFFFFFFF)
+        limbs[2, slot] += times * (square >> 44)
+    else:
+        limbs[2, slot] += times * ((value >> 32) * (value >> 32))
+
+
 @kernel(
     f"void({_I32}, {_I32}, int32[:, ::1], {_I64}, int64, {_B}, {_I32}, int64, {_I32}, {_I64}, {_I32}, {_I64},"
     f" {_I32}, {_I32}, int64, int64, {_I64}, int64[:, ::1], int64[:, :, ::1], int64[:, :, ::1], int64[:, :, ::1],"
-    " int64[:, :, ::1], int64[:, ::1])"
+    f" int64[:, :, ::1], int64[:, ::1], {_I64}, {_I64}, int64[:, ::1], int64[:, ::1])"
 )
 def _accumulate(  # type: ignore[no-untyped-def]
     slices, buckets, active, dur, cap, failed, bins, low_bin, origin, first, component, time, calls, column,
-    width_bins, parts, caps, n, sx, sy, xx, xy, yy,
+    width_bins, parts, caps, n, sx, sy, xx, xy, yy, weight, ww, wy, wwyy,
 ):  # fmt: skip
-    """Add every request to the sums. `active[i]` lists request i's design columns, -1 ends the list."""
+    """Add every request to the sums. `active[i]` lists request i's design columns, -1 ends the list.
+
+    An empty `weight` means that every request counts once; the sums with squared weights are then left alone.
+    """
     slots = np.empty(ROOT_OUTCOMES + 1 + PART_OUTCOMES * parts + 1, dtype=np.int32)
     values = np.empty(slots.size, dtype=np.int64)
     base = ROOT_OUTCOMES + width_bins
     for i in range(dur.size):
         s, b = slices[i], buckets[i]
+        w = weight[i] if weight.size > 0 else np.int64(1)
         used = 0
         slots[0], values[0] = 0, dur[i]
         slots[1], values[1] = 1, min(dur[i], cap)
@@ -129,33 +184,28 @@ def _accumulate(  # type: ignore[no-untyped-def]
         if origin[i] >= 0:
             slots[used], values[used] = base + 3 * parts + column[origin[i]], 1
             used += 1
-        n[s, b] += 1
+        n[s, b] += w
         for q in range(used):
-            sy[s, b, slots[q]] += values[q]
-            # A square is exact below 2.1 s, of 1.024 us units below 37 minutes, of 4.3 s units above.
-            value = values[q]
-            if value < (1 << 31):
-                square = value * value
-                yy[0, slots[q]] += square & 0xFFFFFFFF
-                yy[1, slots[q]] += square >> 32
-            elif value < (1 << 41):
-                square = (value >> 10) * (value >> 10)
-                yy[0, slots[q]] += (square << 20) & 0xFFFFFFFF
-                yy[1, slots[q]] += (square >> 12) & 0xFFFFFFFF
-                yy[2, slots[q]] += square >> 44
-            else:
-                yy[2, slots[q]] += (value >> 32) * (value >> 32)
+            sy[s, b, slots[q]] += w * values[q]
+            _add_square(yy, slots[q], values[q], w)
+        if weight.size > 0:
+            ww[0] += w * w
+            for q in range(used):
+                value = w * values[q]
+                wy[0, slots[q]] += w * (value & 0x7FFFFFFF)
+                wy[1, slots[q]] += w * (value >> 31)
+                _add_square(wwyy, slots[q], value, np.int64(1))
         for a in range(active.shape[1]):
             j = active[i, a]
             if j < 0:
                 break
-            sx[s, b, j] += 1
+            sx[s, b, j] += w
             for other in range(active.shape[1]):
                 if active[i, other] < 0:
                     break
-                xx[b, j, active[i, other]] += 1
+                xx[b, j, active[i, other]] += w
             for q in range(used):
-                xy[b, j, slots[q]] += values[q]
+                xy[b, j, slots[q]] += w * values[q]
 
 
 def outcomes_of(facts: Facts) -> Outcomes:
@@ -168,35 +218,40 @@ def outcomes_of(facts: Facts) -> Outcomes:
     )
 
 
-def winsor_caps(facts: Facts, outcomes: Outcomes, share: float = 0.99) -> tuple[int, NDArray[np.int64]]:
+def winsor_caps(
+    facts: Facts, outcomes: Outcomes, share: float = 0.99, weight: NDArray[np.int64] | None = None
+) -> tuple[int, NDArray[np.int64]]:
     """The cap of the root's duration and of each component's time: the upper edge of the bin of their `share` quantile.
 
     Taken from fixed-edge histograms, so that partitions agree on it after adding up their counts.
     """
     edges = np.ceil(np.minimum(np.exp2((np.arange(BINS) + 1) / BINS_PER_OCTAVE), 2.0**62)).astype(np.int64)
 
-    def cap(durations: NDArray[np.int64], total: int) -> int:
-        counts = np.bincount(histogram_bins(durations), minlength=BINS)
-        counts[0] += total - durations.size
+    times = np.ones(facts.dur.size, dtype=np.int64) if weight is None else weight
+    of_row = np.repeat(times, np.diff(facts.first))
+    total = int(times.sum())
+
+    def cap(durations: NDArray[np.int64], times: NDArray[np.int64]) -> int:
+        counts = np.bincount(histogram_bins(durations), weights=times, minlength=BINS)
+        counts[0] += total - int(times.sum())
         return int(edges[min(int(np.searchsorted(np.cumsum(counts), share * total)), BINS - 1)])
 
-    total = facts.dur.size
     order = np.argsort(facts.component, kind="stable")
     sorted_components = facts.component[order]
     low = np.searchsorted(sorted_components, outcomes.components, side="left")
     high = np.searchsorted(sorted_components, outcomes.components, side="right")
-    caps = [cap(facts.time[order[a:b]], total) for a, b in zip(low, high, strict=True)]
-    return cap(facts.dur, total), np.array(caps, dtype=np.int64)
+    caps = [cap(facts.time[order[a:b]], of_row[order[a:b]]) for a, b in zip(low, high, strict=True)]
+    return cap(facts.dur, times), np.array(caps, dtype=np.int64)
 
 
 def cells_of(
     facts: Facts, outcomes: Outcomes, caps: tuple[int, NDArray[np.int64]], slices: NDArray[np.int32],
-    buckets: NDArray[np.int32], active: NDArray[np.int32], columns: int,
+    buckets: NDArray[np.int32], active: NDArray[np.int32], columns: int, weight: NDArray[np.int64] | None = None,
 ) -> Cells:  # fmt: skip
     """Sum up the facts of one entry point.
 
     `slices` and `buckets` give each request's time slice and bucket of units; `active` (r, a) its design columns,
-    closed by -1.
+    closed by -1; `weight` (r) how often it counts, once where it is None.
     """
     count, width, buckets_used = int(slices.max()) + 1, outcomes.width, BUCKETS
     cells = Cells(
@@ -206,6 +261,9 @@ def cells_of(
         xx=np.zeros((buckets_used, columns, columns), dtype=np.int64),
         xy=np.zeros((buckets_used, columns, width), dtype=np.int64),
         yy=np.zeros((3, width), dtype=np.int64),
+        ww=np.zeros(1, dtype=np.int64),
+        wy=np.zeros((2, width), dtype=np.int64),
+        wwyy=np.zeros((3, width), dtype=np.int64),
     )
     top = int(max(facts.component.max(initial=0), facts.origin.max(initial=0))) + 1
     column = np.full(top, -1, dtype=np.int32)
@@ -215,5 +273,8 @@ def cells_of(
         facts.origin,
         facts.first, facts.component, facts.time, facts.calls, column, outcomes.bins, outcomes.components.size, caps[1],
         cells.n, cells.sx, cells.sy, cells.xx, cells.xy, cells.yy,
+        np.empty(0, dtype=np.int64) if weight is None else weight, cells.ww, cells.wy, cells.wwyy,
     )  # fmt: skip
+    if weight is None:
+        cells.ww[0], cells.wy[0], cells.wwyy[:] = cells.n.sum(), cells.sy.sum((0, 1)), cells.yy
     return cells
