@@ -34,7 +34,9 @@ from traceguard.units import Period, format_time, parse_duration, parse_fraction
 if TYPE_CHECKING:
     import duckdb
     import networkx as nx
+    import numpy as np
     import polars as pl
+    from numpy.typing import NDArray
 
     from traceguard.engine.local import Window
     from traceguard.otlp import Decoded
@@ -300,8 +302,10 @@ def blast_radius(
         return Radius(BlastRadius.model_validate(asked))
     from traceguard.engine.circumstances import read_circumstances
     from traceguard.engine.local import linked_partitions, open_window
+    from traceguard.engine.sampling import read_sampling
     from traceguard.radius.names import find_target
     from traceguard.radius.reach import reach, read_evaluators
+    from traceguard.traces.sampling import recorded_as
 
     settings = settings or load()
     period = _period(since, until)
@@ -311,8 +315,9 @@ def blast_radius(
         window = open_window(cursor, period, env)
         read = read_circumstances(cursor, window, None, settings.unit_keys)
         partitions = _shown(linked_partitions(cursor, window), window, progress, "Following requests")
-        evaluators, left_out = read_evaluators(cursor, target), _left_out(window, settings)
-        return Radius(reach(partitions, target, period, read.circumstances, evaluators, left_out))
+        evaluators, left_out = read_evaluators(cursor, target), _left_out(cursor, window, settings)
+        sampling = (window.trace_hash, recorded_as(read_sampling(cursor, window, settings.sample_rate_keys).count))
+        return Radius(reach(partitions, target, period, read.circumstances, evaluators, *left_out, sampling))
 
 
 def what_if(
@@ -347,12 +352,12 @@ def what_if(
         _check_names(cursor, env=env)
         find_target(cursor, service=service, operation=operation)
         window = open_window(cursor, _period(since, until), env)
-        left_out = _left_out(window, settings or load())
+        left_out = _left_out(cursor, window, settings or load())
 
         def partitions() -> Iterator[Any]:
             return _shown(linked_partitions(cursor, window), window, progress, "Retiming requests")
 
-        return Forecast(predict(partitions, scenario, left_out))
+        return Forecast(predict(partitions, scenario, *left_out))
 
 
 def query(store: Any, name: str, **params: Any) -> pl.DataFrame:
@@ -448,12 +453,14 @@ def _owned(path: Path) -> Store:
     return open_store(path, mode="write" if path.exists() else "read")
 
 
-def _left_out(window: Window, settings: Settings) -> Any:
-    import numpy as np
+def _left_out(
+    cursor: duckdb.DuckDBPyConnection, window: Window, settings: Settings
+) -> tuple[NDArray[np.bool_], NDArray[np.uint64]]:
+    """The operations and the traces that the settings leave out."""
+    from traceguard.engine.left_out import read_left_out
 
-    names = set(settings.leave_out_entries)
-    services = window.names.services
-    return np.array([o in names or f"{services[s]} {o}" in names for s, o in window.names.operations], dtype=np.bool_)
+    rules = read_left_out(cursor, window, settings.leave_out_entries, settings.leave_out_attributes)
+    return rules.entries_and_traces(window)
 
 
 def _shown(partitions: Iterator[Any], window: Window, progress: Show, stage: str) -> Iterator[Any]:

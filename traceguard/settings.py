@@ -29,8 +29,8 @@ class Settings:
     the key of the hashes comes from `$TRACEGUARD_HASH_KEY` or from `hash_key_file`. `keep` and `max_size` are what
     `serve` and `prune` leave in a store, such as `7d` and `50GB`; without them it is everything.
 
-    `leave_out_entries` are entry points that do not count (operations, or "service operation", `*` being any text), such
-    as health checks; `leave_out_attributes` does the same by an attribute of the root, such as
+    `leave_out_entries` are entry points that do not count (operations, or "service operation", `*` being any text),
+    such as health checks; `leave_out_attributes` does the same by an attribute of the root, such as
     `"user_agent.synthetic.type" = "*"` for the synthetic traffic of OpenTelemetry's conventions. Nothing is left out by
     default. `sample_rate_keys` are attributes of the root that state its sample rate: from 1 on N of 1-in-N
     (Honeycomb's `SampleRate`), below 1 a probability (Jaeger's `sampler.param` of its probabilistic sampler); the

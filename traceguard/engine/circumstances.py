@@ -1,6 +1,7 @@
 """What each trace of a window ran under, and whose it was, read from the store.
 
-Flags with more levels than `MAX_LEVELS` are set aside: a level per request or user is an identifier, not an assignment.
+Flags with more levels than `MAX_LEVELS` are set aside, unless they are common: a level per request or user is an
+identifier, not an assignment.
 """
 
 import re
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     import duckdb
 
 MAX_LEVELS = 12
+MAX_COMMON_LEVELS = 32  # more are set aside, however common: every level costs a column in every sum
+COMMON_TRACES = 20  # that at least half of the levels must have, for a flag with more than `MAX_LEVELS`
 CONTEXT_ID = "feature_flag.context.id"  # stands on events and log records, not on spans
 _FIRST_MOMENTS_NS = 60_000_000_000
 _NUMBERED = re.compile(r"[vV]?(\d+(?:\.\d+)*)(?![0-9A-Za-z])")
@@ -38,6 +41,7 @@ class Read:
     traces_with_unit: int
     evaluations_without_level: int
     unclear_versions: tuple[str, ...]  # services whose versions were there together from the store's first moments
+    unbounded_levels: tuple[int, ...] = ()  # how many levels each of the unbounded flags has
 
 
 def read_circumstances(
@@ -47,7 +51,8 @@ def read_circumstances(
 
     `unit` names the attribute that identifies the unit instead of the defaults.
     """
-    flags, unbounded = _flag_factors(cursor)
+    flags, set_aside = _flag_factors(cursor)
+    unbounded, many = tuple(key for key, _ in set_aside), tuple(levels for _, levels in set_aside)
     versions, unclear = _version_factors(cursor)
     levels = np.full((window.trace_hash.size, len(flags) + len(versions)), ABSENT, dtype=np.int16)
     for query, first, found in (("trace_flags", 0, flags), ("trace_versions", len(flags), versions)):
@@ -59,18 +64,20 @@ def read_circumstances(
     )
     units, known = _units(cursor, window, unit, unit_keys)
     without = int(fetch(cursor, "flags_without_level")["evaluations"][0])
-    return Read(factors, Circumstances(window.trace_hash, levels, units), unbounded, known, without, unclear)
+    return Read(factors, Circumstances(window.trace_hash, levels, units), unbounded, known, without, unclear, many)
 
 
-def _flag_factors(cursor: "duckdb.DuckDBPyConnection") -> tuple[list[Factor], tuple[str, ...]]:
+def _flag_factors(cursor: "duckdb.DuckDBPyConnection") -> tuple[list[Factor], list[tuple[str, int]]]:
+    """A factor per flag, and the flags that are set aside with their number of levels."""
     found = fetch(cursor, "flag_levels")
     kept, unbounded = [], []
     for (key,), rows in found.group_by(["flag_key"], maintain_order=True):
-        if rows.height > MAX_LEVELS:
-            unbounded.append(str(key))
+        common = rows.height <= MAX_COMMON_LEVELS and np.median(rows["traces"].to_numpy()) >= COMMON_TRACES
+        if rows.height > MAX_LEVELS and not common:
+            unbounded.append((str(key), rows.height))
         else:
             kept.append(Factor("flag", str(key), None, ("", "", *rows["variant"]), FIRST_LEVEL))
-    return kept, tuple(unbounded)
+    return kept, unbounded
 
 
 def _version_factors(cursor: "duckdb.DuckDBPyConnection") -> tuple[list[Factor], tuple[str, ...]]:

@@ -38,8 +38,15 @@ class LeftOut:
     @classmethod
     def nothing(cls, window: Window) -> "LeftOut":
         """No rules."""
-        sizes = (len(window.names.operations), window.trace_hash.size)
-        return cls((), *(np.full(size, -1, dtype=np.int32) for size in sizes))
+        return cls(
+            rules=(),
+            operation=np.full(len(window.names.operations), -1, dtype=np.int32),
+            trace=np.full(window.trace_hash.size, -1, dtype=np.int32),
+        )
+
+    def entries_and_traces(self, window: Window) -> tuple[NDArray[np.bool_], NDArray[np.uint64]]:
+        """Which operations do not count as entry points (one mark each), and the hashes of traces that do not count."""
+        return self.operation >= 0, window.trace_hash[self.trace >= 0]
 
     def rule_of(self, entry: NDArray[np.int32], row: NDArray[np.intp]) -> NDArray[np.int32]:
         """The rule that leaves out each request, -1 for none, by its entry's operation and its trace's row."""

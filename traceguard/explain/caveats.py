@@ -21,7 +21,7 @@ SUSPECTS = 3  # N+1 patterns in a warning
 # Well-known paths of probes (Kubernetes, Spring, common frameworks) and the gRPC health protocol.
 _HEALTH_CHECK = re.compile(
     r"grpc\.health\.v1\.Health/|/(healthz?|livez|readyz|startupz|liveness|readiness|ping|health[_-]?check)(/|$|\?)",
-    re.I,
+    re.IGNORECASE,
 )
 
 
@@ -133,8 +133,8 @@ def _about_the_sampling(evidence: Evidence, compared: Compared) -> _Caveats:
 
 
 def _about_the_factors(evidence: Evidence, compared: Compared) -> _Caveats:
-    for key in evidence.read.unbounded_flags:
-        yield "unbounded_flag", f"Flag {key} has too many levels to be an assignment and is set aside."
+    for key, levels in zip(evidence.read.unbounded_flags, evidence.read.unbounded_levels, strict=True):
+        yield "unbounded_flag", f"Flag {key} has {levels:,} levels, too many for an assignment, and is set aside."
     if evidence.read.evaluations_without_level:
         without = f"{evidence.read.evaluations_without_level:,} flag evaluations carry no variant and no value"
         yield "flag_without_level", f"{without}; their requests count as never having evaluated the flag."

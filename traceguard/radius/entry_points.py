@@ -34,33 +34,43 @@ def calls_per_request(linked: Linked, visits: Visits, call: NDArray[np.bool_]) -
 
 @dataclass(slots=True)
 class EntryPoints:
-    """Sums over requests by entry, an entry being environment * operations + operation of the root."""
+    """Sums over requests by entry, an entry being environment * operations + operation of the root.
+
+    All but `requests` count a request as often as it stands for others; sums of whole numbers are exact up to 2^53
+    (nanoseconds of 104 days).
+    """
 
     names: Names
     requests: NDArray[np.int64]
-    reached: NDArray[np.int64]
-    calls: NDArray[np.int64]
-    spent: NDArray[np.int64]
-    total: NDArray[np.int64]
+    weight: NDArray[np.float64]
+    reached: NDArray[np.float64]
+    calls: NDArray[np.float64]
+    spent: NDArray[np.float64]
+    total: NDArray[np.float64]
 
     @classmethod
     def of(cls, names: Names) -> "EntryPoints":
         """No request seen yet, for an analysis with these names."""
         size = len(names.environments) * len(names.operations)
-        return cls(names, *(np.zeros(size, np.int64) for _ in range(5)))
+        return cls(names, np.zeros(size, np.int64), *(np.zeros(size, np.float64) for _ in range(5)))
 
-    def add(self, linked: Linked, whole: NDArray[np.bool_], calls: NDArray[np.int64], spent: NDArray[np.int64]) -> None:
+    def add(
+        self, linked: Linked, whole: NDArray[np.bool_], calls: NDArray[np.int64], spent: NDArray[np.int64],
+        weight: NDArray[np.float64],
+    ) -> None:  # fmt: skip
         """Add the requests of one partition that `whole` marks: their calls, and ns on the critical path in the target.
 
-        All three arrays have length r.
+        All four arrays have length r; `weight` is how many requests each stands for.
         """
+        weight = weight[whole]
         root = linked.root[whole]
         entry = linked.environment[whole].astype(np.int64) * len(self.names.operations) + linked.operation[root]
         np.add.at(self.requests, entry, 1)
-        np.add.at(self.reached, entry, calls[whole] > 0)
-        np.add.at(self.calls, entry, calls[whole])
-        np.add.at(self.spent, entry, spent[whole])
-        np.add.at(self.total, entry, linked.end[root] - linked.start[root])
+        np.add.at(self.weight, entry, weight)
+        np.add.at(self.reached, entry, weight * (calls[whole] > 0))
+        np.add.at(self.calls, entry, weight * calls[whole])
+        np.add.at(self.spent, entry, weight * spent[whole])
+        np.add.at(self.total, entry, weight * (linked.end[root] - linked.start[root]))
 
     def rows(self) -> list[model.ReachedEntry]:
         """The entry points that reach the target, those with most such requests first."""
@@ -76,8 +86,8 @@ class EntryPoints:
                     operation=text,
                     environment=(self.names.environments[environment] or "unknown") if several else None,
                     requests=requests,
-                    fraction=float(self.reached[entry] / requests),
-                    calls_per_request=float(self.calls[entry] / requests),
+                    fraction=float(self.reached[entry] / self.weight[entry]),
+                    calls_per_request=float(self.calls[entry] / self.weight[entry]),
                     critical_fraction=float(self.spent[entry] / max(self.total[entry], 1)),
                 )
             )

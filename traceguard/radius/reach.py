@@ -1,8 +1,8 @@
 """Whom a service, an operation or a flag reaches: entry points, services above and below, users.
 
-What always holds: fractions are shares of recorded requests, never extrapolated; a request reaches the target if a call
-of it (see `calls`) lies in the request itself or in asynchronous work that it started; fragments, torn off a request
-whose upper part is missing, belong to no entry and are counted in a warning.
+What always holds: fractions are shares of recorded requests, each standing for as many as its stated sampling rate
+says; a request reaches the target if a call of it (see `calls`) lies in the request itself or in asynchronous work that
+it started; fragments, torn off a request whose upper part is missing, belong to no entry and are counted in a warning.
 
 A flag stands for the services that evaluated it, in the traces in which they did.
 """
@@ -40,7 +40,8 @@ class _Sums:
     traces: int = 0
     spans: int = 0
     requests: int = 0
-    requests_reached: int = 0
+    weight: float = 0.0
+    weight_reached: float = 0.0
     traces_reached: int = 0
     torn: int = 0
     earliest: int | None = None
@@ -66,14 +67,22 @@ class _Sums:
         whole = ~linked.fragment
         if question.leave_out is not None:
             whole &= ~question.leave_out[linked.operation[linked.root]]
-        self.entries.add(linked, whole, calls, spent)
+        if question.leave_out_traces is not None:
+            whole &= ~np.isin(linked.trace_hash, question.leave_out_traces)[linked.trace[linked.root]]
+        stands_for = np.ones(len(linked.trace_ids))
+        if question.sampling is not None:
+            known, counts = question.sampling
+            stands_for = counts[np.searchsorted(known, linked.trace_hash)]
+        weight = stands_for[linked.trace[linked.root]]
+        self.entries.add(linked, whole, calls, spent, weight)
         self.neighbours.add(linked, visits, call, whole_traces=evaluators is not None)
         self.traces += len(linked.trace_ids)
         self.spans += linked.start.size
         # Asynchronous work is part of the request that started it here, although it is an entry of its own.
         begun_outside = whole & ~linked.detached[linked.root]
         self.requests += int(begun_outside.sum())
-        self.requests_reached += int((begun_outside & (calls > 0)).sum())
+        self.weight += float(weight[begun_outside].sum())
+        self.weight_reached += float(weight[begun_outside & (calls > 0)].sum())
         self.torn += int((linked.fragment & (calls > 0)).sum())
         hit = np.unique(linked.trace[call])
         self.traces_reached += hit.size
@@ -101,6 +110,8 @@ class _Question:
     circumstances: "Circumstances | None"
     evaluators: Evaluators | None
     leave_out: NDArray[np.bool_] | None
+    leave_out_traces: NDArray[np.uint64] | None
+    sampling: tuple[NDArray[np.uint64], NDArray[np.float64]] | None
 
 
 def reach(
@@ -110,6 +121,8 @@ def reach(
     circumstances: "Circumstances | None" = None,
     evaluators: Evaluators | None = None,
     leave_out: NDArray[np.bool_] | None = None,
+    leave_out_traces: NDArray[np.uint64] | None = None,
+    sampling: tuple[NDArray[np.uint64], NDArray[np.float64]] | None = None,
 ) -> model.BlastRadius:
     """Answer whom `target` reaches over all partitions of the window `period`; a flag needs its `evaluators`.
 
@@ -119,9 +132,12 @@ def reach(
     requests. `units` counts distinct randomisation units of the reached traces (the traces where `circumstances` is
     None); `requests_fraction` is the part of requests, asynchronous work counted with the request that started it.
     `kind` is async where every path has an asynchronous step. `leave_out` marks, per operation of the names, the
-    entry points that do not count. Without usable requests there are no entries but the warning `no_requests`.
+    entry points that do not count, `leave_out_traces` are the hashes of traces that do not. `sampling` gives traces'
+    hashes, ascending, and how many requests each stands for: fractions of requests are then of those, while counts, and
+    the fractions of services above and below, stay those of recorded ones. Without usable requests there are no entries
+    but the warning `no_requests`.
     """
-    question = _Question(target, circumstances, evaluators, leave_out)
+    question = _Question(target, circumstances, evaluators, leave_out, leave_out_traces, sampling)
     sums = _Sums.of(Names((), (), ()))
     for number, linked in enumerate(partitions):
         if number == 0:
@@ -142,7 +158,7 @@ def _document(question: _Question, period: Period, sums: _Sums) -> model.BlastRa
         target=model.Target(service=target.service, operation=target.operation, flag=target.flag_text),
         window=_window(period, sums),
         reach=model.Reach(
-            requests_fraction=sums.requests_reached / max(sums.requests, 1),
+            requests_fraction=sums.weight_reached / sums.weight if sums.weight else 0.0,
             traces=sums.traces_reached,
             units=int(np.unique(np.concatenate(sums.units)).size) if sums.units else 0,
             services=len(services & set(names.services)),

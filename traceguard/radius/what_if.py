@@ -49,14 +49,16 @@ def make_scenario(
 
 
 def what_if(
-    partitions: Callable[[], Iterable[Linked]], scenario: model.Scenario, leave_out: NDArray[np.bool_] | None = None
-) -> model.WhatIf:
+    partitions: Callable[[], Iterable[Linked]], scenario: model.Scenario, leave_out: NDArray[np.bool_] | None = None,
+    leave_out_traces: NDArray[np.uint64] | None = None,
+) -> model.WhatIf:  # fmt: skip
     """Predict each entry point's latency and errors under `scenario`.
 
     `partitions` gives the window's partitions anew at each call: where errors are supposed, one pass learns how they
     climb before the next applies it. All entry points are listed, the hardest hit first, also those that are not hit,
-    without those that `leave_out` marks (per operation of the names). Where no usable request calls the target there
-    are no entries but the warning `no_requests`.
+    without those that `leave_out` marks (per operation of the names) and without the traces whose hashes are in
+    `leave_out_traces`. Recorded requests count once each, however they were sampled. Where no usable request calls the
+    target there are no entries but the warning `no_requests`.
     """
     delay_ns = np.int64(round(scenario.delay_ms * 1e6))
     learned = Propagation.nothing_seen()
@@ -74,6 +76,8 @@ def what_if(
         whole = ~linked.fragment
         if leave_out is not None:
             whole &= ~leave_out[linked.operation[linked.root]]
+        if leave_out_traces is not None:
+            whole &= ~np.isin(linked.trace_hash, leave_out_traces)[linked.trace[linked.root]]
         hit += int((called & whole).sum())
         torn += int((called & linked.fragment).sum())
         share, unseen = learned.shares(linked)
