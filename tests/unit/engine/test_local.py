@@ -7,13 +7,13 @@ import pyarrow as pa
 import pytest
 from builders.scenes import START_NS, recorded
 
-from traceguard.engine.circumstances import MAX_LEVELS, Read, read_circumstances
+from traceguard.engine.circumstances import MAX_COMMON_LEVELS, MAX_LEVELS, Read, read_circumstances
 from traceguard.engine.local import linked_partitions, open_window
 from traceguard.otlp.columns import CORRELATIONS, FLAG_RECORDS, SPANS, Decoded
 from traceguard.settings import UNIT_KEYS
 from traceguard.simulate import shop
 from traceguard.store import Store, open_store
-from traceguard.traces.factors import ABSENT, MIXED
+from traceguard.traces.factors import ABSENT, FIRST_LEVEL, MIXED
 from traceguard.traces.facts import concatenate, facts_of
 from traceguard.units import Period
 
@@ -122,6 +122,22 @@ def test_a_flag_with_a_level_per_request_is_set_aside(store: Store) -> None:
     fill(store, roots(40), *[evaluation(i, "f", f"level-{i}") for i in range(1, MAX_LEVELS + 10)])
     read, _ = circumstances(store)
     assert (read.factors, read.unbounded_flags) == ((), ("f",))
+
+
+def test_an_identifier_that_repeats_is_set_aside_with_its_number_of_levels(store: Store) -> None:
+    """Five thousand users with two requests each are no assignment."""
+    fill(store, roots(10_000), *[evaluation(i, "f", f"user-{i % 5_000}") for i in range(1, 10_001)])
+    read, _ = circumstances(store)
+    assert (read.factors, read.unbounded_flags, read.unbounded_levels) == ((), ("f",), (5_000,))
+
+
+@pytest.mark.parametrize(("levels", "kept"), [(13, True), (MAX_COMMON_LEVELS, True), (MAX_COMMON_LEVELS + 1, False)])
+def test_a_flag_with_many_common_levels_is_an_assignment(store: Store, levels: int, kept: bool) -> None:
+    """Thirteen variants that each many requests got are no identifier; beyond a bound there are too many to compare."""
+    fill(store, roots(30 * levels), *[evaluation(i + 1, "f", f"v{i % levels}") for i in range(30 * levels)])
+    read, _ = circumstances(store)
+    assert [len(f.levels) - FIRST_LEVEL for f in read.factors] == ([levels] if kept else [])
+    assert read.unbounded_levels == (() if kept else (levels,))
 
 
 def test_the_unit_is_the_flags_context_then_the_session_then_the_trace(store: Store) -> None:
