@@ -1,12 +1,21 @@
--- A row is a trace with the value of an attribute of its root; where the root is missing, of its earliest server or consumer span.
--- Only spans that hold the key's text are parsed.
-SELECT hash(trace_id) AS trace, arg_min(value, start_ns) AS value
-FROM (
-    SELECT trace_id, start_ns, attr($key) AS value
+-- A row is a trace with the value of an attribute of its root; of its earliest server or consumer span where the root is missing,
+-- since its caller sends no spans. Only spans that hold the key's text are parsed.
+WITH torn AS MATERIALIZED (
+    SELECT trace_id FROM spans GROUP BY trace_id HAVING bool_and(parent_span_id IS NOT NULL)
+),
+asked AS (
+    SELECT trace_id, start_ns, attributes, resource, scope
     FROM spans
-    WHERE (contains(attributes, $key) OR contains(resource, $key) OR contains(scope, $key)) AND NOT evaluation_only
-      AND (parent_span_id IS NULL
-           OR (kind IN ('server', 'consumer') AND trace_id NOT IN (SELECT trace_id FROM spans WHERE parent_span_id IS NULL)))
+    WHERE parent_span_id IS NULL AND NOT evaluation_only
+      AND (contains(attributes, $key) OR contains(resource, $key) OR contains(scope, $key))
+    UNION ALL
+    SELECT trace_id, start_ns, attributes, resource, scope
+    FROM spans
+    WHERE kind IN ('server', 'consumer') AND trace_id IN (FROM torn)
+      AND (contains(attributes, $key) OR contains(resource, $key) OR contains(scope, $key))
 )
-WHERE value IS NOT NULL AND hash(trace_id) IN (SELECT trace FROM window_traces)
-GROUP BY trace_id;
+SELECT hash(trace_id) AS trace, arg_min(attr($key), start_ns) AS value
+FROM asked
+WHERE hash(trace_id) IN (SELECT trace FROM window_traces)
+GROUP BY trace_id
+HAVING value IS NOT NULL;

@@ -1,12 +1,21 @@
--- A row is a trace with the sample rate that an attribute of its root states, as text. A trace whose caller sends no spans begins at
--- server and consumer spans, so these are asked where no root states it. Only spans that hold the key's text are parsed.
-SELECT hash(trace_id) AS trace,
-       coalesce(arg_min(rate, start_ns) FILTER (parent_span_id IS NULL), arg_min(rate, start_ns)) AS rate
-FROM (
-    SELECT trace_id, parent_span_id, start_ns, try_cast(attr($key) AS DOUBLE) AS rate
+-- A row is a trace with the sample rate that an attribute of its root states; of its earliest server or consumer span where the
+-- root is missing, since its caller sends no spans. Only spans that hold the key's text are parsed.
+WITH torn AS MATERIALIZED (
+    SELECT trace_id FROM spans GROUP BY trace_id HAVING bool_and(parent_span_id IS NOT NULL)
+),
+asked AS (
+    SELECT trace_id, start_ns, attributes, resource, scope
     FROM spans
-    WHERE (parent_span_id IS NULL OR kind IN ('server', 'consumer')) AND NOT evaluation_only
+    WHERE parent_span_id IS NULL AND NOT evaluation_only
+      AND (contains(attributes, $key) OR contains(resource, $key) OR contains(scope, $key))
+    UNION ALL
+    SELECT trace_id, start_ns, attributes, resource, scope
+    FROM spans
+    WHERE kind IN ('server', 'consumer') AND trace_id IN (FROM torn)
       AND (contains(attributes, $key) OR contains(resource, $key) OR contains(scope, $key))
 )
-WHERE rate IS NOT NULL AND hash(trace_id) IN (SELECT trace FROM window_traces)
-GROUP BY trace_id;
+SELECT hash(trace_id) AS trace, arg_min(try_cast(attr($key) AS DOUBLE), start_ns) AS rate
+FROM asked
+WHERE hash(trace_id) IN (SELECT trace FROM window_traces)
+GROUP BY trace_id
+HAVING rate IS NOT NULL;

@@ -20,7 +20,12 @@ def read_sampling(cursor: "duckdb.DuckDBPyConnection", window: Window, rate_keys
     trace state, because who names them knows what sampled last.
     """
     found = Sampling.unstated(window.trace_hash.size)
-    _fill(found, window, fetch(cursor, "thresholds"), "threshold")
+    _fill(found, window, fetch(cursor, "root_thresholds"), "threshold")
+    silent = np.isnan(found.count)
+    if silent.any():
+        cursor.register("unstated_traces", pl.DataFrame({"trace": window.trace_hash[silent]}).to_arrow())
+        _fill(found, window, fetch(cursor, "thresholds"), "threshold")
+        cursor.unregister("unstated_traces")
     for key in reversed(rate_keys):
         _fill(found, window, fetch(cursor, "sample_rates", key=key), "rate")
     policies = fetch(cursor, "sampling_policies")
