@@ -109,6 +109,8 @@ def _about_the_calls(evidence: Evidence) -> _Caveats:
                 " see the query n_plus_one."
             ),
         )
+
+
 def _about_the_sampling(evidence: Evidence, compared: Compared) -> _Caveats:
     sampled = evidence.sampled
     if sampled.bias is not None:
