@@ -10,5 +10,5 @@ SELECT hash(trace_id) AS trace,
                   WHEN 'producer' THEN 4 WHEN 'consumer' THEN 5 ELSE 0 END
         + CASE WHEN status = 'error' THEN 8 ELSE 0 END
         + CASE WHEN evaluation_only THEN 16 ELSE 0 END)::TINYINT AS marks,
-       hash(service, operation, coalesce(environment, '')) AS name
+       hash(service, operation, coalesce(environment, ''), coalesce(instance, '')) AS name
 FROM spans;

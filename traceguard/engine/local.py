@@ -37,7 +37,7 @@ class Window:
     """The traces an analysis rests on, ordered by ascending hash, and the dictionary of their names."""
 
     names: Names
-    name_codes: pl.DataFrame  # name (uint64 hash), operation, service, environment (int32 ids)
+    name_codes: pl.DataFrame  # name (uint64 hash), operation, service, environment, host (int32 ids)
     trace_hash: NDArray[np.uint64]
     trace_ids: pl.Series
     begun: NDArray[np.int64]  # start of each trace's root, ns
@@ -102,16 +102,18 @@ def open_window(
     operation_id = {name: i for i, name in enumerate(operations)}
     environments = tuple(sorted(set(found["environment"])))
     environment_id = {name: i for i, name in enumerate(environments)}
+    hosts = tuple(sorted({(service_id[s], i) for s, i in found.select("service", "instance").iter_rows()}))
+    host_id = {host: i for i, host in enumerate(hosts)}
     codes = pl.DataFrame(
         [
-            (operation_id[service_id[s], o], service_id[s], environment_id[e])
-            for s, o, e in found.select("service", "operation", "environment").iter_rows()
+            (operation_id[service_id[s], o], service_id[s], environment_id[e], host_id[service_id[s], i])
+            for s, o, e, i in found.select("service", "operation", "environment", "instance").iter_rows()
         ],
-        schema={"operation": pl.Int32, "service": pl.Int32, "environment": pl.Int32},
+        schema={"operation": pl.Int32, "service": pl.Int32, "environment": pl.Int32, "host": pl.Int32},
         orient="row",
     ).with_columns(found["name"])
     return Window(
-        names=Names(services, operations, environments),
+        names=Names(services, operations, environments, hosts),
         name_codes=codes,
         trace_hash=traces["trace"].to_numpy(),
         trace_ids=traces["trace_id"],
@@ -129,7 +131,7 @@ def linked_partitions(
     """
     partition = _partitions(window.spans, spans_per_partition)
     count = int(partition[-1]) + 1 if partition.size else 0
-    codes = {name: window.name_codes[name].to_numpy() for name in ("operation", "service", "environment")}
+    codes = {name: window.name_codes[name].to_numpy() for name in ("operation", "service", "environment", "host")}
     names = window.name_codes["name"].to_numpy()
     edges = np.searchsorted(partition, np.arange(count + 1))
 

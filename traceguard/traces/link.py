@@ -25,6 +25,7 @@ class Names:
     services: tuple[str, ...]
     operations: tuple[tuple[int, str], ...]  # (service id, operation)
     environments: tuple[str, ...]
+    hosts: tuple[tuple[int, str], ...] = ()  # (service id, instance, empty where none is stated)
 
     def component(self, number: int) -> tuple[str, str, Literal["self", "inbound"]]:
         """Service, operation and locus of a component number: 2 * operation for self time, one more for inbound."""
@@ -62,6 +63,7 @@ class Linked:
     fragment: NDArray[np.bool_]  # r: torn off a request whose upper part is missing; no entry point
     environment: NDArray[np.int32]  # r: id into names.environments, that of the trace's root
     span_hash: NDArray[np.uint64]  # n: the store's hash of the span id
+    host: NDArray[np.int32]  # n: whose clock it was: id into names.hosts, the service's id where no hosts are known
 
     @property
     def incomplete(self) -> NDArray[np.bool_]:
@@ -218,7 +220,7 @@ def link(
 
     `spans` has the columns trace (int32, a row of `trace_ids`; each has spans), span, parent (uint64 hashes, parent 0
     for none), start, dur (int64 ns), kind (int8), failed, evaluation (bool), operation, service, environment (int32 ids
-    into `names`); in any order, repeats allowed.
+    into `names`) and, where they are known, host (int32); in any order, repeats allowed.
     """
     traces = len(trace_ids)
     column: Any = arranged(spans, traces)
@@ -240,7 +242,7 @@ def link(
         start=start, end=end, kind=kind, failed=column["failed"], operation=column["operation"], service=service,
         evaluation=evaluation, detached=detached, missing_parent=missing, first_child=first_child,
         next_sibling=next_sibling, root=root, fragment=fragment,
-        environment=environment[trace[root]], span_hash=column["span"],
+        environment=environment[trace[root]], span_hash=column["span"], host=column.get("host", service),
     )  # fmt: skip
 
 
