@@ -33,12 +33,16 @@ class Warning(Document):  # noqa: A001  (the interface's own word; nothing here 
 
 
 class Window(Document):
-    """The requests a result rests on: those whose root started in `[start, end)`, and their distinct spans."""
+    """The requests a result rests on: those whose root started in `[start, end)`, and their distinct spans.
+
+    `watermark` is up to when the data is complete enough to judge, where that was looked at.
+    """
 
     start: str | None
     end: str | None
     traces: int
     spans: int
+    watermark: str | None = None
 
 
 class PeriodBounds(Document):
@@ -203,6 +207,28 @@ class LeftOut(Document):
     requests: int
 
 
+class Host(Document):
+    """Whose clock it is: an instance of a service; null where spans state none."""
+
+    service: str
+    instance: str | None
+
+
+class ClockSkew(Document):
+    """Two hosts whose clocks differ: the callee's minus the caller's, estimated from `calls` calls between them.
+
+    No result is corrected by it. `low_ms` and `high_ms` bound what is feasible for `agree`, the part of the calls.
+    """
+
+    caller: Host
+    callee: Host
+    offset_ms: float
+    low_ms: float
+    high_ms: float
+    calls: int
+    agree: float
+
+
 class Report(Document):
     """The answer of `report`."""
 
@@ -219,6 +245,7 @@ class Report(Document):
     alpha: float = 0.05
     sampling: Sampling | None = None
     left_out: list[LeftOut] = Field(default_factory=list)
+    clock_skew: list[ClockSkew] = Field(default_factory=list)
 
 
 class Target(Document):

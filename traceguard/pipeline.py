@@ -29,7 +29,7 @@ import traceguard
 from traceguard.errors import InputError, UnknownNameError, UsageError
 from traceguard.settings import Settings, load
 from traceguard.store import remote
-from traceguard.units import Period, format_time, parse_duration, parse_fraction, parse_period, parse_time
+from traceguard.units import Period, format_time, parse_duration, parse_fraction, parse_period, parse_switch, parse_time
 
 if TYPE_CHECKING:
     import duckdb
@@ -215,9 +215,12 @@ def report(
     candidate: str | Period | None = None, flag: str | None = None, service: str | None = None,
     entry: str | None = None, unit: str | None = None, alpha: float | str = 0.05, env: str | None = None,
     settings: Settings | None = None, draw_map: bool = True, progress: Show = _silent,
+    ignore_watermark: bool | str = False,
 ) -> Analysis:  # fmt: skip
     """Rank what explains latency and error regressions; see the interface for the document.
 
+    Requests near the end of the data whose spans may still come are left out (`window.watermark` says from when on)
+    unless `ignore_watermark` is given.
     `draw_map` adds the service graph for pages and pull requests; without it a large window takes half the time.
     UsageError for options that cannot be used, UnknownNameError for names that the store does not have.
     """
@@ -229,7 +232,8 @@ def report(
 
         document = Report.model_validate(
             _ask(url, "report", since=since, until=until, baseline=_text(baseline), candidate=_text(candidate),
-                 flag=flag, service=service, entry=entry, unit=unit, alpha=alpha, env=env)
+                 flag=flag, service=service, entry=entry, unit=unit, alpha=alpha, env=env,
+                 ignore_watermark=ignore_watermark or None)
         )  # fmt: skip
         drawn = graph(store, since=since, until=until, env=env) if draw_map else None
         return Analysis(document, graph=drawn, settings=settings)
@@ -239,7 +243,7 @@ def report(
     from traceguard.engine.sampling import read_sampling
     from traceguard.explain import Question, explain, gather
 
-    level = parse_fraction(alpha, "alpha")
+    level, judge_all = parse_fraction(alpha, "alpha"), parse_switch(ignore_watermark, "ignore_watermark")
     if not 0.0 < level < 1.0:
         raise UsageError(f"alpha {alpha!r} must lie between 0 and 1, such as 0.05.")
     if (baseline is None) != (candidate is None):
@@ -257,13 +261,19 @@ def report(
         _check_names(cursor, flag=flag, service=service, entry=entry, env=env)
         progress("Opening the window")
         traces = open_window(cursor, window, env, gap)
-        partitions = _shown(linked_partitions(cursor, traces), traces, progress, "Linking traces")
+
+        def partitions(stage: str) -> Iterator[Any]:
+            return _shown(linked_partitions(cursor, traces), traces, progress, stage)
+
         read = read_circumstances(cursor, traces, unit, settings.unit_keys)
         left_out = read_left_out(cursor, traces, settings.leave_out_entries, settings.leave_out_attributes)
         if env is not None:
             left_out = replace(left_out, elsewhere=traces_elsewhere(cursor, window, env, gap))
         sampling = read_sampling(cursor, traces, settings.sample_rate_keys)
-        evidence = gather(cursor, traces, read, partitions, left_out, sampling)
+        evidence = gather(
+            cursor, traces, read, partitions("Linking traces"), left_out, sampling,
+            again=lambda: partitions("Taking clock skew out"), ignore_watermark=judge_all,
+        )  # fmt: skip
         progress("Explaining")
         document = explain(evidence, question, traceguard.__version__)
         progress("Drawing the map")

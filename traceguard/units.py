@@ -92,6 +92,15 @@ def parse_fraction(text: str | float, name: str) -> float:
     return value
 
 
+def parse_switch(text: str | bool, name: str) -> bool:
+    """Something that is on or off, given as `true` or `false` (also `1`, `0`); `name` says which option was meant."""
+    known = {"true": True, "1": True, "false": False, "0": False}
+    try:
+        return known[str(text).lower()]
+    except KeyError:
+        raise UsageError(f"{name} {text!r} is neither true nor false.") from None
+
+
 def format_time(ns: int | None) -> str | None:
     """RFC 3339 in UTC with nanoseconds trimmed of trailing zeros; None stays None."""
     if ns is None:

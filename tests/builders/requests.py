@@ -26,13 +26,15 @@ class Span:
     trace: int = 1
     environment: str = "prod"
     evaluation: bool = False
+    instance: str = ""
 
 
 def names_of(spans: Sequence[Span]) -> Names:
     """Number services, operations and environments in sorted order."""
     services = tuple(sorted({s.service for s in spans}))
     operations = tuple(sorted({(services.index(s.service), s.operation) for s in spans}))
-    return Names(services, operations, tuple(sorted({s.environment for s in spans})))
+    hosts = tuple(sorted({(services.index(s.service), s.instance) for s in spans}))
+    return Names(services, operations, tuple(sorted({s.environment for s in spans})), hosts)
 
 
 def linked_of(spans: Sequence[Span], names: Names | None = None) -> Linked:
@@ -55,5 +57,8 @@ def linked_of(spans: Sequence[Span], names: Names | None = None) -> Linked:
         "service": np.array([services.index(s.service) for s in spans], dtype=np.int32),
         "environment": np.array([environments.index(s.environment) for s in spans], dtype=np.int32),
     }
+    if names.hosts:
+        hosts = [names.hosts.index((services.index(s.service), s.instance)) for s in spans]
+        columns["host"] = np.array(hosts, dtype=np.int32)
     ids = pl.Series([f"{t:032x}" for t in traces])
     return link(columns, names, ids, np.array(traces, dtype=np.uint64))

@@ -200,6 +200,9 @@ def report(
     ] = None,
     alpha: Annotated[float, typer.Option("--alpha", help="How often a verdict may be a false alarm.")] = 0.05,
     environment: Environment = None,
+    ignore_watermark: Annotated[
+        bool, typer.Option("--ignore-watermark", help="Also judge requests whose spans may still come.")
+    ] = False,
     fail_on_regression: Annotated[
         bool, typer.Option("--fail-on-regression", help="Exit 3 on a regression and 4 where the data cannot tell.")
     ] = False,
@@ -218,7 +221,7 @@ def report(
 
     question = {
         "since": since, "until": until, "baseline": baseline, "candidate": candidate, "flag": flag, "service": service,
-        "entry": entry, "unit": unit, "alpha": alpha, "env": environment,
+        "entry": entry, "unit": unit, "alpha": alpha, "env": environment, "ignore_watermark": ignore_watermark,
     }  # fmt: skip
     return answer("report", pipeline.report, db, question, format=format, out=output, strict=fail_on_regression)
 

@@ -1,6 +1,7 @@
 """The whole way from facts to the report's document: effects, verdict, regressions, causes, caveats."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -19,7 +20,9 @@ from traceguard.explain.compared import Compared, Group, compare
 from traceguard.explain.entries import Clock, EntryEffects, entry_effects
 from traceguard.explain.evidence import Evidence
 from traceguard.explain.question import Question
+from traceguard.explain.sign import depends_on_skew
 from traceguard.explain.verdict import Judged, doubtful, judge, settled
+from traceguard.traces.clock_skew import Offset
 from traceguard.traces.link import Names
 from traceguard.units import Period, format_time
 
@@ -51,6 +54,7 @@ def explain(evidence: Evidence, question: Question, version: str) -> model.Repor
         return rank(wanted, evidence.window, environments, question.alpha, evidence.error_paths)
 
     causes = ranked([*worse, *weak])
+    unsure = _unsure([*worse, *weak, *better], evidence, question)
     return model.Report(
         traceguard_version=version,
         window=_window_document(evidence),
@@ -60,13 +64,37 @@ def explain(evidence: Evidence, question: Question, version: str) -> model.Repor
         regressions=_ordered(regressions),
         causes=causes,
         improvements=ranked(better),
-        warnings=warnings_of(evidence, question, compared, judged, verdict, explained=bool(worse), weak=bool(weak)),
+        warnings=warnings_of(
+            evidence, question, compared, judged, verdict, explained=bool(worse), weak=bool(weak), unsure=unsure
+        ),
         alpha=question.alpha,
         sampling=model.Sampling(
             stated=evidence.sampled.stated, adjusted_requests=evidence.sampled.adjusted, biased=biased
         ),
         left_out=[model.LeftOut(kind=kind, name=name, requests=n) for kind, name, n in evidence.left_out_by],
+        clock_skew=[_skew_document(offset, names) for offset in evidence.offsets],
     )
+
+
+def _unsure(findings: Sequence[Finding], evidence: Evidence, question: Question) -> list[Finding]:
+    """The findings that would not hold if the estimated clock skew were taken out."""
+    if evidence.in_step is None or not findings:
+        return []
+    compared, clock = compare(replace(evidence, facts=evidence.in_step), question), Clock(_edges(question))
+    asked = {(f.judged.where.entry, f.judged.where.environment) for f in findings}
+    groups = [group for group in compared.groups if (group.entry, group.environment) in asked]
+    return depends_on_skew(findings, [_effects(group, compared, clock, question) for group in groups])
+
+
+def _skew_document(offset: Offset, names: Names) -> model.ClockSkew:
+    def host(number: int) -> model.Host:
+        service, instance = names.hosts[number]
+        return model.Host(service=names.services[service], instance=instance or None)
+
+    return model.ClockSkew(
+        caller=host(offset.caller), callee=host(offset.callee), offset_ms=offset.estimate / 1e6,
+        low_ms=offset.low / 1e6, high_ms=offset.high / 1e6, calls=offset.calls, agree=offset.agree,
+    )  # fmt: skip
 
 
 def _effects(group: Group, compared: Compared, clock: Clock, question: Question) -> EntryEffects:
@@ -171,11 +199,17 @@ def _verdict(
 
 def _window_document(evidence: Evidence) -> model.Window:
     bounds = evidence.window.bounds
+    watermark = evidence.watermark if evidence.watermark is not None or bounds is None else bounds[1] + 1
+    traces, spans = int(evidence.window.trace_hash.size), evidence.spans
+    if evidence.kept is not None:
+        first, last, traces, spans = evidence.kept
+        bounds = (first, last)
     return model.Window(
         start=format_time(bounds[0]) if bounds else None,
         end=format_time(bounds[1] + 1) if bounds else None,
-        traces=int(evidence.window.trace_hash.size),
-        spans=evidence.spans,
+        traces=traces,
+        spans=spans,
+        watermark=format_time(watermark) if watermark is not None else None,
     )
 
 

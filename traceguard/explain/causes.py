@@ -104,23 +104,22 @@ def rank(
     """
     groups: dict[tuple[object, ...], list[Finding]] = {}
     for finding in findings:
-        column = finding.judged.effects.column
-        key = (
-            column.factor.kind,
-            column.factor.key,
-            column.factor.service,
-            column.code,
-            column.reference,
-            finding.component,
-            finding.metric,
-        )
-        groups.setdefault(key, []).append(finding)
+        groups.setdefault(cause_key(finding), []).append(finding)
     # What holds comes before what does not, whatever the scores.
     ordered = sorted(
         groups.values(),
         key=lambda group: (not any(f.holds for f in group), -max(f.score for f in group), group[0].component),
     )
     return [_cause(i + 1, group, window, environments, alpha, paths) for i, group in enumerate(ordered[:SHOWN])]
+
+
+def cause_key(finding: Finding) -> tuple[object, ...]:
+    """What findings of the same cause have in common: level, reference, component and metric."""
+    column = finding.judged.effects.column
+    factor = column.factor
+    return (
+        factor.kind, factor.key, factor.service, column.code, column.reference, finding.component, finding.metric,
+    )  # fmt: skip
 
 
 def factor_document(column: Column) -> model.Factor:

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from traceguard import model
-from traceguard.explain.causes import factor_document
+from traceguard.explain.causes import Finding, factor_document
 from traceguard.explain.compared import MAX_ENTRIES, MIN_ENTRY_REQUESTS, Compared
 from traceguard.explain.evidence import Evidence
 from traceguard.explain.question import Question
 from traceguard.explain.verdict import Judged, requests_to_settle
 from traceguard.traces.factors import MIXED, Factor
-from traceguard.units import format_ms
+from traceguard.units import format_ms, format_time
 
 _Caveats = Iterator[tuple[str, str]]
 
@@ -27,15 +27,17 @@ _HEALTH_CHECK = re.compile(
 
 def warnings_of(
     evidence: Evidence, question: Question, compared: Compared, judged: Sequence[Judged], verdict: model.Verdict, *,
-    explained: bool, weak: bool,
+    explained: bool, weak: bool, unsure: Sequence[Finding] = (),
 ) -> list[model.Warning]:  # fmt: skip
     """All warnings, those about the data before those about the judgement.
 
-    `explained` says that some component explains a regression, `weak` that causes below alpha are listed.
+    `explained` says that some component explains a regression, `weak` that causes below alpha are listed; `unsure` are
+    the findings that clock skew may have made.
     """
     found = [
         *_about_the_window(evidence, compared),
         *_about_the_calls(evidence),
+        *_about_skew(unsure, evidence),
         *_about_the_factors(evidence, compared),
         *_about_the_design(judged),
         *_about_the_verdict(question, compared, judged, verdict, explained=explained, weak=weak),
@@ -68,6 +70,15 @@ def _about_the_window(evidence: Evidence, compared: Compared) -> _Caveats:
         listed = ", ".join(f"{service} ({part:.0%} of calls)" for service, part in sorted(evidence.skewed.items()))
         outside = f"Calls of {listed} lie outside their callers' spans although they are shorter"
         yield "clock_skew", f"{outside}: clocks differ, so take self and inbound time of these services together."
+    if evidence.past_watermark and evidence.watermark is not None:
+        late = f"{evidence.past_watermark:,} traces began after {format_time(evidence.watermark)}"
+        why = "when unusually many spans are missing, which may still come"
+        done = (
+            "they are not judged (--ignore-watermark does)"
+            if evidence.kept is not None
+            else "they are judged all the same"
+        )
+        yield "past_watermark", f"{late}, {why}; {done}."
     if evidence.negative_durations:
         spans = f"{evidence.negative_durations:,} spans end before they start"
         yield "end_before_start", f"{spans} and count as zero time; check their host's clock."
@@ -132,6 +143,18 @@ def _about_the_sampling(evidence: Evidence, compared: Compared) -> _Caveats:
     if checks:
         look = f"{', '.join(checks)} look like health checks and are compared like users' requests"
         yield "health_checks", f"{look}; name them in leave_out_entries if they should not be."
+
+
+def _about_skew(unsure: Sequence[Finding], evidence: Evidence) -> _Caveats:
+    if not unsure:
+        return
+    listed = []
+    for finding in unsure:
+        service, operation, locus = evidence.window.names.component(finding.component)
+        level = _level(factor_document(finding.judged.effects.column))
+        listed.append(f"{service} {operation} ({locus}, {level})")
+    effects = f"With the estimated clock skew taken out, the effect of {', '.join(sorted(set(listed)))}"
+    yield "sign_depends_on_skew", f"{effects} would vanish or change its sign; synchronise these hosts' clocks."
 
 
 def _about_the_factors(evidence: Evidence, compared: Compared) -> _Caveats:

@@ -1,19 +1,22 @@
 """What an answer rests on: the window's facts and circumstances, and what is wrong with the data."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from traceguard.engine.circumstances import Read
 from traceguard.engine.failures import read_failures
 from traceguard.engine.left_out import Kind, LeftOut
 from traceguard.engine.local import Window, fetch
+from traceguard.engine.watermark import Completeness
 from traceguard.explain.sampling import Sampled, judge_sampling
-from traceguard.traces.critical_path import callees, skewed_calls
+from traceguard.traces.clock_skew import Calls, Offset, corrected, outside_by_service
+from traceguard.traces.critical_path import callees
 from traceguard.traces.error_origin import Path
-from traceguard.traces.facts import Facts, concatenate, facts_and_paths, no_facts
+from traceguard.traces.facts import Facts, concatenate, facts_and_paths, facts_of, no_facts
 from traceguard.traces.fan_out import FanOut, fan_out, no_fan_out
 from traceguard.traces.link import Linked
 from traceguard.traces.retries import calls as find_calls
@@ -43,6 +46,11 @@ class Evidence:
     sampling: Sampling
     sampled: Sampled
     left_out_by: tuple[tuple[Kind, str, int], ...]  # rules that leave out requests, and how many
+    offsets: tuple[Offset, ...]  # pairs of hosts whose clocks differ
+    in_step: Facts | None  # the facts if those offsets are taken out; never what is reported, only held against it
+    watermark: int | None  # ns: requests that began from then on may still get spans; None where all are complete
+    past_watermark: int  # traces that began from the watermark on
+    kept: tuple[int, int, int, int] | None  # what the answer rests on: first and last begin (ns), traces, spans
 
     @property
     def environments(self) -> list[str]:
@@ -52,18 +60,21 @@ class Evidence:
 
 def gather(
     cursor: "duckdb.DuckDBPyConnection", window: Window, read: Read, partitions: Iterable[Linked],
-    left_out: LeftOut, sampling: Sampling | None = None,
+    left_out: LeftOut, sampling: Sampling | None = None, *, again: Callable[[], Iterable[Linked]] | None = None,
+    ignore_watermark: bool = False,
 ) -> Evidence:  # fmt: skip
     """Reduce the window to facts, a partition at a time.
 
-    `cursor` is the one that the window was opened on; without `sampling` no trace says how it was sampled.
+    `cursor` is the one that the window was opened on; without `sampling` no trace says how it was sampled. `again`
+    gives the partitions once more, which is asked for only where clocks differ. Requests past the watermark are left
+    out unless `ignore_watermark` is given.
     """
     parts, spans, incomplete, fragments = [], 0, 0, 0
     stated = read_failures(cursor, window)
     middle = int(np.median(window.begun)) if window.begun.size else 0
     error_paths: dict[int, Path] = {}
     repeated_calls = no_fan_out()
-    outside, calls = np.zeros((2, len(window.names.services)), dtype=np.int64)
+    calls, completeness = Calls(), Completeness()
     for linked in partitions:
         callee = callees(linked)
         found, paths = facts_and_paths(linked, callee, stated)
@@ -73,23 +84,48 @@ def gather(
         spans += linked.trace.size
         incomplete += int(linked.incomplete.sum())
         fragments += int(np.count_nonzero(linked.fragment & ~linked.evaluation[linked.root]))
-        outside, calls = (a + b for a, b in zip((outside, calls), skewed_calls(linked, callee), strict=True))
+        calls.add(linked, callee)
+        completeness.add(linked, callee)
+    offsets = calls.offsets()
+    outside, judged = outside_by_service(offsets, window.names)
+    worth = np.flatnonzero(outside > SKEWED_CALLS * judged)
+    skewed = tuple(o for o in offsets if o.skewed)
+    watermark = completeness.watermark(window.begun)
+    past = window.begun >= (np.iinfo(np.int64).max if watermark is None else watermark)
+    late = past if not ignore_watermark else np.zeros_like(past)
+
+    def counted(facts: Facts) -> Facts:
+        rows = window.rows_of(facts.trace_hash)
+        keep = (left_out.rule_of(facts.entry, rows) < 0) & ~late[rows]
+        return facts if keep.all() else facts.select(keep)
+
     facts = concatenate(parts) if parts else no_facts()
-    rows = window.rows_of(facts.trace_hash)
-    rule = left_out.rule_of(facts.entry, rows)
-    kept = facts.select(rule < 0) if (rule >= 0).any() else facts
+    rule = left_out.rule_of(facts.entry, window.rows_of(facts.trace_hash))
     by_rule = np.bincount(rule[rule >= 0], minlength=len(left_out.rules)).tolist()
+    kept = counted(facts)
     sampling = sampling or Sampling.unstated(window.trace_hash.size)
-    skewed = np.flatnonzero(outside > SKEWED_CALLS * calls)
+    in_step = None
+    if skewed and again is not None:
+        in_step = counted(concatenate([facts_of(corrected(linked, skewed)) for linked in again()]))
     return Evidence(
         window=window, read=read, facts=kept, spans=spans, incomplete=incomplete, fragments=fragments,
-        negative_durations=int(fetch(cursor, "clock_faults")["spans"][0]), left_out=facts.dur.size - kept.dur.size,
-        skewed={window.names.services[i]: float(outside[i] / calls[i]) for i in skewed},
+        negative_durations=int(fetch(cursor, "clock_faults")["spans"][0]), left_out=sum(by_rule),
+        skewed={window.names.services[i]: float(outside[i] / judged[i]) for i in worth},
         error_paths=error_paths, fan_out=repeated_calls,
         sampling=sampling,
-        sampled=judge_sampling(kept, rows[rule < 0], sampling),
+        sampled=judge_sampling(kept, window.rows_of(kept.trace_hash), sampling),
         left_out_by=(
             *((kind, name, count) for (kind, name), count in zip(left_out.rules, by_rule, strict=True) if count),
             *(("environment", name, traces) for name, traces in left_out.elsewhere),
         ),
+        offsets=skewed, in_step=in_step, watermark=watermark, past_watermark=int(past.sum()),
+        kept=None if ignore_watermark or not past.any() else _kept(window, ~past, completeness),
     )  # fmt: skip
+
+
+def _kept(window: Window, before: NDArray[np.bool_], completeness: Completeness) -> tuple[int, int, int, int] | None:
+    begun = window.begun[before]
+    if not begun.size:
+        return None
+    spans = np.concatenate(completeness.spans)[before]
+    return int(begun.min()), int(begun.max()), int(begun.size), int(spans.sum())

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from traceguard.kernels import kernel
 from traceguard.traces.link import CLIENT, SERVER, UNSPECIFIED, Linked
 
-VISIBLY_OUTSIDE = 0.05  # part of the caller's span by which a call must stick out of it
-
 _I8, _I32, _I64, _B = "int8[::1]", "int32[::1]", "int64[::1]", "boolean[::1]"
 
 
@@ -98,21 +96,3 @@ def components(linked: Linked, callee: NDArray[np.int32]) -> NDArray[np.int32]:
     recording = linked.evaluation & (linked.parent >= 0) & ~linked.detached
     component[recording] = 2 * linked.operation[linked.parent[recording]]
     return component.astype(np.int32, copy=False)
-
-
-def skewed_calls(linked: Linked, callee: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """How many calls of each service lie outside their caller's span although they are shorter, and how many there are.
-
-    Such a call can only mean that the clocks of two hosts differ; its self and inbound time are then mixed up. Shape:
-    services.
-    """
-    client = np.flatnonzero(callee >= 0)
-    server = callee[client]
-    waited, served = linked.end[client] - linked.start[client], linked.end[server] - linked.start[server]
-    outside = np.maximum(linked.start[client] - linked.start[server], linked.end[server] - linked.end[client])
-    skewed = (served <= waited) & (outside > VISIBLY_OUTSIDE * waited)
-    size = len(linked.names.services)
-    return (
-        np.bincount(linked.service[server[skewed]], minlength=size),
-        np.bincount(linked.service[server], minlength=size),
-    )

@@ -31,7 +31,10 @@ _WINDOW = ("since", "until", "env")
 
 # Route, the pipeline's function, the options it takes.
 _QUESTIONS = {
-    "report": ("report", ("baseline", "candidate", "flag", "service", "entry", "unit", "alpha", *_WINDOW)),
+    "report": (
+        "report",
+        ("baseline", "candidate", "flag", "service", "entry", "unit", "alpha", "ignore_watermark", *_WINDOW),
+    ),
     "graph": ("graph", _WINDOW),
     "blast-radius": ("blast_radius", ("service", "operation", "flag", *_WINDOW)),
     "what-if": ("what_if", ("service", "operation", "delay", "error_rate", "exposure", *_WINDOW)),
