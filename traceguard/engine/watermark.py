@@ -8,47 +8,72 @@ What lasts longer than `LATEST_NS` is no lateness but a change, and is judged.
 What always holds: where the end of the data is as complete as the rest, the watermark is the end, and nothing is lost.
 """
 
-from dataclasses import dataclass, field
-
 import numpy as np
 from numpy.typing import NDArray
 
-from traceguard.traces.link import CLIENT, Linked
+from traceguard.traces.link import CLIENT, Linked, Names
 
-BLOCK_NS = 10_000_000_000
+SHORTEST_BLOCK_NS, LONGEST_BLOCK_NS = 10_000_000_000, 60_000_000_000
+PER_BLOCK = 40  # requests that a block should hold
 LATEST_NS = 300_000_000_000
 USUAL_BLOCKS = 6  # blocks that must be judged usual before any can be called unusual
 LOOKED_AT = 1_000  # blocks before the end of the data
-MIN_COUNT = 20  # requests or calls in a block that tell a share
+MIN_TRACES = 20  # in a block that tells a share
+ANSWERED = 0.5  # part of an operation's calls that must have a server's span for the others to be waited for
 
 _SURE = 4.0  # standard deviations of a share
 _LEAST = 0.02  # excess of a share that matters
-_FEW = 3.0  # late ones in a block that may be chance where none are usual
+_FEW = 3.0  # incomplete ones in a block that may be chance where none are usual
 
 
-@dataclass(slots=True)
 class Completeness:
-    """What is there of each trace, gathered partition by partition in the window's order of traces."""
+    """What is there of each trace, gathered partition by partition in the window's order of traces.
 
-    torn: list[NDArray[np.bool_]] = field(default_factory=list)  # a span's parent is missing
-    calls: list[NDArray[np.int64]] = field(default_factory=list)  # client spans
-    unanswered: list[NDArray[np.int64]] = field(default_factory=list)  # client spans without a server's span
-    spans: list[NDArray[np.int64]] = field(default_factory=list)  # distinct ones
-    last: list[NDArray[np.int64]] = field(default_factory=list)  # end of the longest root, ns
+    A trace is incomplete if a span's parent is missing, or if a call has no server's span although calls by that
+    operation usually do.
+    """
+
+    def __init__(self, names: Names) -> None:
+        self._rows = 0
+        self._torn: list[NDArray[np.bool_]] = []
+        self._unanswered: list[NDArray[np.int32]] = []  # (2, k): the trace's row and the calling operation
+        self._spans: list[NDArray[np.int64]] = []
+        self._end: list[NDArray[np.int64]] = []
+        self._calls = np.zeros(len(names.operations), dtype=np.int64)
 
     def add(self, linked: Linked, callee: NDArray[np.int32]) -> None:
         """Take the traces of one partition; `callee` are its `callees`."""
         size = len(linked.trace_ids)
-        client = linked.kind == CLIENT
+        # A call that failed may never have arrived: nobody waits for its server's span, and an outage is no lateness.
+        called = (linked.kind == CLIENT) & ~linked.failed
+        self._calls += np.bincount(linked.operation[called], minlength=self._calls.size)
+        alone = called & (callee < 0)
+        self._unanswered.append(np.stack((linked.trace[alone] + np.int32(self._rows), linked.operation[alone])))
         torn = np.zeros(size, dtype=np.bool_)
         torn[linked.trace[linked.missing_parent]] = True
         end = np.zeros(size, dtype=np.int64)
         np.maximum.at(end, linked.trace[linked.root], linked.end[linked.root])
-        self.torn.append(torn)
-        self.calls.append(np.bincount(linked.trace[client], minlength=size))
-        self.unanswered.append(np.bincount(linked.trace[client & (callee < 0)], minlength=size))
-        self.spans.append(np.bincount(linked.trace, minlength=size))
-        self.last.append(end)
+        self._torn.append(torn)
+        self._spans.append(np.bincount(linked.trace, minlength=size))
+        self._end.append(end)
+        self._rows += size
+
+    @property
+    def spans(self) -> NDArray[np.int64]:
+        """Distinct spans of each trace."""
+        return np.concatenate(self._spans) if self._spans else np.zeros(0, dtype=np.int64)
+
+    @property
+    def incomplete(self) -> NDArray[np.bool_]:
+        """Which traces miss something that is usually there."""
+        if not self._torn:
+            return np.zeros(0, dtype=np.bool_)
+        incomplete = np.concatenate(self._torn)
+        row, operation = np.concatenate(self._unanswered, axis=1)
+        alone = np.bincount(operation, minlength=self._calls.size)
+        awaited = alone < (1.0 - ANSWERED) * self._calls
+        incomplete[row[awaited[operation]]] = True
+        return incomplete
 
     def watermark(self, begun: NDArray[np.int64]) -> int | None:
         """The time, ns, from which on requests are not complete enough; None where all are. `begun` is the window's.
@@ -58,39 +83,39 @@ class Completeness:
         """
         if not begun.size:
             return None
-        torn, calls, unanswered, last = (np.concatenate(x) for x in (self.torn, self.calls, self.unanswered, self.last))
-        ones = np.ones(begun.size, dtype=np.int64)
-        starts = [late_from(begun, torn.astype(np.int64), ones), late_from(begun, unanswered, calls)]
-        found = [at for at in starts if at is not None]
-        if not found:
+        late = late_from(begun, self.incomplete, _block(begun))
+        if late is None:
             return None
-        took = np.maximum(last - begun, 0)
-        earliest = int(begun.max()) - LATEST_NS
-        return max(min(*found, int(last.max()) - int(np.quantile(took, 0.99))), earliest)
+        end = np.concatenate(self._end)
+        took = np.maximum(end - begun, 0)
+        return max(min(late, int(end.max()) - int(np.quantile(took, 0.99))), int(begun.max()) - LATEST_NS)
 
 
-def late_from(begun: NDArray[np.int64], missing: NDArray[np.int64], expected: NDArray[np.int64]) -> int | None:
-    """Where the run of blocks at the end of the data begins in which unusually many are missing; None without one.
+def _block(begun: NDArray[np.int64]) -> int:
+    """How long a block is, ns; what lies apart in time does not count."""
+    low, high = np.quantile(begun, (0.01, 0.99))
+    return int(np.clip(PER_BLOCK * (high - low) / begun.size, SHORTEST_BLOCK_NS, LONGEST_BLOCK_NS))
 
-    `missing` of `expected` things (t) are missing of the traces that began at `begun` (t, ns). The usual share is the
-    median of blocks of `BLOCK_NS`, counted from the last trace back; blocks with few expected things neither make nor
-    end a run.
+
+def late_from(begun: NDArray[np.int64], incomplete: NDArray[np.bool_], block: int) -> int | None:
+    """Where the run of blocks at the end of the data begins in which unusually many are incomplete; None without one.
+
+    `begun` (t, ns) is when the traces began. The usual share is the median of blocks of `block` ns, counted from the
+    last trace back; blocks with few traces neither make nor end a run.
     """
-    back = (int(begun.max()) - begun) // BLOCK_NS
+    back = (int(begun.max()) - begun) // block
     near = back < LOOKED_AT
-    of = np.bincount(back[near], weights=expected[near]).astype(np.float64)
-    lost = np.bincount(back[near], weights=missing[near])
-    told = of >= MIN_COUNT
-    share = lost[told] / of[told]
-    if share.size == 0:
+    traces = np.bincount(back[near])
+    torn = np.bincount(back[near & incomplete], minlength=traces.size)
+    told = traces >= MIN_TRACES
+    if not told.any():
         return None
+    of, share = traces[told], torn[told] / traces[told]
     usual = float(np.median(share))
-    slack = np.maximum(_SURE * np.sqrt(usual * (1 - usual) / of[told]), _LEAST) + _FEW / of[told]
-    late = share > usual + slack
-    run = int(late.argmin()) if not late.all() else late.size
-    if run == 0 or late.size - run < max(USUAL_BLOCKS, run + 1):
+    slack = np.maximum(_SURE * np.sqrt(usual * (1 - usual) / of), _LEAST) + _FEW / of
+    unusual = share > usual + slack
+    run = int(unusual.argmin()) if not unusual.all() else unusual.size
+    if run == 0 or unusual.size - run < max(USUAL_BLOCKS, run + 1):
         return None
     blocks = int(np.flatnonzero(told)[run - 1]) + 1
-    if blocks * BLOCK_NS > LATEST_NS:
-        return None
-    return int(begun.max()) - blocks * BLOCK_NS + 1
+    return int(begun.max()) - blocks * block + 1 if blocks * block <= LATEST_NS else None

@@ -74,7 +74,7 @@ def gather(
     middle = int(np.median(window.begun)) if window.begun.size else 0
     error_paths: dict[int, Path] = {}
     repeated_calls = no_fan_out()
-    calls, completeness = Calls(), Completeness()
+    calls, completeness = Calls(), Completeness(window.names)
     for linked in partitions:
         callee = callees(linked)
         found, paths = facts_and_paths(linked, callee, stated)
@@ -127,5 +127,4 @@ def _kept(window: Window, before: NDArray[np.bool_], completeness: Completeness)
     begun = window.begun[before]
     if not begun.size:
         return None
-    spans = np.concatenate(completeness.spans)[before]
-    return int(begun.min()), int(begun.max()), int(begun.size), int(spans.sum())
+    return int(begun.min()), int(begun.max()), int(begun.size), int(completeness.spans[before].sum())

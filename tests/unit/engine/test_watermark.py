@@ -1,0 +1,123 @@
+"""Up to when data is complete enough to judge: late spans at the end are cut, what is always missing is not."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from builders.scenes import DURATION_NS, START_NS, recorded
+
+import traceguard
+from traceguard.engine.watermark import late_from
+from traceguard.report import Analysis
+from traceguard.simulate import shop
+from traceguard.store import open_store
+from traceguard.units import parse_time
+
+END_NS = START_NS + DURATION_NS
+SECOND = 1_000_000_000
+Column = pa.ChunkedArray
+
+
+def reported(keep: Callable[[Column, Column, Column], Column], **question: bool) -> Analysis:
+    """The report on half an hour of the healthy shop of which only the spans came that `keep` marks.
+
+    `keep` is told service, kind and start of each.
+    """
+    recording = recorded(shop(plants=())).decoded()
+    spans = recording.spans
+    mask = keep(spans["service"].cast("string"), spans["kind"].cast("string"), spans["start_ns"])
+    with open_store(":memory:", mode="write") as store:
+        store.append([replace(recording, spans=spans.filter(mask))])
+        return traceguard.report(store, draw_map=False, **question)
+
+
+def watermark(analysis: Analysis) -> int:
+    """The report's watermark in nanoseconds."""
+    text = analysis.document.window.watermark
+    assert text is not None
+    return parse_time(text, 0)
+
+
+def codes(analysis: Analysis) -> list[str]:
+    """The codes of the report's warnings."""
+    return [w.code for w in analysis.warnings]
+
+
+def late(service: str, seconds: int) -> Callable[[Column, Column, Column], Column]:
+    """All spans but those that `service` began in the last `seconds`."""
+
+    def keep(services: Column, _: Column, start: Column) -> Column:
+        return pc.invert(pc.and_(pc.equal(services, service), pc.greater(start, END_NS - seconds * SECOND)))
+
+    return keep
+
+
+def test_a_complete_recording_loses_nothing() -> None:
+    """Where the end is as complete as the rest, the watermark is the end of the data."""
+    analysis = reported(lambda services, *_: pc.is_valid(services))
+    assert "past_watermark" not in codes(analysis)
+    assert analysis.document.window.watermark == analysis.document.window.end
+    assert analysis.document.window.traces == 4_000
+
+
+def test_late_callees_are_cut() -> None:
+    """Calls of the last minute whose server's spans have not come yet are not judged, nor counted."""
+    analysis = reported(late("catalog", 60))
+    assert "past_watermark" in codes(analysis)
+    assert END_NS - 120 * SECOND <= watermark(analysis) <= END_NS - 50 * SECOND
+    assert parse_time(analysis.document.window.end or "", 0) <= watermark(analysis)
+    assert 3_600 < analysis.document.window.traces < 3_950
+
+
+def test_late_callers_are_cut() -> None:
+    """Requests of the last minute whose middle is missing are not judged."""
+    analysis = reported(late("checkout", 60))
+    assert "past_watermark" in codes(analysis)
+    assert END_NS - 120 * SECOND <= watermark(analysis) <= END_NS - 50 * SECOND
+
+
+def test_the_watermark_can_be_ignored() -> None:
+    """Who asks for it gets everything judged, and is still told."""
+    analysis = reported(late("catalog", 60), ignore_watermark=True)
+    assert "past_watermark" in codes(analysis)
+    assert analysis.document.window.traces == 4_000
+    assert watermark(analysis) < parse_time(analysis.document.window.end or "", 0)
+
+
+def test_what_lasts_is_a_change_and_no_lateness() -> None:
+    """A service that has sent nothing for ten minutes is not waited for."""
+    analysis = reported(late("catalog", 600))
+    assert "past_watermark" not in codes(analysis)
+
+
+def test_a_service_without_instrumentation_is_usual() -> None:
+    """What misses all the time says nothing about the end."""
+    analysis = reported(late("catalog", 10_000))
+    assert "past_watermark" not in codes(analysis)
+
+
+def test_calls_that_fail_are_not_waited_for() -> None:
+    """A dependency that went down a minute ago must be judged, not waited for."""
+    recording = recorded(shop(plants=())).decoded()
+    spans = recording.spans
+    last = pc.greater(spans["start_ns"], END_NS - 60 * SECOND)
+    gone = pc.and_(last, pc.equal(spans["service"].cast("string"), "catalog"))
+    calling = pc.and_(last, pc.equal(spans["kind"].cast("string"), "client"))
+    status = pc.if_else(calling, "error", spans["status"].cast("string")).cast(spans.schema.field("status").type)
+    spans = spans.set_column(spans.schema.get_field_index("status"), "status", status).filter(pc.invert(gone))
+    with open_store(":memory:", mode="write") as store:
+        store.append([replace(recording, spans=spans)])
+        assert "past_watermark" not in codes(traceguard.report(store, draw_map=False))
+
+
+def test_a_run_of_late_blocks_begins_where_the_first_of_them_does() -> None:
+    """Blocks count from the last trace back; those with few requests neither make nor end a run."""
+    begun = np.repeat(np.arange(20, dtype=np.int64) * 10, 30)
+    late = begun >= 170
+    assert late_from(begun, late, 10) == 161
+    thin = ~((begun == 180) & (np.arange(begun.size) % 30 > 3))
+    assert late_from(begun[thin], late[thin], 10) == 161
+    assert late_from(begun, begun >= 90, 10) is None
+    assert late_from(begun, begun < 0, 10) is None
