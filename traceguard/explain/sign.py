@@ -14,6 +14,9 @@ from traceguard.explain.effects import LevelEffects
 from traceguard.explain.entries import EntryEffects
 
 
+VANISHED = 0.1  # part of an effect; what is left of it below that is as good as nothing
+
+
 def depends_on_skew(findings: Iterable[Finding], in_step: Sequence[EntryEffects]) -> list[Finding]:
     """The first finding of each latency cause that does not hold its sign in the effects `in_step`.
 
@@ -31,11 +34,10 @@ def _holds(group: Sequence[Finding], in_step: Sequence[EntryEffects]) -> bool:
     weight = affected / affected.sum()
     reported = _mean(weight, [(f.estimate, (f.high - f.low) / 2) for f in group])
     without = _mean(weight, [_again(f, in_step) for f in group])
-    sign = np.sign(reported[0])
-    if sign * without[0] <= 0:
+    if np.sign(reported[0]) * without[0] <= VANISHED * abs(reported[0]):
         return False
     sure, still_sure = (abs(estimate) > half for estimate, half in (reported, without))
-    return still_sure or not sure
+    return bool(still_sure or not sure)
 
 
 def _mean(weight: NDArray[np.float64], effects: Sequence[tuple[float, float]]) -> tuple[float, float]:
