@@ -13,7 +13,6 @@ from traceguard.explain.causes import Finding, cause_key
 from traceguard.explain.effects import LevelEffects
 from traceguard.explain.entries import EntryEffects
 
-
 VANISHED = 0.1  # part of an effect; what is left of it below that is as good as nothing
 
 
