@@ -63,7 +63,7 @@ def test_a_cause_of_timeouts_says_so() -> None:
 
 
 def calls_below(spans: pa.Table, counts: Callable[[int], int], *, failed: bool) -> pa.Table:
-    """Calls of one operation in a row below each root, `counts(i)` below root i; if `failed` all but the last fail."""
+    """Calls of one operation in a row below each root, `counts(i)` below root i; `failed`: all but the last fail."""
     rows = []
     roots = [r for r in spans.to_pylist() if r["parent_span_id"] is None and not r["evaluation_only"]]
     for i, root in enumerate(roots):

@@ -89,6 +89,18 @@ def test_in_a_loop_only_the_next_call_repeats_a_failed_one() -> None:
     assert (found.again.sum(), found.repeated.sum()) == (1, 1)
 
 
+def test_a_failed_call_is_repeated_once_also_from_below_another_failure() -> None:
+    """A call reaches past a later failure of another operation, and takes that attempt from those that follow."""
+    spans = [Span(1, None, "a", 0, 100, "r")]
+    for number, (callee, failed) in enumerate((("b", True), ("c", True), ("b", False), ("b", False)), 1):
+        spans.append(Span(10 * number, 1, "a", 10 * number, 10 * number + 6, "ask", "client", failed=failed))
+        spans.append(Span(10 * number + 1, 10 * number, callee, 10 * number + 1, 10 * number + 5, "Answer"))
+    linked = linked_of(spans)
+    found = retries(linked, callees(linked))
+    pairs = [(int(linked.span_hash[j]), int(linked.span_hash[i])) for i, j in enumerate(found.of) if j >= 0]
+    assert pairs == [(10, 30)]
+
+
 def test_calls_that_run_at_the_same_time_repeat_nothing() -> None:
     """A call that began before the other had failed is no answer to its failure."""
     spans = [
