@@ -96,7 +96,7 @@ def entry_effects(
     design = design_of(factors, levels)
     outcomes = outcomes_of(facts)
     stands_for = np.ones(facts.dur.size) if count is None else recorded_as(count)
-    weight = None if count is None else weights(count, facts.trace_hash)
+    weight = None if count is None else weights(count, facts.trace_hash, facts.dur)
     caps = winsor_caps(facts, outcomes, weight=weight)
     slices = clock.slices(facts.start)
     steps = _steps(design, slices)

@@ -7,8 +7,7 @@ of integers make equal input give equal tables, in any order and on any number o
 the merge.
 
 Where requests were sampled at different rates every sum counts a request `weight` times, and Σw², Σw²·y, Σw²·y² say
-how much less such sums tell than as many requests would (Kish 1965). The sums hold as long as an entry point stands for
-fewer than 2^31 requests.
+how much less such sums tell than as many requests would (Kish 1965). `sampling.weights` keeps all within 64 bits.
 """
 
 from dataclasses import dataclass, fields

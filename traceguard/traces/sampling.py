@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 THRESHOLD_DIGITS = 14
 _RANDOMNESS = 1 << (4 * THRESHOLD_DIGITS)
-# Sums of weighted requests stay below 2^31 for 2,000 requests of this weight, see `cells`; rarer ones are not believed.
-MAX_COUNT = 2.0**20
+MAX_COUNT = 2.0**20  # rarer ones are not believed
+MAX_REQUESTS = 2.0**31  # that an entry point's weights may add up to, and the nanoseconds that its requests then take:
+MAX_TIME_NS = 2.0**62  # sums of them, of limbs of 31 and 32 bits, and of times fit 64 bits, see `cells`
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 Floats = NDArray[np.float64]
@@ -65,16 +66,18 @@ def recorded_as(count: Floats) -> Floats:
     return np.where(np.isnan(count), 1.0, count)
 
 
-def weights(count: Floats, trace_hash: NDArray[np.uint64]) -> NDArray[np.int64] | None:
+def weights(count: Floats, trace_hash: NDArray[np.uint64], dur: NDArray[np.int64]) -> NDArray[np.int64] | None:
     """Whole weights of the requests of one entry point, relative to the least; None where all are equal.
 
     Fractions are rounded up or down at random, so that their expectation holds, and the trace's hash is the dice: the
-    order of requests, and who asks, change nothing.
+    order of requests, and who asks, change nothing. Where the sums of weighted requests, or of their durations `dur` in
+    ns, would not fit (146 years), all weights are scaled down alike.
     """
     stands_for = recorded_as(count)
     if stands_for.size == 0 or stands_for.min() == stands_for.max():
         return None
     relative = stands_for / stands_for.min()
+    relative /= max(1.0, relative.sum() / MAX_REQUESTS, float(relative @ dur) / MAX_TIME_NS)
     whole = np.floor(relative)
     dice = ((trace_hash * _MIX) >> np.uint64(11)).astype(np.float64) / 2.0**53
     rounded: NDArray[np.int64] = (whole + (dice < relative - whole)).astype(np.int64)

@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 from traceguard.traces.sampling import rate_count, threshold_count, weights
 
 
+SHORT = np.full(120_000, 1_000)  # ns
+
+
 @pytest.mark.parametrize(
     ("threshold", "count"), [("0", 1.0), ("8", 2.0), ("c", 4.0), ("e", 8.0), ("c00", 4.0), ("fd70a3d70a3d71", 100.0)]
 )
@@ -51,8 +54,8 @@ def test_what_is_no_rate_is_unknown(rate: float) -> None:
 def test_equal_rates_need_no_weights() -> None:
     """Where every request stands for as many, comparisons are those of the recorded ones; unknown stands for itself."""
     hashes = np.arange(4, dtype=np.uint64)
-    assert weights(np.full(4, 3.7), hashes) is None
-    assert weights(np.array([np.nan, 1.0, np.nan, 1.0]), hashes) is None
+    assert weights(np.full(4, 3.7), hashes, SHORT[:4]) is None
+    assert weights(np.array([np.nan, 1.0, np.nan, 1.0]), hashes, SHORT[:4]) is None
 
 
 def test_weights_are_relative_and_right_on_average() -> None:
@@ -60,9 +63,20 @@ def test_weights_are_relative_and_right_on_average() -> None:
     random = np.random.default_rng(4)
     count = np.repeat([2.0, 5.0, 20.0], 40_000)
     hashes = random.integers(0, 2**63, count.size).astype(np.uint64)
-    found = weights(count, hashes)
+    found = weights(count, hashes, SHORT)
     assert found is not None
     np.testing.assert_array_equal(np.unique(found), [1, 2, 3, 10])
     assert found[count == 5.0].mean() == pytest.approx(2.5, abs=0.01)
     order = random.permutation(count.size)
-    np.testing.assert_array_equal(weights(count[order], hashes[order]), found[order])
+    np.testing.assert_array_equal(weights(count[order], hashes[order], SHORT), found[order])
+
+
+def test_weights_that_would_overflow_are_scaled_down() -> None:
+    """Requests of a day that stand for a million each keep their proportions within the bounds of 64 bits."""
+    random = np.random.default_rng(4)
+    count = np.tile([1.0, 2.0**20], 50_000)
+    dur = np.full(count.size, 86_400_000_000_000)
+    found = weights(count, random.integers(0, 2**63, count.size).astype(np.uint64), dur)
+    assert found is not None
+    assert 0.99 * 2**62 < sum(a * b for a, b in zip(found.tolist(), dur.tolist(), strict=True)) < 1.01 * 2**62
+    assert found[1::2].std() < 1
