@@ -35,3 +35,19 @@ def test_a_setting_of_the_wrong_type_is_refused(tmp_path: Path, text: str, name:
     """A single text is no list of its letters: a rule that silently hides nothing would be worse than none."""
     with pytest.raises(UsageError, match=f"The setting {name} in .* has the wrong type; write it as "):
         load(write(tmp_path, text))
+
+
+def test_what_to_leave_out_and_where_rates_stand_is_read(tmp_path: Path) -> None:
+    """A table of attributes, with dots in their keys, and lists of patterns and keys; by default nothing."""
+    text = """
+leave_out_entries = ["GET /healthz", "grpc.health.v1.Health/*"]
+sample_rate_keys = ["SampleRate"]
+[leave_out_attributes]
+"user_agent.synthetic.type" = "*"
+"""
+    settings = load(write(tmp_path, text))
+    assert settings.leave_out_entries == ("GET /healthz", "grpc.health.v1.Health/*")
+    assert settings.leave_out_attributes == {"user_agent.synthetic.type": "*"}
+    assert settings.sample_rate_keys == ("SampleRate",)
+    without = load(write(tmp_path, ""))
+    assert (without.leave_out_entries, without.leave_out_attributes, without.sample_rate_keys) == ((), {}, ())

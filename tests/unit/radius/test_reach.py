@@ -9,6 +9,7 @@ from traceguard.radius.evaluators import Evaluators
 from traceguard.radius.names import Target
 from traceguard.radius.reach import reach
 from traceguard.traces.factors import Circumstances
+from traceguard.traces.link import Linked
 from traceguard.units import Period
 
 
@@ -172,3 +173,31 @@ def test_environments_are_apart() -> None:
     """The same entry in two environments is two entries, each with its name."""
     spans = [Span(1, None, "web", 0, 9), Span(1, None, "web", 0, 9, trace=2, environment="staging")]
     assert {e.environment for e in ask(Target(service="web"), spans).entries} == {"prod", "staging"}
+
+
+def traces_of(linked: Linked, operation: str) -> set[int]:
+    """The hashes of traces whose request enters at the operation."""
+    entered = (i for i in linked.root if linked.names.operations[linked.operation[i]][1] == operation)
+    return {int(linked.trace_hash[linked.trace[i]]) for i in entered}
+
+
+def test_sampled_requests_count_as_often_as_they_stand_for() -> None:
+    """Fractions are those of the traffic, numbers of requests and traces those of the record."""
+    linked = linked_of(shop())
+    looks = traces_of(linked, "GET /")
+    pricing = linked.service == linked.names.services.index("pricing")
+    asks = {int(h) for h in linked.trace_hash[np.unique(linked.trace[pricing])]}
+    # Of the two requests that look one asks pricing, and stands for four.
+    counts = np.array([4.0 if h in looks & asks else 1.0 for h in linked.trace_hash.tolist()])
+    found = ask(Target(service="pricing"), sampling=(linked.trace_hash, counts))
+    assert entries(found) == {"POST /buy": (2, 1.0, 2.0), "GET /": (2, 4 / 5, 4 / 5)}
+    assert found.reach.requests_fraction == pytest.approx(6 / 7)
+    assert found.reach.traces == 3
+
+
+def test_traces_that_are_left_out_are_no_requests() -> None:
+    """What the settings leave out by an attribute reaches nothing."""
+    buyers = np.array(sorted(traces_of(linked_of(shop()), "POST /buy")), dtype=np.uint64)
+    found = ask(Target(service="pricing"), leave_out_traces=buyers)
+    assert list(entries(found)) == ["GET /"]
+    assert found.reach.requests_fraction == pytest.approx(1 / 2)

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from traceguard.traces.sampling import rate_count, threshold_count, weights
 
-
 SHORT = np.full(120_000, 1_000)  # ns
 
 
