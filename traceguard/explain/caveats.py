@@ -128,7 +128,7 @@ def _about_the_sampling(evidence: Evidence, compared: Compared) -> _Caveats:
         unknown = "errors are probably kept and the rest dropped at an unknown rate, so no error rate is judged"
         advice = "let the sampler write ot=th: into the trace state, or name its attribute in sample_rate_keys"
         yield "unknown_sampling", f"{sampled.bias}: {unknown}; {advice}."
-    elif 0.0 < sampled.stated < 1.0:
+    elif sampled.stated < 1.0 and sampled.adjusted > sampled.requests:
         without = f"{1 - sampled.stated:.1%} of requests state no sampling rate and count once"
         yield "partly_stated_sampling", f"{without}, beside others that stand for many."
     if sampled.adjusted > sampled.requests:
