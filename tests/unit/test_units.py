@@ -3,7 +3,7 @@
 import pytest
 
 from traceguard.errors import UsageError
-from traceguard.units import format_size, parse_size
+from traceguard.units import format_size, parse_size, parse_switch
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,11 @@ def test_other_text_is_no_size(text: str) -> None:
 def test_sizes_are_shown_in_the_unit_that_fits(size: int, text: str) -> None:
     """Powers of 1024 are shown as such, everything else to three digits."""
     assert format_size(size) == text
+
+
+def test_a_switch_is_on_or_off() -> None:
+    """A query parameter says true or false; anything else is refused by the option's name."""
+    assert [parse_switch(given, "all") for given in ("true", "True", "1", True)] == [True] * 4
+    assert [parse_switch(given, "all") for given in ("false", "0", False)] == [False] * 3
+    with pytest.raises(UsageError, match="all 'perhaps'"):
+        parse_switch("perhaps", "all")
