@@ -36,6 +36,8 @@ class Window(Document):
     """The requests a result rests on: those whose root started in `[start, end)`, and their distinct spans.
 
     `watermark` is up to when the data is complete enough to judge, where that was looked at.
+    A trace holds several requests where it starts asynchronous work. `incomplete_fraction` is the share of `requests`
+    that miss spans; a trace without its root counts as one. Both are null where they are not measured.
     """
 
     start: str | None
@@ -43,6 +45,19 @@ class Window(Document):
     traces: int
     spans: int
     watermark: str | None = None
+    requests: int | None = None
+    incomplete_fraction: float | None = None
+
+
+class CriticalPaths(Document):
+    """How sure the critical paths of the window's requests are, as shares of their time.
+
+    Ambiguous is the time of a child where a sibling ended so shortly before it that either could be what the caller
+    waited for; overlapped the time during which work that is not on the path ran beside it.
+    """
+
+    ambiguous_fraction: float
+    overlapped_fraction: float
 
 
 class PeriodBounds(Document):
@@ -246,6 +261,7 @@ class Report(Document):
     sampling: Sampling | None = None
     left_out: list[LeftOut] = Field(default_factory=list)
     clock_skew: list[ClockSkew] = Field(default_factory=list)
+    critical_paths: CriticalPaths | None = None
 
 
 class Target(Document):

@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import traceguard
 from traceguard.errors import InputError, UnknownNameError, UsageError
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from traceguard.engine.local import Window
+    from traceguard.model import BlastRadius, WhatIf
     from traceguard.otlp import Decoded
     from traceguard.report import Analysis, Forecast, Radius
     from traceguard.store import Store
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 _PATIENCE_SECONDS = 10.0
 
 Show = Callable[..., None]
+_Document = TypeVar("_Document", "BlastRadius", "WhatIf")
 Time = str | int | None
 
 
@@ -327,7 +329,8 @@ def blast_radius(
         partitions = _shown(linked_partitions(cursor, window), window, progress, "Following requests")
         evaluators, left_out = read_evaluators(cursor, target), _left_out(cursor, window, settings)
         sampling = (window.trace_hash, recorded_as(read_sampling(cursor, window, settings.sample_rate_keys).count))
-        return Radius(reach(partitions, target, period, read.circumstances, evaluators, *left_out, sampling))
+        found = reach(partitions, target, period, read.circumstances, evaluators, *left_out, sampling)
+        return Radius(_with_sizes(found, window))
 
 
 def what_if(
@@ -367,7 +370,7 @@ def what_if(
         def partitions() -> Iterator[Any]:
             return _shown(linked_partitions(cursor, window), window, progress, "Retiming requests")
 
-        return Forecast(predict(partitions, scenario, *left_out))
+        return Forecast(_with_sizes(predict(partitions, scenario, *left_out), window))
 
 
 def query(store: Any, name: str, **params: Any) -> pl.DataFrame:
@@ -461,6 +464,17 @@ def _owned(path: Path) -> Store:
     from traceguard.store import open_store
 
     return open_store(path, mode="write" if path.exists() else "read")
+
+
+def _with_sizes(document: _Document, window: Window) -> _Document:
+    """The document with a warning where traces were too large to be looked at."""
+    from traceguard.engine.trace_size import too_large
+    from traceguard.model import Warning as Caveat
+
+    if (found := too_large(window)) is None:
+        return document
+    warnings = [*document.warnings, Caveat(code=found[0], message=found[1])]
+    return document.model_copy(update={"warnings": warnings})
 
 
 def _left_out(

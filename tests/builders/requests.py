@@ -27,6 +27,7 @@ class Span:
     environment: str = "prod"
     evaluation: bool = False
     instance: str = ""
+    follows: bool = False
 
 
 def names_of(spans: Sequence[Span]) -> Names:
@@ -37,8 +38,11 @@ def names_of(spans: Sequence[Span]) -> Names:
     return Names(services, operations, tuple(sorted({s.environment for s in spans})), hosts)
 
 
-def linked_of(spans: Sequence[Span], names: Names | None = None) -> Linked:
-    """Link the spans as one partition, of an analysis with more names where `names` is given."""
+def linked_of(spans: Sequence[Span], names: Names | None = None, streams: Sequence[str] = ()) -> Linked:
+    """Link the spans as one partition, of an analysis with more names where `names` is given.
+
+    `streams` names the operations whose calls are long-lived streams.
+    """
     names = names or names_of(spans)
     services, operations, environments = names.services, names.operations, names.environments
     traces = sorted({s.trace for s in spans})
@@ -51,6 +55,7 @@ def linked_of(spans: Sequence[Span], names: Names | None = None) -> Linked:
         "kind": np.array([KINDS[s.kind] for s in spans], dtype=np.int8),
         "failed": np.array([s.failed for s in spans], dtype=np.bool_),
         "evaluation": np.array([s.evaluation for s in spans], dtype=np.bool_),
+        "follows": np.array([s.follows for s in spans], dtype=np.bool_),
         "operation": np.array(
             [operations.index((services.index(s.service), s.operation)) for s in spans], dtype=np.int32
         ),
@@ -61,4 +66,5 @@ def linked_of(spans: Sequence[Span], names: Names | None = None) -> Linked:
         hosts = [names.hosts.index((services.index(s.service), s.instance)) for s in spans]
         columns["host"] = np.array(hosts, dtype=np.int32)
     ids = pl.Series([f"{t:032x}" for t in traces])
-    return link(columns, names, ids, np.array(traces, dtype=np.uint64))
+    long_lived = np.array([operation in streams for _, operation in operations], dtype=np.bool_)
+    return link(columns, names, ids, np.array(traces, dtype=np.uint64), long_lived)

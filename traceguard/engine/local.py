@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 
 from traceguard.engine.lookup import Rows
 from traceguard.engine.spill import Spill, columns_of
+from traceguard.engine.trace_size import MAX_TRACE_SPANS
 from traceguard.store import queries
 from traceguard.traces.link import Linked, Names, link
+from traceguard.traces.streams import LONG_NS
 
 if TYPE_CHECKING:
     import duckdb
@@ -42,6 +44,8 @@ class Window:
     trace_ids: pl.Series
     begun: NDArray[np.int64]  # start of each trace's root, ns
     spans: NDArray[np.int64]  # of each trace, as stored, repeats included
+    too_large: tuple[str, ...]  # hex ids of traces that are left out for their size
+    streams: NDArray[np.bool_]  # by operation: its calls are long-lived streams
 
     @cached_property
     def lookup(self) -> Rows:
@@ -94,6 +98,9 @@ def open_window(
         cursor, "window", environment=environment, start_ns=period.start_ns, end_ns=period.end_ns,
         gap_start_ns=gap.start_ns if gap else None, gap_end_ns=gap.end_ns if gap else None,
     )  # fmt: skip
+    endless = pl.col("spans") > MAX_TRACE_SPANS
+    too_large = tuple(sorted(traces.filter(endless)["trace_id"]))
+    traces = traces.filter(~endless)
     cursor.register("window_traces", traces.select("trace").to_arrow())
     found = fetch(cursor, "operations")
     services = tuple(sorted(set(found["service"])))
@@ -112,6 +119,9 @@ def open_window(
         schema={"operation": pl.Int32, "service": pl.Int32, "environment": pl.Int32, "host": pl.Int32},
         orient="row",
     ).with_columns(found["name"])
+    streams = np.zeros(len(operations), dtype=np.bool_)
+    for service, operation in fetch(cursor, "streams", long_ns=LONG_NS).iter_rows():
+        streams[operation_id[service_id[service], operation]] = True
     return Window(
         names=Names(services, operations, environments, hosts),
         name_codes=codes,
@@ -119,6 +129,8 @@ def open_window(
         trace_ids=traces["trace_id"],
         begun=traces["begun"].to_numpy(),
         spans=traces["spans"].to_numpy(),
+        too_large=too_large,
+        streams=streams,
     )
 
 
@@ -145,7 +157,7 @@ def linked_partitions(
         if not there.all():
             column["trace"] = (np.cumsum(there) - 1)[column["trace"]].astype(np.int32)
         rows = edges[number] + np.flatnonzero(there)
-        return link(column, window.names, window.trace_ids.gather(rows), window.trace_hash[rows])
+        return link(column, window.names, window.trace_ids.gather(rows), window.trace_hash[rows], window.streams)
 
     workers = min(count, _cpus())
     with Spill(window.lookup, partition, names, window.rows) as spill:

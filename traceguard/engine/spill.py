@@ -1,7 +1,7 @@
 """Spans on their way from the store to partitions, as numbers only: one pass over the store, whatever their number.
 
 A span is five words of 64 bits. Each word of the fifth column holds the trace's row within its partition (32 bits), the
-name's number (24) and the marks (8): kind, failed, evaluation. What does not fit into `MEMORY_BYTES` lies in temporary
+name's number (24) and the marks (8): kind, failed, evaluation, follows. What does not fit into `MEMORY_BYTES` lies in temporary
 files until its partition is linked, so memory is bounded by the partition and not by the window.
 """
 
@@ -148,5 +148,6 @@ def columns_of(words: NDArray[np.uint64]) -> dict[str, NDArray[np.generic]]:
         "kind": (marks & 7).astype(np.int8),
         "failed": (marks & 8).astype(np.bool_),
         "evaluation": (marks & 16).astype(np.bool_),
+        "follows": (marks & 32).astype(np.bool_),
         "name": ((packed >> np.uint64(8)) & np.uint64(MOST_NAMES - 1)).astype(np.int32),
     }

@@ -18,7 +18,7 @@ from traceguard.explain.causes import (
 from traceguard.explain.caveats import warnings_of
 from traceguard.explain.compared import Compared, Group, compare
 from traceguard.explain.entries import Clock, EntryEffects, entry_effects
-from traceguard.explain.evidence import Evidence
+from traceguard.explain.evidence import Evidence, share_of_time
 from traceguard.explain.question import Question
 from traceguard.explain.sign import depends_on_skew
 from traceguard.explain.verdict import Judged, doubtful, judge, settled
@@ -73,6 +73,7 @@ def explain(evidence: Evidence, question: Question, version: str) -> model.Repor
         ),
         left_out=[model.LeftOut(kind=kind, name=name, requests=n) for kind, name, n in evidence.left_out_by],
         clock_skew=[_skew_document(offset, names) for offset in evidence.offsets],
+        critical_paths=_critical_paths(evidence),
     )
 
 
@@ -209,7 +210,20 @@ def _window_document(evidence: Evidence) -> model.Window:
         end=format_time(bounds[1] + 1) if bounds else None,
         traces=traces,
         spans=spans,
+        requests=evidence.requests,
+        incomplete_fraction=evidence.incomplete_fraction,
         watermark=format_time(watermark) if watermark is not None else None,
+    )
+
+
+def _critical_paths(evidence: Evidence) -> model.CriticalPaths | None:
+    """How sure the paths are; None where there are no requests."""
+    facts = evidence.facts
+    if facts.dur.size == 0:
+        return None
+    return model.CriticalPaths(
+        ambiguous_fraction=share_of_time(facts.ambiguous, facts.dur),
+        overlapped_fraction=share_of_time(facts.overlapped, facts.dur),
     )
 
 

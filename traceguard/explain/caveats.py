@@ -6,13 +6,16 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from traceguard import model
+from traceguard.engine.trace_size import too_large
 from traceguard.explain.causes import Finding, factor_document
 from traceguard.explain.compared import MAX_ENTRIES, MIN_ENTRY_REQUESTS, Compared
-from traceguard.explain.evidence import Evidence
+from traceguard.explain.evidence import Evidence, share_of_time
 from traceguard.explain.question import Question
 from traceguard.explain.verdict import Judged, requests_to_settle
 from traceguard.traces.factors import MIXED, Factor
 from traceguard.units import format_ms, format_time
+
+AMBIGUOUS_TIME = 0.05  # part of the requests' time that several calls could claim which is worth a warning
 
 _Caveats = Iterator[tuple[str, str]]
 
@@ -36,6 +39,7 @@ def warnings_of(
     """
     found = [
         *_about_the_window(evidence, compared),
+        *_about_the_traces(evidence),
         *_about_the_calls(evidence),
         *_about_skew(unsure, evidence),
         *_about_the_factors(evidence, compared),
@@ -155,6 +159,25 @@ def _about_skew(unsure: Sequence[Finding], evidence: Evidence) -> _Caveats:
         listed.append(f"{service} {operation} ({locus}, {level})")
     effects = f"With the estimated clock skew taken out, the effect of {', '.join(sorted(set(listed)))}"
     yield "sign_depends_on_skew", f"{effects} would vanish or change its sign; synchronise these hosts' clocks."
+
+
+def _about_the_traces(evidence: Evidence) -> _Caveats:
+    if too_large_traces := too_large(evidence.window):
+        yield too_large_traces
+    if evidence.streams:
+        total = sum(evidence.streams.values())
+        ranked = sorted(evidence.streams.items(), key=lambda found: (-found[1], found[0]))
+        listed = ", ".join(f"{name} ({count:,})" for name, count in ranked)
+        yield (
+            "long_lived_streams",
+            f"{total:,} long-lived streams are left out, as their length is no latency: {listed}.",
+        )
+    ambiguous = share_of_time(evidence.facts.ambiguous, evidence.facts.dur)
+    if ambiguous > AMBIGUOUS_TIME:
+        overlapped = share_of_time(evidence.facts.overlapped, evidence.facts.dur)
+        either = f"For {ambiguous:.1%} of the requests' time several parallel calls end together, and either could be"
+        beside = f"other work runs beside the path for {overlapped:.1%}"
+        yield "ambiguous_paths", f"{either} the one that was waited for; {beside}. Take such calls together."
 
 
 def _about_the_factors(evidence: Evidence, compared: Compared) -> _Caveats:

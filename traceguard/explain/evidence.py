@@ -1,5 +1,6 @@
 """What an answer rests on: the window's facts and circumstances, and what is wrong with the data."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from traceguard.traces.fan_out import FanOut, fan_out, no_fan_out
 from traceguard.traces.link import Linked
 from traceguard.traces.retries import calls as find_calls
 from traceguard.traces.sampling import Sampling
+from traceguard.traces.streams import streams_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -51,11 +53,29 @@ class Evidence:
     watermark: int | None  # ns: requests that began from then on may still get spans; None where all are complete
     past_watermark: int  # traces that began from the watermark on
     kept: tuple[int, int, int, int] | None  # what the answer rests on: first and last begin (ns), traces, spans
+    headless: int  # traces of which only fragments came; each counts as one incomplete request
+    streams: dict[str, int]  # long-lived streams that are left out, by service and operation
+
+    @property
+    def requests(self) -> int:
+        """The requests of the window, those of which only fragments came included, one a trace."""
+        return self.facts.dur.size + self.headless
+
+    @property
+    def incomplete_fraction(self) -> float:
+        """The share of requests that miss spans."""
+        return (int(self.facts.incomplete.sum()) + self.headless) / max(self.requests, 1)
 
     @property
     def environments(self) -> list[str]:
         """The environments that requests of the window ran in."""
         return [self.window.names.environments[i] for i in np.unique(self.facts.environment)]
+
+
+def share_of_time(part: NDArray[np.int64], whole: NDArray[np.int64]) -> float:
+    """The part of the requests' time, 0 where they took none. Sums of nanoseconds may exceed 64 bits."""
+    total = float(whole.sum(dtype=np.float64))
+    return float(part.sum(dtype=np.float64)) / total if total else 0.0
 
 
 def gather(
@@ -69,7 +89,8 @@ def gather(
     gives the partitions once more, which is asked for only where clocks differ. Requests past the watermark are left
     out unless `ignore_watermark` is given.
     """
-    parts, spans, incomplete, fragments = [], 0, 0, 0
+    parts, spans, incomplete, fragments, headless = [], 0, 0, 0, 0
+    streams: Counter[str] = Counter()
     stated = read_failures(cursor, window)
     middle = int(np.median(window.begun)) if window.begun.size else 0
     error_paths: dict[int, Path] = {}
@@ -83,6 +104,8 @@ def gather(
         repeated_calls += fan_out(linked, callee, find_calls(linked, callee), middle)
         spans += linked.trace.size
         incomplete += int(linked.incomplete.sum())
+        headless += _headless(linked)
+        streams.update(streams_of(linked))
         fragments += int(np.count_nonzero(linked.fragment & ~linked.evaluation[linked.root]))
         calls.add(linked, callee)
         completeness.add(linked, callee)
@@ -118,6 +141,7 @@ def gather(
             *((kind, name, count) for (kind, name), count in zip(left_out.rules, by_rule, strict=True) if count),
             *(("environment", name, traces) for name, traces in left_out.elsewhere),
         ),
+        headless=headless, streams=dict(streams),
         offsets=skewed, in_step=in_step, watermark=watermark, past_watermark=int(past.sum()),
         kept=None if ignore_watermark or not past.any() else _kept(window, ~past, completeness),
     )  # fmt: skip
@@ -128,3 +152,10 @@ def _kept(window: Window, before: NDArray[np.bool_], completeness: Completeness)
     if not begun.size:
         return None
     return int(begun.min()), int(begun.max()), int(begun.size), int(completeness.spans[before].sum())
+
+
+def _headless(linked: Linked) -> int:
+    """How many traces miss spans and hold no request that counts."""
+    headed = np.zeros(len(linked.trace_ids), dtype=np.bool_)
+    headed[linked.trace[linked.root[~linked.fragment]]] = True
+    return int(np.count_nonzero(linked.incomplete & ~headed))

@@ -52,7 +52,7 @@ def evaluating(linked: Linked, evaluators: Evaluators) -> NDArray[np.bool_]:
     known = {name: i for i, name in enumerate(linked.names.services)}
     ids = np.array([*(known.get(name, -1) for name in evaluators.services), -1], dtype=np.int64)
     first = np.full(len(linked.trace_ids), -1, dtype=np.int64)
-    begins = linked.root[~linked.fragment & ~linked.detached[linked.root]][::-1]
+    begins = linked.root[linked.whole & ~linked.detached[linked.root]][::-1]
     first[linked.trace[begins]] = linked.service[begins]
     service = np.where(word < 0, first[trace], ids[word])
     width = len(known)

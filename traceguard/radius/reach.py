@@ -64,7 +64,7 @@ class _Sums:
         inside = within if target.operation is not None else member & ~linked.evaluation
         spent = np.zeros(linked.root.size, np.int64)
         np.add.at(spent, linked.request[inside], own_time(linked)[inside])
-        whole = ~linked.fragment
+        whole = linked.whole
         if question.leave_out is not None:
             whole &= ~question.leave_out[linked.operation[linked.root]]
         if question.leave_out_traces is not None:

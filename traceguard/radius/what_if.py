@@ -73,7 +73,7 @@ def what_if(
         names = linked.names
         call, _ = calls_of(linked, visits_of(linked), members(linked, scenario.service, scenario.operation))
         called = np.bincount(linked.request[call], minlength=linked.root.size) > 0
-        whole = ~linked.fragment
+        whole = linked.whole
         if leave_out is not None:
             whole &= ~leave_out[linked.operation[linked.root]]
         if leave_out_traces is not None:

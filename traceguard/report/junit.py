@@ -20,6 +20,7 @@ from traceguard.report.wording import (
     probability,
     quantity,
     reference_name,
+    window_text,
 )
 
 if TYPE_CHECKING:
@@ -60,11 +61,13 @@ def _totals(body: str) -> str:
 
 def _verdict_case(report: Report) -> str:
     sentence = headline(report)
+    about = _text(window_text(report.window))
     inner = {
         "regression": f'<failure type="regression" message={_attribute(sentence)}>{_text(_why(report))}</failure>',
-        "no_regression": f"<system-out>{_text(sentence)}</system-out>",
+        "no_regression": "",
     }.get(report.verdict, f"<skipped message={_attribute(sentence)} />")
-    return _case("traceguard", "verdict", inner)
+    said = f"{_text(sentence)} Judged on {about}." if report.verdict == "no_regression" else f"Judged on {about}."
+    return _case("traceguard", "verdict", f"{inner}<system-out>{said}</system-out>")
 
 
 def _why(report: Report) -> str:

@@ -27,6 +27,7 @@ from traceguard.report.wording import (
     factors_name,
     graph_size,
     headline,
+    incomplete_text,
     interval,
     leading_regression,
     metric_unit,
@@ -210,7 +211,8 @@ def _report_facts(report: Report) -> list[Fact]:
     elif report.causes:
         best = report.causes[0]
         facts.append(("Best explanation", effect_text(best.effect), effect_interval(best.effect)))
-    facts.append(("Judged on", count(report.window.traces), f"requests, {count(report.window.spans)} spans"))
+    rest = [f"requests, {count(report.window.spans)} spans", incomplete_text(report.window)]
+    facts.append(("Judged on", count(report.window.traces), ", ".join(filter(None, rest))))
     return facts
 
 

@@ -152,8 +152,17 @@ def what(cause: Cause) -> str:
 
 def window_text(window: Window) -> str:
     """How many requests and spans a result rests on, and when they began."""
-    parts = [f"{count(window.traces)} requests, {count(window.spans)} spans", period_text(window)]
+    parts = [
+        f"{count(window.traces)} requests, {count(window.spans)} spans",
+        incomplete_text(window),
+        period_text(window),
+    ]
     return ", ".join(filter(None, parts))
+
+
+def incomplete_text(window: Window) -> str:
+    """The share of requests that miss spans; empty where it was not measured."""
+    return f"{percent(window.incomplete_fraction)} incomplete" if window.incomplete_fraction is not None else ""
 
 
 def period_text(window: Window) -> str:

@@ -1,7 +1,7 @@
 """Facts: what each request spent where. One row per (request, component), one row per request.
 
 The critical-path time of a request's facts sums exactly to its root's duration. Requests that begin nowhere (fragments)
-have no facts; they are counted.
+and long-lived streams have no facts; they are counted.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traceguard.kernels import kernel
-from traceguard.traces.critical_path import callees, components, own_time
+from traceguard.traces.critical_path import callees, components, critical_path
 from traceguard.traces.error_origin import Path, error_origins, error_paths
 from traceguard.traces.link import Linked
 from traceguard.traces.retries import retries
@@ -39,6 +39,9 @@ class Facts:
     attempts: NDArray[np.int64]  # m: ns of `time` spent waiting for failed attempts that were repeated
     timed_out: NDArray[np.bool_]  # r: the error that began at `origin` is a timeout
     path: NDArray[np.uint64]  # r: number of the error's way to the root (see `error_paths`), 0 for none
+    incomplete: NDArray[np.bool_]  # r: the trace misses spans, perhaps some of this request
+    ambiguous: NDArray[np.int64]  # r: ns of the critical path that another child could claim as well
+    overlapped: NDArray[np.int64]  # r: ns during which other work ran beside the critical path
 
     def select(self, keep: NDArray[np.bool_]) -> "Facts":
         """The facts of the requests that `keep` marks."""
@@ -71,6 +74,9 @@ def no_facts() -> Facts:
         "failed": np.bool_,
         "timed_out": np.bool_,
         "detached": np.bool_,
+        "incomplete": np.bool_,
+        "ambiguous": np.int64,
+        "overlapped": np.int64,
     }
     empty: dict[str, Any] = {
         f.name: np.empty(0, dtype=types.get(f.name, np.int32)) for f in fields(Facts) if f.name != "first"
@@ -138,7 +144,7 @@ def _sum_up(  # type: ignore[no-untyped-def]
 
 
 def facts_of(linked: Linked, callee: NDArray[np.int32] | None = None, stated: Stated | None = None) -> Facts:
-    """The facts of one partition; fragments are left out.
+    """The facts of one partition; fragments and streams are left out.
 
     `callee` are its `callees`, where they are known already; `stated` is what spans say of their failures themselves.
     """
@@ -156,10 +162,10 @@ def facts_and_paths(
     charged = repeats.charged >= 0
     if charged.any():
         component[charged] = repeats.charged[charged]
-    own = own_time(linked)
+    critical = critical_path(linked)
     width = 2 * len(linked.names.operations)
     first, row_component, row_time, row_calls, row_retries, row_attempts = _sum_up(
-        linked.request, linked.root.size, component, linked.operation, own, linked.evaluation,
+        linked.request, linked.root.size, component, linked.operation, critical.own, linked.evaluation,
         _served(repeats.again, callee), repeats.charged, width,
     )  # fmt: skip
     # A failed client span that waited for a healthy server span blames the inbound edge, where its own time went too.
@@ -179,9 +185,10 @@ def facts_and_paths(
         first=first, component=row_component, time=row_time, calls=row_calls,
         retries=row_retries, attempts=row_attempts,
         timed_out=timed_out(linked, callee, origin, stated),
-        path=path,
+        path=path, incomplete=linked.incomplete[linked.trace[root]], ambiguous=critical.ambiguous,
+        overlapped=critical.overlapped,
     )  # fmt: skip
-    return everything.select(~linked.fragment), paths
+    return everything.select(linked.whole), paths
 
 
 def _served(again: NDArray[np.bool_], callee: NDArray[np.int32]) -> NDArray[np.bool_]:
