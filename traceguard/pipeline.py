@@ -330,7 +330,7 @@ def blast_radius(
         evaluators, left_out = read_evaluators(cursor, target), _left_out(cursor, window, settings)
         sampling = (window.trace_hash, recorded_as(read_sampling(cursor, window, settings.sample_rate_keys).count))
         found = reach(partitions, target, period, read.circumstances, evaluators, *left_out, sampling)
-        return Radius(_with_sizes(found, window))
+        return Radius(_with_left_out(found, window))
 
 
 def what_if(
@@ -370,7 +370,7 @@ def what_if(
         def partitions() -> Iterator[Any]:
             return _shown(linked_partitions(cursor, window), window, progress, "Retiming requests")
 
-        return Forecast(_with_sizes(predict(partitions, scenario, *left_out), window))
+        return Forecast(_with_left_out(predict(partitions, scenario, *left_out), window))
 
 
 def query(store: Any, name: str, **params: Any) -> pl.DataFrame:
@@ -466,14 +466,16 @@ def _owned(path: Path) -> Store:
     return open_store(path, mode="write" if path.exists() else "read")
 
 
-def _with_sizes(document: _Document, window: Window) -> _Document:
-    """The document with a warning where traces were too large to be looked at."""
+def _with_left_out(document: _Document, window: Window) -> _Document:
+    """The document with a warning where traces were too large to be looked at, or requests are streams."""
     from traceguard.engine.trace_size import too_large
     from traceguard.model import Warning as Caveat
 
-    if (found := too_large(window)) is None:
-        return document
-    warnings = [*document.warnings, Caveat(code=found[0], message=found[1])]
+    endless = too_large(window)
+    found = [] if endless is None else [endless]
+    if streams := window.stream_names:
+        found.append(("long_lived_streams", f"Requests that begin as long-lived streams are left out: {streams}."))
+    warnings = [*document.warnings, *(Caveat(code=code, message=message) for code, message in found)]
     return document.model_copy(update={"warnings": warnings})
 
 
