@@ -472,7 +472,7 @@ def _with_left_out(document: _Document, window: Window) -> _Document:
     from traceguard.model import Warning as Caveat
 
     endless = too_large(window)
-    found = [] if endless is None else [endless]
+    found: list[tuple[str, str]] = [] if endless is None else [endless]
     if streams := window.stream_names:
         found.append(("long_lived_streams", f"Requests that begin as long-lived streams are left out: {streams}."))
     warnings = [*document.warnings, *(Caveat(code=code, message=message) for code, message in found)]
