@@ -1,8 +1,8 @@
 """Spans on their way from the store to partitions, as numbers only: one pass over the store, whatever their number.
 
 A span is five words of 64 bits. Each word of the fifth column holds the trace's row within its partition (32 bits), the
-name's number (24) and the marks (8): kind, failed, evaluation, follows. What does not fit into `MEMORY_BYTES` lies in temporary
-files until its partition is linked, so memory is bounded by the partition and not by the window.
+name's number (24) and the marks (8): kind, failed, evaluation, follows. What does not fit into `MEMORY_BYTES` lies in
+temporary files until its partition is linked, so memory is bounded by the partition and not by the window.
 """
 
 # mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
