@@ -90,6 +90,30 @@ def outcome(file: Path, db: Path, window: dict[str, int]) -> dict[str, Any]:
     }
 
 
+def expectation(stated: dict[str, Any]) -> tuple[dict[str, int], dict[str, Any]]:
+    """The window that a file asks about, and all that must come out, with what it leaves unsaid."""
+    expected = {**PLAIN_TRACES, **stated["_expected"]}
+    window = expected.pop("window", {})
+    expected["requests"] = [PLAIN_REQUEST | request for request in expected["requests"]]
+    return window, expected
+
+
+def retold(text: str, shift_ns: int) -> str:
+    """The same traces, differently: other order, every export twice, unknown attributes, all clocks moved."""
+    document = json.loads(text)
+    unknown = {"key": "unheard.of", "value": {"arrayValue": {"values": [{"intValue": "7"}, {}]}}}
+    for resource in document["resourceSpans"]:
+        for scope in resource["scopeSpans"]:
+            scope["spans"].reverse()
+            for span in scope["spans"]:
+                span["attributes"] = [unknown, *span.get("attributes", [])]
+                span["unheardOf"] = {"deep": [None]}
+                for end in ("startTimeUnixNano", "endTimeUnixNano"):
+                    span[end] = str(int(span[end]) + shift_ns)
+    document["resourceSpans"] = document["resourceSpans"][::-1] * 2
+    return json.dumps(document)
+
+
 def test_the_folder_is_not_empty() -> None:
     """A lost folder must not pass as no failures."""
     assert len(FILES) >= 25
@@ -100,10 +124,19 @@ def test_awkward_trace(file: Path, tmp_path: Path) -> None:
     """What a file expects is what ingesting and analysing it gives, to the nanosecond."""
     stated = json.loads(file.read_text(encoding="utf-8"))
     assert stated["_comment"]
-    expected = {**PLAIN_TRACES, **stated["_expected"]}
-    window = expected.pop("window", {})
-    expected["requests"] = [PLAIN_REQUEST | request for request in expected["requests"]]
+    window, expected = expectation(stated)
     got = outcome(file, tmp_path / "golden.duckdb", window)
     for request in got["requests"]:
         assert sum(round(ms * 1e6) for ms in request["time_ms"].values()) == round(request["ms"] * 1e6)
     assert got == expected
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_order_repeats_unknown_attributes_and_clocks_change_nothing(file: Path, tmp_path: Path) -> None:
+    """However the same traces are told, the same comes of them."""
+    text = file.read_text(encoding="utf-8")
+    window, expected = expectation(json.loads(text))
+    other = tmp_path / file.name
+    other.write_text(retold(text, shift_ns=90_061_000_000_001), encoding="utf-8")
+    moved = {name: at + 90_061_000 for name, at in window.items()}
+    assert outcome(other, tmp_path / "golden.duckdb", moved) == expected

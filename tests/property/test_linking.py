@@ -138,7 +138,7 @@ def test_spans_parents_and_asynchronous_work(spans: list[Span]) -> None:
     """Distinct spans, their parents, cut cycles and detached work are what a plain search finds."""
     linked, plain = linked_of(spans, streams=STREAMS), arrived(spans)
     assert [(s.start, s.end) for s in plain] == list(zip(linked.start.tolist(), linked.end.tolist(), strict=True))
-    assert linked.span.tolist() == [s.id for s in plain]
+    assert [linked.names.operations[o][1] for o in linked.operation] == [s.operation for s in plain]
     parents, missing, _ = slow_parents(plain)
     assert linked.parent.tolist() == parents
     assert linked.missing_parent.tolist() == missing

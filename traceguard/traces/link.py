@@ -78,11 +78,6 @@ class Linked:
         """r: the requests that count, which are neither fragments nor streams."""
         return ~(self.fragment | self.stream)
 
-    @property
-    def cause(self) -> NDArray[np.int32]:
-        """r: the span of this partition that caused an asynchronous request, -1 for none."""
-        return np.where(self.detached[self.root], self.parent[self.root], np.int32(-1))
-
 
 _I8, _I32, _I64, _U64, _B = "int8[::1]", "int32[::1]", "int64[::1]", "uint64[::1]", "boolean[::1]"
 

@@ -230,3 +230,29 @@ def test_entry_points_are_roots_orphans_and_consumers(shop: Store) -> None:
         ("shop", "GET /", 1), ("shop", "POST /order", 1), ("orders", "take order", 1), ("prices", "Quote", 1),
     }  # fmt: skip
     assert [r["service"] for r in _run(shop, "entry_points", environment="test")] == ["prices"]
+
+
+def test_caused_requests_tell_what_caused_them(
+    store: Store, make_span: Callable[..., dict[str, Any]], make_batch: Callable[..., Any]
+) -> None:
+    """A message, a link and late work are told apart, each is listed once, and a service or a trace narrows them."""
+    sent = make_span(1, 2, 1, kind="producer", operation="send")
+    link = f'[{{"trace_id":"{1:032x}","span_id":"{2:016x}"}}]'
+    rows = [
+        make_span(1, 1), sent, sent,
+        make_span(1, 3, 2, kind="consumer", service="mailer", operation="process", links=link),
+        make_span(1, 9, 1, kind="internal", operation="flush"),
+        make_span(2, 1, kind="consumer", service="audit", operation="record", links=link),
+    ]  # fmt: skip
+    store.append([make_batch(rows)])
+    found = [
+        (r["operation"], r["joined_by"], r["cause_operation"], r["wait_ms"]) for r in _run(store, "caused_requests")
+    ]
+    assert found == [
+        ("process", "message", "send", 1.0),
+        ("flush", "late", "GET /", 8.0),
+        ("record", "link", "send", 999.0),
+    ]
+    assert [r["operation"] for r in _run(store, "caused_requests", service="audit")] == ["record"]
+    assert [r["operation"] for r in _run(store, "caused_requests", trace_id=f"{2:032x}")] == ["record"]
+    assert len(_run(store, "caused_requests", trace_id=f"{1:032x}", limit=2)) == 2
