@@ -134,7 +134,7 @@ def stages(path: Path) -> dict[str, Any]:
                     for kind in ("operation", "service", "environment"):
                         column[kind] = window.name_codes[kind].to_numpy()[name]
                     mine = slice(edges[number], edges[number + 1])
-                    linked = link(column, window.names, window.trace_ids[mine], window.trace_hash[mine])
+                    linked = link(column, window.names, window.trace_ids[mine], window.trace_hash[mine], window.streams)
                 with watch.stage("path + facts"):
                     facts_of(linked)
     return {"spans": window.rows, **watch.seconds}
