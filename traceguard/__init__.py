@@ -18,11 +18,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     # What type checkers see; when the program runs, `_Package` below answers for these names.
     # `open` reads like the builtin on purpose.
-    from traceguard.pipeline import blast_radius, graph, ingest, open, query, report, snapshot, what_if  # noqa: TC004
+    from traceguard.pipeline import blast_radius, graph, graph_diff, ingest, open, query, report, snapshot, what_if  # noqa: TC004
 
     __version__: str
 
-__all__ = ["__version__", "blast_radius", "graph", "ingest", "open", "query", "report", "snapshot", "what_if"]
+__all__ = [
+    "__version__",
+    "blast_radius",
+    "graph",
+    "graph_diff",
+    "ingest",
+    "open",
+    "query",
+    "report",
+    "snapshot",
+    "what_if",
+]
 
 
 class _PublicFunction:
@@ -57,6 +68,7 @@ class _Package(ModuleType):
     __version__ = _Version()
     blast_radius = _PublicFunction()
     graph = _PublicFunction()
+    graph_diff = _PublicFunction()
     ingest = _PublicFunction()
     open = _PublicFunction()
     query = _PublicFunction()

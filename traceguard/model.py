@@ -244,8 +244,88 @@ class ClockSkew(Document):
     agree: float
 
 
+Change = Literal["new", "vanished", "changed", "not_seen"]
+
+
+class Traffic(Document):
+    """The calls along an edge, or into a node, on one side of a comparison.
+
+    `requests` are those with such a call; `calls_per_request` is over all requests of the side.
+    """
+
+    requests: int
+    calls: int
+    errors: int
+    calls_per_request: float
+    error_rate: float
+    p50_ms: float
+    p95_ms: float
+
+
+class NodeChange(Document):
+    """A node that differs between two periods; a side that never called it is null.
+
+    `not_seen` says that one side lacks it, but had too few requests to call it new or vanished. `delta`, `low` and
+    `high` are the change of calls per request with its 95% interval; the q-values those of calls and of failed calls.
+    """
+
+    node: str
+    change: Change
+    baseline: Traffic | None
+    candidate: Traffic | None
+    delta: float
+    low: float
+    high: float
+    q_calls: float
+    q_errors: float
+
+
+class EdgeChange(Document):
+    """A dependency that differs between two periods; the fields are those of a node's change."""
+
+    source: str
+    target: str
+    kind: Literal["sync", "async"]
+    change: Change
+    baseline: Traffic | None
+    candidate: Traffic | None
+    delta: float
+    low: float
+    high: float
+    q_calls: float
+    q_errors: float
+
+
+class GraphSide(Document):
+    """A period of a graph's comparison and how many requests started in it."""
+
+    start: str | None
+    end: str | None
+    requests: int
+
+
+class GraphDiff(Document):
+    """The answer of `graph` with two periods: what differs, and how much does not."""
+
+    schema_version: int = SCHEMA_VERSION
+    level: Literal["service", "operation"]
+    baseline: GraphSide
+    candidate: GraphSide
+    nodes: list[NodeChange]
+    edges: list[EdgeChange]
+    unchanged_nodes: int
+    unchanged_edges: int
+
+
+class Structure(Document):
+    """Dependencies between services that only one of two compared periods has, with enough requests to say so."""
+
+    new_edges: list[EdgeChange]
+    vanished_edges: list[EdgeChange]
+
+
 class Report(Document):
-    """The answer of `report`."""
+    """The answer of `report`. `structure` is set where two periods were compared."""
 
     schema_version: int = SCHEMA_VERSION
     traceguard_version: str
@@ -262,6 +342,7 @@ class Report(Document):
     left_out: list[LeftOut] = Field(default_factory=list)
     clock_skew: list[ClockSkew] = Field(default_factory=list)
     critical_paths: CriticalPaths | None = None
+    structure: Structure | None = None
 
 
 class Target(Document):

@@ -2,7 +2,8 @@
 
     ingest         files ─▶ otlp ─▶ store
     report         store ─▶ linked traces ─▶ facts + circumstances ─▶ explain ─▶ Analysis
-    graph          store ─▶ networkx.DiGraph
+    graph          store ─▶ networkx.DiGraph, or one a slice of time
+    graph_diff     store ─▶ both sides' calls per request ─▶ Difference
     blast_radius   store ─▶ linked traces ─▶ reach ─▶ Radius
     what_if        store ─▶ linked traces ─▶ retime ─▶ Forecast
     query          store ─▶ SQL of `queries/read` ─▶ polars.DataFrame
@@ -23,7 +24,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 import traceguard
 from traceguard.errors import InputError, UnknownNameError, UsageError
@@ -39,13 +40,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from traceguard.engine.local import Window
-    from traceguard.model import BlastRadius, WhatIf
+    from traceguard.model import BlastRadius, GraphDiff, WhatIf
     from traceguard.otlp import Decoded
-    from traceguard.report import Analysis, Forecast, Radius
+    from traceguard.report import Analysis, Difference, Forecast, Radius, Slices
     from traceguard.store import Store
     from traceguard.store.forget import Person
     from traceguard.store.removal import Removed
     from traceguard.store.retention import Pruned, Rules
+
+_BOTH_PERIODS = "A comparison needs both periods; give --baseline START/END and --candidate START/END."
 
 # A file has no other readers than those of this process.
 _PATIENCE_SECONDS = 10.0
@@ -243,21 +246,17 @@ def report(
     from traceguard.engine.left_out import read_left_out, traces_elsewhere
     from traceguard.engine.local import linked_partitions, open_window
     from traceguard.engine.sampling import read_sampling
-    from traceguard.explain import Question, explain, gather
+    from traceguard.explain import Question, explain, gather, with_structure
 
     level, judge_all = parse_fraction(alpha, "alpha"), parse_switch(ignore_watermark, "ignore_watermark")
     if not 0.0 < level < 1.0:
         raise UsageError(f"alpha {alpha!r} must lie between 0 and 1, such as 0.05.")
-    if (baseline is None) != (candidate is None):
-        raise UsageError("A comparison needs both periods; give --baseline START/END and --candidate START/END.")
-    now = time.time_ns()
-    periods = [parse_period(p, now) if isinstance(p, str) else p for p in (baseline, candidate)]
+    periods = _compared(baseline, candidate)
     question = Question(
         alpha=level, baseline=periods[0], candidate=periods[1], flag=flag, service=service, entry=entry, unit=unit
     )
     window, gap = _period(since, until), None
     if periods[0] is not None and periods[1] is not None:
-        _refuse_overlap(periods[0], periods[1])
         window, gap = _hull(window, periods[0], periods[1])
     with _reading(store) as cursor:
         _check_names(cursor, flag=flag, service=service, entry=entry, env=env)
@@ -278,23 +277,97 @@ def report(
         )  # fmt: skip
         progress("Explaining")
         document = explain(evidence, question, traceguard.__version__)
+        if periods[0] is not None and periods[1] is not None:
+            progress("Comparing the graphs")
+            first, second = _within(window, periods[0]), _within(window, periods[1])
+            document = with_structure(document, _difference(cursor, first, second, env))
         progress("Drawing the map")
         return Analysis(document, graph=_graph(cursor, window, env) if draw_map else None, settings=settings)
 
 
+@overload
 def graph(
-    store: Any, *, since: Time = None, until: Time = None, env: str | None = None, progress: Show = _silent
-) -> nx.DiGraph[str]:
-    """The service dependency graph of the window's requests."""
-    if (url := _url_of(store)) is not None:
-        from traceguard.report.edges import from_document
+    store: Any, *, since: Time = ..., until: Time = ..., env: str | None = ..., level: str = ..., every: None = ...,
+    sketches: bool | str = ..., progress: Show = ...,
+) -> nx.DiGraph[str]: ...  # fmt: skip
 
-        found: nx.DiGraph[str] = from_document(_ask(url, "graph", since=since, until=until, env=env))
-        return found
+
+@overload
+def graph(
+    store: Any, *, since: Time = ..., until: Time = ..., env: str | None = ..., level: str = ..., every: str | int,
+    sketches: bool | str = ..., progress: Show = ...,
+) -> Slices: ...  # fmt: skip
+
+
+def graph(
+    store: Any, *, since: Time = None, until: Time = None, env: str | None = None, level: str = "service",
+    every: str | int | None = None, sketches: bool | str = False, progress: Show = _silent,
+) -> nx.DiGraph[str] | Slices:  # fmt: skip
+    """The dependency graph of the window's requests, of services or of their operations (`level`).
+
+    With `every` (text such as 5m, or nanoseconds) a graph for each slice of time; with `sketches` edges carry the
+    latency sketch that merges over slices. UsageError for options that cannot be used.
+    """
+    wanted = parse_switch(sketches, "sketches")
+    every_ns = parse_duration(every) if isinstance(every, str) else every
+    if (url := _url_of(store)) is not None:
+        from traceguard.report.edges import from_document, slices_from_document
+
+        length = None if every_ns is None else f"{every_ns}ns"
+        answer = _ask(
+            url, "graph", since=since, until=until, env=env, level=level, every=length,
+            sketches="true" if wanted else None,
+        )  # fmt: skip
+        return from_document(answer) if every is None else slices_from_document(answer)
     with _reading(store) as cursor:
         _check_names(cursor, env=env)
         progress("Building the graph")
-        return _graph(cursor, _period(since, until), env)
+        if every_ns is None:
+            return _graph(cursor, _period(since, until), env, level=level, sketches=wanted)
+        from traceguard.graph import build_slices
+        from traceguard.report import Slice, Slices
+
+        found = build_slices(cursor, _period(since, until), env, every_ns=every_ns, level=level, sketches=wanted)
+        return Slices(tuple(Slice(*each) for each in found))
+
+
+def graph_diff(
+    store: Any, *, baseline: str | Period, candidate: str | Period, env: str | None = None, level: str = "service",
+    progress: Show = _silent,
+) -> Difference:  # fmt: skip
+    """What differs between the graphs of two periods: new, vanished and changed nodes and edges.
+
+    UsageError for periods that are missing, open or overlap.
+    """
+    from traceguard.report import Difference
+
+    if (url := _url_of(store)) is not None:
+        from traceguard.model import GraphDiff
+
+        asked = _ask(url, "graph", baseline=_text(baseline), candidate=_text(candidate), env=env, level=level)
+        return Difference(GraphDiff.model_validate(asked))
+    first, second = _compared(baseline, candidate)
+    if first is None or second is None:
+        raise UsageError("The graph of which periods? Give --baseline START/END and --candidate START/END.")
+    with _reading(store) as cursor:
+        _check_names(cursor, env=env)
+        progress("Comparing the graphs")
+        return Difference(_difference(cursor, first, second, env, level))
+
+
+def graph_question(given: Mapping[str, Any]) -> tuple[str, Callable[..., Any]]:
+    """Which kind of result and which function the options of a graph ask for: a graph, its slices, or a difference.
+
+    UsageError for options that do not go together.
+    """
+    asked = {name for name, value in given.items() if value is not None}
+    if not asked & {"baseline", "candidate"}:
+        return ("graph-slices" if "every" in asked else "graph"), graph
+    if not asked >= {"baseline", "candidate"}:
+        raise UsageError(_BOTH_PERIODS)
+    if extra := sorted(asked & {"since", "until", "every", "sketches"}):
+        raise UsageError(f"--{extra[0]} does not go with --baseline and --candidate; leave it out.")
+    return "graph-diff", graph_diff
 
 
 def blast_radius(
@@ -498,10 +571,39 @@ def _shown(partitions: Iterator[Any], window: Window, progress: Show, stage: str
         done += len(linked.trace_ids)
 
 
-def _graph(cursor: duckdb.DuckDBPyConnection, period: Period, env: str | None) -> nx.DiGraph[str]:
+def _graph(
+    cursor: duckdb.DuckDBPyConnection, period: Period, env: str | None, *, level: str = "service",
+    sketches: bool = False,
+) -> nx.DiGraph[str]:  # fmt: skip
     from traceguard.graph import build
 
-    return build(cursor, period, env)
+    return build(cursor, period, env, level=level, sketches=sketches)
+
+
+def _difference(
+    cursor: duckdb.DuckDBPyConnection, baseline: Period, candidate: Period, env: str | None, level: str = "service"
+) -> GraphDiff:
+    from traceguard.graph.difference import difference, sides
+
+    return difference(*sides(cursor, baseline, candidate, env, level=level), level=level)
+
+
+def _compared(baseline: str | Period | None, candidate: str | Period | None) -> tuple[Period | None, Period | None]:
+    """Both periods of a comparison, bounded and apart, or neither."""
+    if (baseline is None) != (candidate is None):
+        raise UsageError(_BOTH_PERIODS)
+    now = time.time_ns()
+    first, second = (parse_period(p, now) if isinstance(p, str) else p for p in (baseline, candidate))
+    if first is not None and second is not None:
+        _refuse_overlap(first, second)
+    return first, second
+
+
+def _within(window: Period, period: Period) -> Period:
+    """The part of a bounded period that lies in the window; empty (it ends where it starts) where none does."""
+    start, end = period.start_ns or 0, period.end_ns or 0
+    start = max(start, start if window.start_ns is None else window.start_ns)
+    return Period(start, max(start, end if window.end_ns is None else min(end, window.end_ns)))
 
 
 def _period(since: Time, until: Time) -> Period:

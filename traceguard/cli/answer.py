@@ -80,10 +80,14 @@ def rendered(result: Any, format: str, out: Path | None, *, piped_width: int = 8
 
 def verdict(result: Any) -> str | None:
     """What decides the exit code: the report's verdict, `no_data` where no request stands behind it, else None."""
+    from traceguard.model import GraphDiff
+
     document = getattr(result, "document", None)
     if document is None:
         # A graph: an empty one has seen no span at all.
         return None if len(result) else "no_data"
+    if isinstance(document, GraphDiff):
+        return None if document.baseline.requests and document.candidate.requests else "no_data"
     found = getattr(document, "verdict", None)
     if found is not None:
         return str(found)

@@ -226,28 +226,51 @@ def report(
     return answer("report", pipeline.report, db, question, format=format, out=output, strict=fail_on_regression)
 
 
-@app.command(
-    epilog=_examples("traceguard graph --db shop.duckdb", "traceguard graph --db shop.duckdb --format mermaid")
-)
+@app.command(epilog=_examples(
+    "traceguard graph --db shop.duckdb --format mermaid",
+    "traceguard graph --db shop.duckdb --level operation",
+    "traceguard graph --db shop.duckdb --every 5m",
+))  # fmt: skip
 def graph(
     db: Db = DEFAULT_DB,
+    level: Annotated[
+        str | None,
+        typer.Option("--level", metavar="LEVEL", help="Nodes are services (service) or operations (operation)."),
+    ] = None,
+    every: Annotated[
+        str | None, typer.Option("--every", metavar="DURATION", help="A graph for each slice of time, such as 5m.")
+    ] = None,
+    sketches: Annotated[
+        bool, typer.Option("--sketches", help="Add each edge's latency sketch, which merges over slices, to JSON.")
+    ] = False,
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", metavar="START/END", help="Compare: how the graph was then.")
+    ] = None,
+    candidate: Annotated[
+        str | None, typer.Option("--candidate", metavar="START/END", help="Compare: how the graph is now.")
+    ] = None,
     since: Since = None,
     until: Until = None,
     environment: Environment = None,
     format: Format = None,
     output: Output = None,
 ) -> int:
-    """Show the service dependency graph.
+    """Show the dependency graph, or what differs between two.
 
-    Who calls whom, how often, how slowly, with how many errors.
+    Who calls whom, how often, how slowly, with how many errors. With two periods: which services and calls are new,
+    which vanished, and how calls per request changed.
 
-    Formats: text, json, mermaid, dot, html.
+    Formats: text, json, mermaid, dot, html; of slices text, json; of a difference text, json, mermaid, dot.
     """
     from traceguard import pipeline
     from traceguard.cli.answer import answer
 
-    question = {"since": since, "until": until, "env": environment}
-    return answer("graph", pipeline.graph, db, question, format=format, out=output)
+    question = {
+        "level": level, "every": every, "sketches": sketches or None, "baseline": baseline, "candidate": candidate,
+        "since": since, "until": until, "env": environment,
+    }  # fmt: skip
+    kind, ask = pipeline.graph_question(question)
+    return answer(kind, ask, db, question, format=format, out=output)
 
 
 @app.command("blast-radius", epilog=_examples(

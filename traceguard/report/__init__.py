@@ -5,6 +5,7 @@ pydantic, rich, jinja2, altair and networkx load when a format that needs them i
 """
 
 from traceguard.report.formats import FORMATS, WITH_MAP, kind_of, render
-from traceguard.report.results import Analysis, Forecast, Radius
+from traceguard.report.results import Analysis, Difference, Forecast, Radius, Slice, Slices
 
-__all__ = ["FORMATS", "WITH_MAP", "Analysis", "Forecast", "Radius", "kind_of", "render"]
+__all__ = ["FORMATS", "WITH_MAP", "Analysis", "Difference", "Forecast", "Radius", "Slice", "Slices", "kind_of",
+           "render"]  # fmt: skip

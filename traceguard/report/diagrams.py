@@ -34,10 +34,10 @@ def mermaid(graph: nx.DiGraph[Any], blamed: Collection[str] = (), limit: int = 4
     for name, attributes in graph.nodes(data=True):
         if name in shown:
             left, right = _MERMAID_SHAPES.get(str(attributes.get("type")), ("[", "]"))
-            lines.append(f'  {ids[name]}{left}"{_mermaid_text(str(name))}"{right}')
+            lines.append(f'  {ids[name]}{left}"{mermaid_text(str(name))}"{right}')
     for edge in drawn:
         arrow = "-.->" if edge["kind"] == "async" else "-->"
-        lines.append(f'  {ids[edge["source"]]} {arrow}|"{_mermaid_text(edge_label(edge))}"| {ids[edge["target"]]}')
+        lines.append(f'  {ids[edge["source"]]} {arrow}|"{mermaid_text(edge_label(edge))}"| {ids[edge["target"]]}')
     red = [ids[name] for name in graph.nodes if name in blamed and name in shown]
     if red:
         lines += ["  classDef blamed fill:#fde2e1,stroke:#b42318,color:#7a1610", f"  class {','.join(red)} blamed"]
@@ -49,11 +49,11 @@ def dot(graph: nx.DiGraph[Any]) -> str:
     lines = ["digraph dependencies {", "  rankdir=LR;", '  node [shape=box, style=rounded, fontname="sans-serif"];']
     for name, attributes in graph.nodes(data=True):
         shape = _DOT_SHAPES.get(str(attributes.get("type")))
-        lines.append(f"  {_dot_text(str(name))}{f' [shape={shape}]' if shape else ''};")
+        lines.append(f"  {dot_text(str(name))}{f' [shape={shape}]' if shape else ''};")
     for edge in edges_of(graph):
         style = ", style=dashed" if edge["kind"] == "async" else ""
-        ends = f"{_dot_text(str(edge['source']))} -> {_dot_text(str(edge['target']))}"
-        lines.append(f"  {ends} [label={_dot_text(edge_label(edge))}{style}];")
+        ends = f"{dot_text(str(edge['source']))} -> {dot_text(str(edge['target']))}"
+        lines.append(f"  {ends} [label={dot_text(edge_label(edge))}{style}];")
     return "\n".join([*lines, "}"]) + "\n"
 
 
@@ -67,10 +67,11 @@ def edge_label(edge: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _mermaid_text(text: str) -> str:
+def mermaid_text(text: str) -> str:
     """Mermaid's own entity codes for everything that could end a label or start markup."""
     return "".join(c if c.isalnum() or c in " ._/:,%-" else f"#{ord(c)};" for c in clean(text))
 
 
-def _dot_text(text: str) -> str:
+def dot_text(text: str) -> str:
+    """A quoted string of DOT."""
     return '"' + clean(text).replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from traceguard.errors import UsageError
-from traceguard.report.results import Analysis, Forecast, Radius
+from traceguard.report.results import Analysis, Difference, Forecast, Radius, Slices
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,11 +13,17 @@ if TYPE_CHECKING:
 FORMATS: dict[str, tuple[str, ...]] = {
     "report": ("text", "json", "md", "html", "junit"),
     "graph": ("text", "json", "mermaid", "dot", "html"),
+    "graph-slices": ("text", "json"),
+    "graph-diff": ("text", "json", "mermaid", "dot"),
     "blast-radius": ("text", "json", "md", "html"),
     "what-if": ("text", "json", "md", "html"),
     "query": ("text", "json", "csv"),
 }
 """Formats by kind of result; `parquet` of a query is bytes and belongs to whoever has the file to write."""
+
+_KINDS = {
+    "report": Analysis, "graph-slices": Slices, "graph-diff": Difference, "blast-radius": Radius, "what-if": Forecast,
+}  # fmt: skip
 
 WITH_MAP = ("html", "md")
 """Formats of a report that draw the service graph; the others need not wait for it."""
@@ -32,12 +38,9 @@ CONTENT_TYPES: dict[str, str] = {
 
 def kind_of(result: object) -> str:
     """The kind of a result, a key of `FORMATS`: by its type, else a networkx graph or a frame (Arrow, polars)."""
-    if isinstance(result, Analysis):
-        return "report"
-    if isinstance(result, Radius):
-        return "blast-radius"
-    if isinstance(result, Forecast):
-        return "what-if"
+    for kind, known in _KINDS.items():
+        if isinstance(result, known):
+            return kind
     if hasattr(result, "nodes") and hasattr(result, "edges"):
         return "graph"
     if hasattr(result, "columns") and hasattr(result, "schema"):
@@ -65,13 +68,15 @@ def render(result: Any, format: str, *, width: int = 80, color: bool = False) ->
 
 
 def _plain_renderer(kind: str, form: str) -> Callable[[Any], str]:
-    from traceguard.report import diagrams, documents, frames, junit, markdown
+    from traceguard.report import diagrams, differences, documents, frames, junit, markdown
 
     by_kind: dict[str, dict[str, Callable[[Any], str]]] = {
         "report": {"md": markdown.analysis, "junit": junit.render},
         "blast-radius": {"md": markdown.radius},
         "what-if": {"md": markdown.forecast},
         "graph": {"json": documents.graph_json, "mermaid": diagrams.mermaid, "dot": diagrams.dot},
+        "graph-slices": {"json": documents.slices_json},
+        "graph-diff": {"mermaid": differences.mermaid, "dot": differences.dot},
         "query": {"json": frames.as_json, "csv": frames.as_csv},
     }
     return by_kind[kind].get(form) or (lambda result: documents.as_json(result.document))

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 from traceguard.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import networkx as nx
     import polars as pl
 
     from traceguard import model
-    from traceguard.model import BlastRadius, Cause, Regression, Report, Verdict, WhatIf
+    from traceguard.model import BlastRadius, Cause, GraphDiff, Regression, Report, Verdict, WhatIf
+    from traceguard.units import Period
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,69 @@ class Analysis:
         from traceguard.report.notebook import show_analysis
 
         return show_analysis(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The graph of one slice of time and how many requests started in it."""
+
+    period: Period
+    requests: int
+    graph: nx.DiGraph[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Slices:
+    """What `graph` found slice by slice, in the order of time: a sequence of `Slice`."""
+
+    slices: tuple[Slice, ...] = ()
+
+    def __len__(self) -> int:
+        """How many slices there are, empty ones in between included."""
+        return len(self.slices)
+
+    def __iter__(self) -> Iterator[Slice]:
+        """The slices, earliest first."""
+        return iter(self.slices)
+
+    def __getitem__(self, index: int) -> Slice:
+        """The slice at a position."""
+        return self.slices[index]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document of `graph --every --format json` as dictionaries and lists."""
+        from traceguard.report.documents import slices_document
+
+        return slices_document(self)
+
+    def __repr__(self) -> str:
+        """One line: how many slices and requests."""
+        return f"<Slices {len(self.slices)}: {sum(each.requests for each in self.slices):,} requests>"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What `graph_diff` found."""
+
+    document: GraphDiff
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document of `graph --baseline --candidate --format json` as dictionaries and lists."""
+        from traceguard.report.documents import plain
+
+        return plain(self.document)
+
+    def to_json(self) -> str:
+        """The document of `graph --baseline --candidate --format json`."""
+        from traceguard.report.documents import as_json
+
+        return as_json(self.document)
+
+    def __repr__(self) -> str:
+        """One line: how many dependencies are new, vanished, changed."""
+        from traceguard.report.wording import difference_size
+
+        return f"<Difference: {difference_size(self.document)}>"
 
 
 @dataclass(frozen=True, slots=True)

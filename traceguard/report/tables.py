@@ -21,6 +21,7 @@ from traceguard.report.wording import (
     quantity,
     reference_name,
 )
+from traceguard.units import format_time
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
     from traceguard.model import BlastRadius, Cause, Neighbour, Regression, WhatIf
+    from traceguard.report.results import Slices
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,8 @@ def graph_nodes(graph: nx.DiGraph[Any]) -> Table:
         )
         for name, a in ordered
     ]
-    return _table(("service", "type", "spans", "errors", "p50", "p95"), rows, text_columns=2)
+    first = "operation" if any("operation" in a for _, a in ordered) else "service"
+    return _table((first, "type", "spans", "errors", "p50", "p95"), rows, text_columns=2)
 
 
 def graph_edges(graph: nx.DiGraph[Any]) -> Table:
@@ -189,6 +192,28 @@ def graph_edges(graph: nx.DiGraph[Any]) -> Table:
         for e in sorted(edges_of(graph), key=lambda e: (-e.get("calls", 0), str(e["source"]), str(e["target"])))
     ]
     return _table(("caller", "callee", "kind", "calls", "errors", "p50", "p95"), rows, text_columns=3)
+
+
+def graph_slices(slices: Slices) -> Table:
+    """A row per slice of time, earliest first; `new` counts edges that no earlier slice has."""
+    rows: list[tuple[str, ...]] = []
+    seen: set[tuple[str, str, str]] = set()
+    for each in slices:
+        edges = edges_of(each.graph)
+        pairs = {(e["source"], e["target"], e["kind"]) for e in edges}
+        rows.append(
+            (
+                format_time(each.period.start_ns) or "",
+                count(each.requests),
+                count(sum(a["spans"] for _, a in each.graph.nodes(data=True))),
+                count(sum(e["calls"] for e in edges)),
+                count(sum(e["errors"] for e in edges)),
+                count(len(pairs)),
+                count(len(pairs - seen)) if seen else "",
+            )
+        )
+        seen |= pairs
+    return _table(("slice from", "requests", "spans", "calls", "failed calls", "edges", "new"), rows, text_columns=1)
 
 
 def _ms(value: float | None) -> str:

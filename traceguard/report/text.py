@@ -14,12 +14,13 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from traceguard.report import tables
+from traceguard.report import differences, tables
 from traceguard.report.wording import (
     VERDICTS,
     clean,
     confidence,
     count,
+    difference_size,
     effect_interval,
     effect_text,
     entry_name,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
     from traceguard import model
     from traceguard.model import Cause, Regression, Report
-    from traceguard.report.results import Analysis, Forecast, Radius
+    from traceguard.report.results import Analysis, Difference, Forecast, Radius, Slices
 
 _COLORS = {"regression": "bold red", "no_regression": "bold green", "inconclusive": "bold yellow", "no_data": "bold"}
 _NARROWEST = 40
@@ -58,7 +59,8 @@ def render(kind: str, result: Any, *, width: int, color: bool) -> str:
     A query's rows are the exception: a line each, however long, so that ids can be copied and lines filtered.
     """
     builders: dict[str, Callable[[Any], Group]] = {
-        "report": _analysis, "graph": _graph, "blast-radius": _radius, "what-if": _forecast, "query": _frame,
+        "report": _analysis, "graph": _graph, "graph-slices": _slices, "graph-diff": _difference,
+        "blast-radius": _radius, "what-if": _forecast, "query": _frame,
     }  # fmt: skip
     console = Console(
         file=StringIO(), width=_ONE_LINE if kind == "query" else max(width, _NARROWEST),
@@ -174,11 +176,30 @@ def _graph(graph: nx.DiGraph[Any]) -> Group:
         return Group(title)
     return Group(
         title,
-        _heading("Services"),
+        _heading("Operations" if any("operation" in a for _, a in graph.nodes(data=True)) else "Services"),
         _grid(tables.graph_nodes(graph)),
         _heading("Calls"),
         _grid(tables.graph_edges(graph)),
     )
+
+
+def _slices(slices: Slices) -> Group:
+    if not len(slices):
+        return Group(Text("No requests.", "bold"))
+    return Group(Text(f"{count(len(slices))} slices", "bold"), Text(""), _grid(tables.graph_slices(slices)))
+
+
+def _difference(result: Difference) -> Group:
+    document = result.document
+    parts: list[RenderableType] = [
+        Text(f"{difference_size(document).capitalize()}", "bold"), Text(differences.size(result), "dim"),
+    ]  # fmt: skip
+    if document.edges:
+        parts += [_heading("Calls"), _grid(differences.edge_changes(document.edges))]
+    if document.nodes:
+        nodes = "Services" if document.level == "service" else "Operations"
+        parts += [_heading(nodes), _grid(differences.node_changes(document.nodes))]
+    return Group(*parts)
 
 
 def _radius(radius: Radius) -> Group:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import networkx as nx
 
-    from traceguard.model import Cause, Effect, Entry, Factor, Regression, Report, Scenario, Target, Window
+    from traceguard.model import Cause, Effect, Entry, Factor, GraphDiff, Regression, Report, Scenario, Target, Window
 
 METRICS = {
     "latency_mean": "mean latency",
@@ -33,6 +33,7 @@ VERDICTS = {
     "inconclusive": "Inconclusive",
     "no_data": "No data",
 }
+_CHANGES = {"new": "new", "vanished": "vanished", "changed": "changed", "not_seen": "not seen on one side"}
 MINUS = "\N{MINUS SIGN}"
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
@@ -241,12 +242,18 @@ def _blame(cause: Cause) -> str:
 
 
 def graph_size(graph: nx.DiGraph[Any]) -> str:
-    """How many services a graph has, and how many databases, queues and other systems they call."""
+    """How many services (or operations) a graph has, and how many databases, queues and other systems they call."""
     inferred = sum(bool(a.get("inferred")) for _, a in graph.nodes(data=True))
     others = f", {count(inferred)} databases, queues and other systems" if inferred else ""
-    return (
-        f"{count(graph.number_of_nodes() - inferred)} services{others}, {count(graph.number_of_edges())} dependencies"
-    )
+    noun = "operations" if any("operation" in a for _, a in graph.nodes(data=True)) else "services"
+    return f"{count(graph.number_of_nodes() - inferred)} {noun}{others}, {count(graph.number_of_edges())} dependencies"
+
+
+def difference_size(diff: GraphDiff) -> str:
+    """How many dependencies are new, vanished, changed or not seen on one side, and how many are as before."""
+    edges = [edge.change for edge in diff.edges]
+    parts = [f"{count(edges.count(c))} {word}" for c, word in _CHANGES.items() if c in edges]
+    return f"{', '.join(parts) or 'no'} dependencies differ, {count(diff.unchanged_edges)} are as before"
 
 
 def target_name(target: Target) -> str:

@@ -35,7 +35,7 @@ _QUESTIONS = {
         "report",
         ("baseline", "candidate", "flag", "service", "entry", "unit", "alpha", "ignore_watermark", *_WINDOW),
     ),
-    "graph": ("graph", _WINDOW),
+    "graph": ("graph", ("level", "every", "sketches", "baseline", "candidate", *_WINDOW)),
     "blast-radius": ("blast_radius", ("service", "operation", "flag", *_WINDOW)),
     "what-if": ("what_if", ("service", "operation", "delay", "error_rate", "exposure", *_WINDOW)),
 }
@@ -75,23 +75,27 @@ class Api:
         return Route(path, answer, methods=["GET"])
 
     def _question(self, kind: str) -> "Callable[[Request, Question], Response]":
-        def ask(request: Request, question: "Question") -> Response:
+        def work(request: Request, question: "Question") -> Response:
             from traceguard import pipeline
             from traceguard.report import FORMATS, WITH_MAP
 
             function, options = _QUESTIONS[kind]
             given = _parameters(request, options, also=("format",))
-            form = _format(kind, given.pop("format", None), FORMATS[kind])
+            wanted = given.pop("format", None)
+            ask, result_kind = getattr(pipeline, function), kind
+            if kind == "graph":
+                result_kind, ask = pipeline.graph_question(given)
+            form = _format(result_kind, wanted, FORMATS[result_kind])
             missing = [name for name in _NEEDED.get(kind, ()) if name not in given]
             if missing:
                 raise UsageError(f"/api/{kind} needs {missing[0]}; add {missing[0]}=... to the address.")
             more: dict[str, Any] = {"settings": self._settings} if function in _WITH_SETTINGS else {}
             if kind == "report":
                 more["draw_map"] = form in WITH_MAP
-            result = getattr(pipeline, function)(question.store, **given, **more, progress=question.show)
+            result = ask(question.store, **given, **more, progress=question.show)
             return _rendered(result, form)
 
-        return ask
+        return work
 
     def _query(self, request: Request, question: "Question") -> Response:
         from traceguard import pipeline
