@@ -4,27 +4,13 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import pyarrow as pa
 import pytest
+from builders.graphs import TRACE, Row, append, make_row
 
+from traceguard.errors import UsageError
 from traceguard.graph import build, edges_of, nodes_of
-from traceguard.otlp.columns import SPANS, Decoded
 from traceguard.store import Store, open_store
 from traceguard.units import Period
-
-TRACE = "a" * 32
-Row = dict[str, Any]
-
-
-def make_row(span_id: str, parent: str | None, service: str, **given: object) -> Row:
-    """Give a row of the table `spans`; names not given have quiet defaults."""
-    quiet: Row = {
-        "trace_id": TRACE, "span_id": span_id, "parent_span_id": parent, "service": service, "operation": "op",
-        "kind": "server", "start_ns": 1_000, "dur_ns": 2_000_000, "status": "unset", "flags": 1,
-        "evaluation_only": False, "dropped_attributes": 0, "dropped_events": 0, "dropped_links": 0,
-        "end_before_start_ns": 0,
-    }  # fmt: skip
-    return {**dict.fromkeys(SPANS.names), **quiet, **given}
 
 
 @pytest.fixture
@@ -36,7 +22,7 @@ def store() -> Iterator[Store]:
 
 def graph_of(store: Store, rows: list[Row], period: Period | None = None, environment: str | None = None) -> Any:
     """Append the rows and build the graph."""
-    store.append([Decoded(spans=pa.Table.from_pylist(rows, schema=SPANS), received=len(rows))])
+    append(store, rows)
     with store.cursor() as cursor:
         return build(cursor, period or Period(), environment)
 
@@ -81,7 +67,7 @@ def test_span_link_is_an_asynchronous_edge_even_from_another_trace(store: Store)
         make_row("02", "01", "checkout", kind="producer"),
         make_row("03", None, "mailer", kind="consumer", trace_id="b" * 32, start_ns=5_000, links=link),
     ]
-    store.append([Decoded(spans=pa.Table.from_pylist(rows, schema=SPANS))])
+    append(store, rows)
     with store.cursor() as cursor:
         graph = build(cursor, Period(4_000, None))
     edges = edges_of(graph)
@@ -209,3 +195,46 @@ def test_temporary_tables_do_not_outlive_the_call(store: Store) -> None:
         build(cursor, Period())
         left = cursor.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name LIKE 'graph_%'").fetchone()
     assert left == (0,)
+
+
+def test_nodes_can_be_operations(store: Store) -> None:
+    """At the level of operations nodes carry both names, and steps within a service are edges; inferred nodes stay."""
+    rows = [
+        make_row("01", None, "shop", operation="GET /cart"),
+        make_row("02", "01", "shop", operation="SELECT", kind="client", attributes='{"db.system": "mysql"}'),
+        make_row("03", "01", "pricing", operation="GET /price"),
+        make_row("04", "01", "pricing", operation="GET /tax"),
+    ]
+    append(store, rows)
+    with store.cursor() as cursor:
+        graph = build(cursor, Period(), level="operation")
+    assert {(e["source"], e["target"]) for e in edges_of(graph)} == {
+        ("shop / GET /cart", "shop / SELECT"),
+        ("shop / SELECT", "mysql"),
+        ("shop / GET /cart", "pricing / GET /price"),
+        ("shop / GET /cart", "pricing / GET /tax"),
+    }
+    found = {name: (a["service"], a["operation"], a["inferred"]) for name, a in graph.nodes(data=True)}
+    assert found["pricing / GET /tax"] == ("pricing", "GET /tax", False)
+    assert found["mysql"] == ("mysql", None, True)
+
+
+def test_link_leads_to_the_operation_that_sent_the_message(store: Store) -> None:
+    """A span link joins operations, also across requests."""
+    link = json.dumps([{"trace_id": TRACE, "span_id": "01"}])
+    rows = [
+        make_row("01", None, "shop", operation="send", kind="producer"),
+        make_row("02", None, "mailer", operation="mail", kind="consumer", trace_id="b" * 32, links=link),
+    ]
+    append(store, rows)
+    with store.cursor() as cursor:
+        graph = build(cursor, Period(), level="operation")
+    assert [(e["source"], e["target"], e["kind"]) for e in edges_of(graph)] == [
+        ("shop / send", "mailer / mail", "async")
+    ]
+
+
+def test_unknown_level_is_refused(store: Store) -> None:
+    """Another level is answered with those that there are."""
+    with store.cursor() as cursor, pytest.raises(UsageError, match="choose one of service, operation"):
+        build(cursor, Period(), level="host")
