@@ -17,7 +17,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from traceguard import pipeline
-from traceguard.model import BlastRadius, Report, WhatIf
+from traceguard.model import BlastRadius, GraphDiff, Report, WhatIf
 from traceguard.server import Server
 from traceguard.simulate import generate, shop
 from traceguard.simulate.wire import bodies
@@ -97,6 +97,13 @@ def test_graph_and_queries(site: Site) -> None:
     """The graph in node-link form, query rows as JSON and CSV, and the list of queries."""
     nodes = {node["id"] for node in json.loads(site.get("/api/graph")[2])["nodes"]}
     assert {"frontend", "pricing"} <= nodes
+    operations = {node["id"] for node in json.loads(site.get("/api/graph", level="operation")[2])["nodes"]}
+    assert "pricing / ComputeQuote" in operations
+    slices = json.loads(site.get("/api/graph", every="1m", sketches="true")[2])["slices"]
+    assert all("sketch" in edge for each in slices for edge in each["edges"])
+    middle, end = slices[len(slices) // 2]["start"], slices[-1]["end"]
+    periods = {"baseline": f"{slices[0]['start']}/{middle}", "candidate": f"{middle}/{end}"}
+    assert GraphDiff.model_validate_json(site.get("/api/graph", **periods)[2]).baseline.requests
     rows = json.loads(site.get("/api/query/slowest_operations", service="pricing")[2])
     assert {row["service"] for row in rows} == {"pricing"}
     _, headers, content = site.get("/api/query/flags", format="csv")
@@ -119,6 +126,10 @@ def test_no_data_is_an_answer(site: Site) -> None:
         ("/api/report", {"since": "yesterday"}, 400, "not a time"),
         ("/api/report", {"baseline": "2026-01-01T00:00:00Z/2026-01-02T00:00:00Z"}, 400, "both periods"),
         ("/api/report", {"service": "pricng"}, 404, "did you mean pricing"),
+        ("/api/graph", {"level": "host"}, 400, "choose one of service, operation"),
+        ("/api/graph", {"sketches": "perhaps"}, 400, "neither true nor false"),
+        ("/api/graph", {"every": "5m", "format": "dot"}, 400, "choose one of text, json"),
+        ("/api/graph", {"baseline": "2026-01-01T00:00:00Z/2026-01-02T00:00:00Z"}, 400, "both periods"),
         ("/api/what-if", {}, 400, "needs service"),
         ("/api/query/slow_operations", {}, 404, "slowest_operations"),
         ("/api/query/requests_of", {}, 400, "needs the parameter value"),

@@ -260,7 +260,7 @@ def graph(
     Who calls whom, how often, how slowly, with how many errors. With two periods: which services and calls are new,
     which vanished, and how calls per request changed.
 
-    Formats: text, json, mermaid, dot, html; of slices text, json; of a difference text, json, mermaid, dot.
+    Formats: text, json, mermaid, dot, html; of slices text, json.
     """
     from traceguard import pipeline
     from traceguard.cli.answer import answer

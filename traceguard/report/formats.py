@@ -14,7 +14,7 @@ FORMATS: dict[str, tuple[str, ...]] = {
     "report": ("text", "json", "md", "html", "junit"),
     "graph": ("text", "json", "mermaid", "dot", "html"),
     "graph-slices": ("text", "json"),
-    "graph-diff": ("text", "json", "mermaid", "dot"),
+    "graph-diff": ("text", "json", "mermaid", "dot", "html"),
     "blast-radius": ("text", "json", "md", "html"),
     "what-if": ("text", "json", "md", "html"),
     "query": ("text", "json", "csv"),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from traceguard.report import cards, scripts, tables
+from traceguard.report import cards, differences, scripts, tables
 from traceguard.report.documents import plain
 from traceguard.report.service_map import Damage, damage, draw
 from traceguard.report.wording import (
@@ -22,6 +22,7 @@ from traceguard.report.wording import (
     clean,
     confidence,
     count,
+    difference_size,
     effect_interval,
     effect_text,
     factors_name,
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
     from traceguard.model import Cause, Report
-    from traceguard.report.results import Analysis, Forecast, Radius
+    from traceguard.report.results import Analysis, Difference, Forecast, Radius
 
 Fact = tuple[str, str, str]
 _SHOWN_WORSE = 12
@@ -56,7 +57,10 @@ _LARGEST_EMBEDDED = 1_000_000
 
 def render(kind: str, result: Any) -> str:
     """A result of a kind of `FORMATS` as a complete page."""
-    return {"report": analysis, "graph": graph, "blast-radius": radius, "what-if": forecast}[kind](result)
+    pages = {
+        "report": analysis, "graph": graph, "graph-diff": difference, "blast-radius": radius, "what-if": forecast,
+    }  # fmt: skip
+    return pages[kind](result)
 
 
 def page(
@@ -127,6 +131,16 @@ def graph(result: nx.DiGraph[Any]) -> str:
     return page(
         "graph.html", size=graph_size(result), map=draw_map(result, Damage()), nodes=tables.graph_nodes(result),
         edges=tables.graph_edges(result),
+    )  # fmt: skip
+
+
+def difference(result: Difference) -> str:
+    """What differs between two graphs as a page: the map of what differs, and its tables."""
+    document = result.document
+    return page(
+        "difference.html", size=difference_size(document).capitalize(), sides=differences.size(result),
+        edges=differences.edge_changes(document.edges), nodes=differences.node_changes(document.nodes),
+        noun="Services" if document.level == "service" else "Operations",
     )  # fmt: skip
 
 

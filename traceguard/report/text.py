@@ -186,7 +186,11 @@ def _graph(graph: nx.DiGraph[Any]) -> Group:
 def _slices(slices: Slices) -> Group:
     if not len(slices):
         return Group(Text("No requests.", "bold"))
-    return Group(Text(f"{count(len(slices))} slices", "bold"), Text(""), _grid(tables.graph_slices(slices)))
+    return Group(
+        Text("1 slice of time" if len(slices) == 1 else f"{count(len(slices))} slices of time", "bold"),
+        Text(""),
+        _grid(tables.graph_slices(slices)),
+    )
 
 
 def _difference(result: Difference) -> Group:

@@ -215,6 +215,42 @@ def what_if(**changes: Any) -> model.WhatIf:
     return model.WhatIf(**values | changes)
 
 
+def traffic(**changes: Any) -> model.Traffic:
+    """Calls of one side."""
+    values = {
+        "requests": 3_900, "calls": 8_200, "errors": 41, "calls_per_request": 2.0, "error_rate": 0.005, "p50_ms": 3.1,
+        "p95_ms": 14.0,
+    }  # fmt: skip
+    return model.Traffic(**values | changes)
+
+
+def edge_change(change: str = "new", target: str = "fraud <check>", **changes: Any) -> model.EdgeChange:
+    """A dependency of the checkout that differs."""
+    values = {
+        "source": "checkout", "target": target, "kind": "sync", "change": change,
+        "baseline": None if change == "new" else traffic(), "candidate": None if change == "vanished" else traffic(),
+        "delta": 2.0, "low": 1.9, "high": 2.1, "q_calls": 1.0, "q_errors": 1.0,
+    }  # fmt: skip
+    return model.EdgeChange(**values | changes)
+
+
+def graph_diff(**changes: Any) -> model.GraphDiff:
+    """A release that calls a new service, no longer calls another, and calls pricing more often."""
+    new = edge_change()
+    node = {name: getattr(new, name) for name in type(new).model_fields if name not in {"source", "target", "kind"}}
+    values = {
+        "level": "service", "baseline": model.GraphSide(start=START, end="2026-11-23T12:30:00Z", requests=4_100),
+        "candidate": model.GraphSide(start="2026-11-23T12:30:00Z", end=END, requests=3_900),
+        "nodes": [model.NodeChange(node="fraud <check>", **node)],
+        "edges": [
+            new, edge_change("vanished", "legacy", kind="async"), edge_change("changed", "pricing"),
+            edge_change("not_seen", "rare", baseline=None),
+        ],
+        "unchanged_nodes": 10, "unchanged_edges": 11,
+    }  # fmt: skip
+    return model.GraphDiff(**values | changes)
+
+
 def graph() -> nx.DiGraph:
     """The shop's services, a cache, a database and a queue; one pair talks both ways."""
     shop = nx.DiGraph()

@@ -13,8 +13,10 @@ import pytest
 
 from traceguard import model
 from traceguard.errors import InputError, UsageError
-from traceguard.report import FORMATS, Analysis, Forecast, Radius, render
-from traceguard.report.edges import from_document
+from traceguard.graph import Sketch
+from traceguard.report import FORMATS, Analysis, Difference, Forecast, Radius, Slice, Slices, render
+from traceguard.report.edges import from_document, slices_from_document
+from traceguard.units import Period
 
 
 def test_a_report_is_its_document(documents: ModuleType) -> None:
@@ -73,6 +75,21 @@ def test_a_pair_joined_both_ways_has_two_edges(documents: ModuleType) -> None:
     assert from_document(document).number_of_edges() == shop.number_of_edges()
 
 
+def test_slices_of_a_graph_come_back_from_their_document(documents: ModuleType) -> None:
+    """Periods, requests, nodes, edges and sketches survive; the counts of a sketch stand on one line."""
+    shop = documents.graph()
+    shop.edges["frontend", "cart"]["kinds"]["sync"]["sketch"] = Sketch(320, (4, 0, 2))
+    slices = Slices((Slice(Period(60_000_000_000, 120_000_000_000), 7, shop),))
+    text = render(slices, "json")
+    assert '"counts": [4, 0, 2]' in text
+    (back,) = slices_from_document(json.loads(text))
+    assert (back.period, back.requests) == (slices[0].period, 7)
+    assert back.graph.edges["frontend", "cart"]["sketch"] == Sketch(320, (4, 0, 2))
+    assert render(Slices((back,)), "json") == text
+    with pytest.raises(InputError, match="no slices"):
+        slices_from_document({"nodes": []})
+
+
 def test_what_is_no_graph_document_is_refused() -> None:
     """Another program's answer is an input error in a sentence."""
     with pytest.raises(InputError, match="not a service graph"):
@@ -121,7 +138,8 @@ def test_every_promised_format_renders(documents: ModuleType) -> None:
     results = {
         "report": Analysis(documents.report(), documents.graph()), "graph": documents.graph(),
         "blast-radius": Radius(documents.radius()), "what-if": Forecast(documents.what_if()),
-        "query": pa.table({"n": [1]}),
+        "query": pa.table({"n": [1]}), "graph-slices": Slices((Slice(Period(0, 60), 7, documents.graph()),)),
+        "graph-diff": Difference(documents.graph_diff()),
     }  # fmt: skip
     assert set(results) == set(FORMATS)
     for kind, formats in FORMATS.items():
