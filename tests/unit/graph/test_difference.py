@@ -7,7 +7,7 @@ import pytest
 from builders.graphs import append, make_row
 
 from traceguard import model
-from traceguard.graph.difference import difference, sides
+from traceguard.graph.difference import Side, difference, sides
 from traceguard.store import Store, open_store
 from traceguard.units import Period
 
@@ -121,3 +121,22 @@ def test_the_baseline_may_be_the_later_period(store: Store) -> None:
     fill(store, 1_000, [{"old": 1} for _ in range(20)])
     fill(store, 3_000, [{"new": 1} for _ in range(20)])
     assert changes(compared(store, AFTER, BEFORE)) == {"old": "new", "new": "vanished"}
+
+
+@pytest.mark.parametrize(
+    ("having", "requests", "others", "change"),
+    [
+        (80, 1_000, 100, "not_seen"),  # 8 expected among 100
+        (1, 10, 1_000, "not_seen"),  # 100 expected by the rate of a single request, which is no rate
+        (110, 1_000, 100, "vanished"),
+        (2, 10, 1_000, "vanished"),
+    ],
+)
+def test_vanished_needs_both_a_rate_and_an_expectation(having: int, requests: int, others: int, change: str) -> None:
+    """Sides of different size: enough requests with the call must be there, and enough expected on the other side."""
+    sums = {
+        "requests": having, "calls": having, "errors": 0, "calls_squared": having, "errors_squared": 0,
+        "calls_errors": 0, "p50_ms": 1.0, "p95_ms": 2.0,
+    }  # fmt: skip
+    found = difference(Side(BEFORE, requests, {("shop", "old", "sync"): sums}), Side(AFTER, others, {}))
+    assert changes(found) == {"old": change}
