@@ -17,6 +17,7 @@ Times are text (RFC 3339 or relative) or nanoseconds since the epoch; every func
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import time
@@ -39,7 +40,9 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
+    from traceguard.engine.kept import Shelf
     from traceguard.engine.local import Window
+    from traceguard.explain import Evidence
     from traceguard.model import BlastRadius, GraphDiff, WhatIf
     from traceguard.otlp import Decoded
     from traceguard.report import Analysis, Difference, Forecast, Radius, Slices
@@ -258,23 +261,29 @@ def report(
     window, gap = _period(since, until), None
     if periods[0] is not None and periods[1] is not None:
         window, gap = _hull(window, periods[0], periods[1])
-    with _reading(store) as cursor:
+    with _opened(store) as opened, opened.cursor() as cursor:
         _check_names(cursor, flag=flag, service=service, entry=entry, env=env)
-        progress("Opening the window")
-        traces = open_window(cursor, window, env, gap)
 
-        def partitions(stage: str) -> Iterator[Any]:
-            return _shown(linked_partitions(cursor, traces), traces, progress, stage)
+        def gathered() -> tuple[Window, Evidence, int]:
+            progress("Opening the window")
+            traces = open_window(cursor, window, env, gap)
 
-        read = read_circumstances(cursor, traces, unit, settings.unit_keys)
-        left_out = read_left_out(cursor, traces, settings.leave_out_entries, settings.leave_out_attributes)
-        if env is not None:
-            left_out = replace(left_out, elsewhere=traces_elsewhere(cursor, window, env, gap))
-        sampling = read_sampling(cursor, traces, settings.sample_rate_keys)
-        evidence = gather(
-            cursor, traces, read, partitions("Linking traces"), left_out, sampling,
-            again=lambda: partitions("Taking clock skew out"), ignore_watermark=judge_all,
-        )  # fmt: skip
+            def partitions(stage: str) -> Iterator[Any]:
+                return _shown(linked_partitions(cursor, traces), traces, progress, stage)
+
+            read = read_circumstances(cursor, traces, unit, settings.unit_keys)
+            left_out = read_left_out(cursor, traces, settings.leave_out_entries, settings.leave_out_attributes)
+            if env is not None:
+                left_out = replace(left_out, elsewhere=traces_elsewhere(cursor, window, env, gap))
+            sampling = read_sampling(cursor, traces, settings.sample_rate_keys)
+            found = gather(
+                cursor, traces, read, partitions("Linking traces"), left_out, sampling,
+                again=lambda: partitions("Taking clock skew out"), ignore_watermark=judge_all,
+            )  # fmt: skip
+            return traces, found, found.size
+
+        asked = (window, gap, env, unit, judge_all, repr(settings))
+        evidence = _evidence().get(opened, cursor, asked, window, gathered)
         progress("Explaining")
         document = explain(evidence, question, traceguard.__version__)
         if periods[0] is not None and periods[1] is not None:
@@ -283,6 +292,14 @@ def report(
             document = with_structure(document, _difference(cursor, first, second, env))
         progress("Drawing the map")
         return Analysis(document, graph=_graph(cursor, window, env) if draw_map else None, settings=settings)
+
+
+@functools.cache
+def _evidence() -> Shelf[Evidence]:
+    """What stores that are still open were asked about before."""
+    from traceguard.engine.kept import Shelf
+
+    return Shelf()
 
 
 @overload

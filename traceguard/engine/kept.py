@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 Kept = TypeVar("Kept")
 
-MOST = 4  # answers per store: evidence of a million spans takes some 30 MB
+# Per store. Evidence of a million spans takes some 30 MB.
+MOST, MOST_BYTES = 4, 512 * 2**20
 
 _TABLES = ("spans", "flag_records", "correlations")
 
@@ -43,6 +44,7 @@ class _Entry(Generic[Kept]):
     state: _State
     window: Window
     value: Kept
+    size: int
 
 
 class Shelf(Generic[Kept]):
@@ -56,22 +58,24 @@ class Shelf(Generic[Kept]):
 
     def get(
         self, store: "Store", cursor: "duckdb.DuckDBPyConnection", asked: Hashable, period: "Period",
-        gather: Callable[[], tuple[Window, Kept]],
+        gather: Callable[[], tuple[Window, Kept, int]],
     ) -> Kept:  # fmt: skip
-        """What `gather` gives for `asked`, or gave when nothing in `period` has changed since."""
+        """What `gather` gives for `asked`, or gave when nothing in `period` has changed since.
+
+        It gives a window, the value to keep, and the bytes that keeping both takes.
+        """
         now = _state(store, cursor)
         with self._lock:
             entry = self._stores.setdefault(store, OrderedDict()).get(asked)
         if entry is None or not _same(cursor, entry, now, period):
-            window, value = gather()
-            entry = _Entry(now, window, value)
+            entry = _Entry(now, *gather())
         else:
             entry.state = now
         with self._lock:
             entries = self._stores.setdefault(store, OrderedDict())
             entries[asked] = entry
             entries.move_to_end(asked)
-            while len(entries) > MOST:
+            while len(entries) > MOST or (entries and sum(kept.size for kept in entries.values()) > MOST_BYTES):
                 entries.popitem(last=False)
         return entry.value
 

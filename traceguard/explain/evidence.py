@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,6 +55,12 @@ class Evidence:
     kept: tuple[int, int, int, int] | None  # what the answer rests on: first and last begin (ns), traces, spans
     headless: int  # traces of which only fragments came; each counts as one incomplete request
     streams: dict[str, int]  # long-lived streams that are left out, by service and operation
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes."""
+        arrays = (*(getattr(facts, f.name) for facts in (self.facts, self.in_step) if facts for f in fields(facts)),)
+        return sum(int(array.nbytes) for array in arrays) + 100 * self.window.trace_hash.size
 
     @property
     def requests(self) -> int:

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 from builders.scenes import START_NS
 
-from traceguard.engine.kept import MOST, Shelf
+from traceguard.engine.kept import MOST, MOST_BYTES, Shelf
 from traceguard.engine.local import Window, open_window
 from traceguard.otlp.columns import CORRELATIONS, FLAG_RECORDS, SPANS, Decoded
 from traceguard.store import Store, open_store
@@ -49,16 +49,16 @@ class Asker:
     """Asks a shelf, and counts how often it had to gather."""
 
     def __init__(self, store: Store) -> None:
-        self.store, self.shelf, self.gathered = store, Shelf[int](), 0
+        self.store, self.shelf, self.gathered, self.size = store, Shelf[int](), 0, 1
 
     def ask(self, period: Period = FIRST_TEN) -> int:
         """The number of traces in the period."""
         with self.store.cursor() as cursor:
 
-            def gather() -> tuple[Window, int]:
+            def gather() -> tuple[Window, int, int]:
                 self.gathered += 1
                 window = open_window(cursor, period, None)
-                return window, window.rows
+                return window, window.rows, self.size
 
             return self.shelf.get(self.store, cursor, period, period, gather)
 
@@ -114,3 +114,15 @@ def test_only_the_latest_questions_are_kept(store: Store) -> None:
     assert asker.gathered == MOST + 1
     asker.ask(Period(START_NS, START_NS + 20 * SECOND))
     assert asker.gathered == MOST + 2
+
+
+def test_what_takes_too_much_memory_is_not_kept(store: Store) -> None:
+    """Neither alone nor beside others."""
+    asker = Asker(store)
+    asker.size = MOST_BYTES
+    assert [asker.ask(), asker.ask()] == [10, 10]
+    assert asker.gathered == 1
+    asker.size = MOST_BYTES + 1
+    later = Period(START_NS + SECOND, START_NS + 20 * SECOND)
+    assert [asker.ask(later), asker.ask(later)] == [9, 9]
+    assert asker.gathered == 3

@@ -142,5 +142,6 @@ def made_facts(dur: np.ndarray) -> Facts:
         failed=failed, origin=np.where(failed, 0, -1).astype(np.int32), detached=np.zeros(r, dtype=np.bool_),
         first=np.arange(r + 1), component=zeros, time=dur, calls=np.ones(r, dtype=np.int32),
         retries=zeros, attempts=np.zeros(r, dtype=np.int64), timed_out=np.zeros(r, dtype=np.bool_),
-        path=np.zeros(r, dtype=np.uint64),
+        path=np.zeros(r, dtype=np.uint64), incomplete=np.zeros(r, dtype=np.bool_),
+        ambiguous=np.zeros(r, dtype=np.int64), overlapped=np.zeros(r, dtype=np.int64),
     )  # fmt: skip
