@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from traceguard.store import Store
+    from traceguard.store.interruptible import Interruptible
     from traceguard.units import Period
 
 Kept = TypeVar("Kept")
@@ -57,13 +58,14 @@ class Shelf(Generic[Kept]):
         )
 
     def get(
-        self, store: "Store", cursor: "duckdb.DuckDBPyConnection", asked: Hashable, period: "Period",
+        self, asker: "Store | Interruptible", cursor: "duckdb.DuckDBPyConnection", asked: Hashable, period: "Period",
         gather: Callable[[], tuple[Window, Kept, int]],
     ) -> Kept:  # fmt: skip
         """What `gather` gives for `asked`, or gave when nothing in `period` has changed since.
 
         It gives a window, the value to keep, and the bytes that keeping both takes.
         """
+        store = asker.lasting
         now = _state(store, cursor)
         with self._lock:
             entry = self._stores.setdefault(store, OrderedDict()).get(asked)

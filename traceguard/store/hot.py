@@ -81,6 +81,11 @@ class Store:
         self.generation = 0  # how often the file was exchanged for another, whose rows may have other numbers
         self._connection = self._connected()
 
+    @property
+    def lasting(self) -> "Store":
+        """Itself; who reads for one question only has another one behind it."""
+        return self
+
     def append(self, batches: "Iterable[Batch]") -> None:
         """Add all rows of all batches in one transaction; returns after COMMIT.
 

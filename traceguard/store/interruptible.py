@@ -39,6 +39,11 @@ class Interruptible:
         """Where the store lies."""
         return self._store.path
 
+    @property
+    def lasting(self) -> "Store":
+        """The store that is still open when the question is answered."""
+        return self._store
+
     @contextmanager
     def cursor(self) -> "Iterator[Any]":
         """A cursor as `Store.cursor` gives it; TakenBackError for every statement after `interrupt`."""
