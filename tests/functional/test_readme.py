@@ -132,7 +132,9 @@ def test_every_command_of_the_readme_runs(reader: Reader, repository: Path) -> N
 
 def _without_numbers(text: str) -> str:
     """A report's words: times differ between runs, last digits between machines, and with them where lines break."""
-    return re.sub(r"[\d.,]+", "0", " ".join(re.sub("─+", "─", text).split()))
+    text = re.sub(r"[\d.,]+", "0", " ".join(re.sub("─+", "─", text).split()))
+    # A window over midnight names both days.
+    return text.replace("to 0-0-0 0:0:0 UTC", "to 0:0:0 UTC")
 
 
 def test_no_command_hides_in_the_prose(repository: Path) -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 SPANS_PER_PARTITION = 1_000_000
 _MOST_PARTITIONS = 256  # each may be a file
+_MOST_WORKERS = 4
 _ROWS_AT_ONCE = 500_000
 
 
@@ -165,7 +166,8 @@ def linked_partitions(
         rows = edges[number] + np.flatnonzero(there)
         return link(column, window.names, window.trace_ids.gather(rows), window.trace_hash[rows], window.streams)
 
-    workers = min(count, _cpus())
+    # Each holds a partition: memory must not grow with the machine.
+    workers = min(count, _cpus(), _MOST_WORKERS)
     with Spill(window.lookup, partition, names, window.rows) as spill:
         if count:
             spill.take(stream(cursor, "partition_spans"))

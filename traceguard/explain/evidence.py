@@ -129,13 +129,14 @@ def gather(
         return facts if keep.all() else facts.select(keep)
 
     facts = concatenate(parts) if parts else no_facts()
-    rule = left_out.rule_of(facts.entry, window.rows_of(facts.trace_hash))
-    by_rule = np.bincount(rule[rule >= 0], minlength=len(left_out.rules)).tolist()
+    rows = window.rows_of(facts.trace_hash)
+    rule = left_out.rule_of(facts.entry, rows)
+    by_rule = np.bincount(rule[(rule >= 0) & ~late[rows]], minlength=len(left_out.rules)).tolist()
     kept = counted(facts)
     sampling = sampling or Sampling.unstated(window.trace_hash.size)
     in_step = None
     if skewed and again is not None:
-        in_step = counted(concatenate([facts_of(corrected(linked, skewed)) for linked in again()]))
+        in_step = counted(concatenate([facts_of(corrected(linked, skewed), stated=stated) for linked in again()]))
     return Evidence(
         window=window, read=read, facts=kept, spans=spans, incomplete=incomplete, fragments=fragments,
         negative_durations=int(fetch(cursor, "clock_faults")["spans"][0]), left_out=sum(by_rule),
