@@ -91,10 +91,10 @@ def sample(path: Path, millions: float) -> Path:
 
 def online_boutique(recordings: Path, work: Path) -> Path:
     """The recording as a store."""
-    import online_boutique as boutique
+    import nezha
 
-    spans = boutique.load(recordings / "nezha" / "onlineboutique_2022-08-23.parquet")
-    return boutique.ingest(spans, work)
+    spans = nezha.load(recordings / "nezha" / f"{nezha.SYSTEMS['onlineboutique']}.parquet")
+    return nezha.ingest(spans, work, "onlineboutique")
 
 
 @dataclass(slots=True)
