@@ -11,7 +11,8 @@ What always holds: where the end of the data is as complete as the rest, the wat
 import numpy as np
 from numpy.typing import NDArray
 
-from traceguard.traces.link import CLIENT, Linked, Names
+from traceguard.engine.local import Window
+from traceguard.traces.link import CLIENT, Linked
 
 SHORTEST_BLOCK_NS, LONGEST_BLOCK_NS = 10_000_000_000, 60_000_000_000
 PER_BLOCK = 40  # requests that a block should hold
@@ -27,66 +28,58 @@ _FEW = 3.0  # incomplete ones in a block that may be chance where none are usual
 
 
 class Completeness:
-    """What is there of each trace, gathered partition by partition in the window's order of traces.
+    """What is there of each trace of a window, gathered partition by partition in the window's order of traces.
 
     A trace is incomplete if a span's parent is missing, or if a call has no server's span although calls by that
-    operation usually do.
+    operation usually do. One that was removed before its spans were read has none, and is not looked at.
     """
 
-    def __init__(self, names: Names) -> None:
-        self._rows = 0
-        self._torn: list[NDArray[np.bool_]] = []
+    def __init__(self, window: Window) -> None:
+        traces = window.trace_hash.size
+        self.spans: NDArray[np.int64] = np.zeros(traces, dtype=np.int64)  # distinct ones of each trace
+        self._window = window
+        self._torn = np.zeros(traces, dtype=np.bool_)
         self._unanswered: list[NDArray[np.int32]] = []  # (2, k): the trace's row and the calling operation
-        self._spans: list[NDArray[np.int64]] = []
-        self._end: list[NDArray[np.int64]] = []
-        self._calls = np.zeros(len(names.operations), dtype=np.int64)
+        self._end = np.zeros(traces, dtype=np.int64)
+        self._calls = np.zeros(len(window.names.operations), dtype=np.int64)
 
     def add(self, linked: Linked, callee: NDArray[np.int32]) -> None:
         """Take the traces of one partition; `callee` are its `callees`."""
-        size = len(linked.trace_ids)
+        rows = self._window.rows_of(linked.trace_hash)
         # A call that failed may never have arrived: nobody waits for its server's span, and an outage is no lateness.
         called = (linked.kind == CLIENT) & ~linked.failed
         self._calls += np.bincount(linked.operation[called], minlength=self._calls.size)
         alone = called & (callee < 0)
-        self._unanswered.append(np.stack((linked.trace[alone] + np.int32(self._rows), linked.operation[alone])))
-        torn = np.zeros(size, dtype=np.bool_)
-        torn[linked.trace[linked.missing_parent]] = True
-        end = np.zeros(size, dtype=np.int64)
-        np.maximum.at(end, linked.trace[linked.root], linked.end[linked.root])
-        self._torn.append(torn)
-        self._spans.append(np.bincount(linked.trace, minlength=size))
-        self._end.append(end)
-        self._rows += size
-
-    @property
-    def spans(self) -> NDArray[np.int64]:
-        """Distinct spans of each trace."""
-        return np.concatenate(self._spans) if self._spans else np.zeros(0, dtype=np.int64)
+        self._unanswered.append(np.stack((rows[linked.trace[alone]].astype(np.int32), linked.operation[alone])))
+        self._torn[rows[linked.trace[linked.missing_parent]]] = True
+        np.maximum.at(self._end, rows[linked.trace[linked.root]], linked.end[linked.root])
+        self.spans[rows] = np.bincount(linked.trace, minlength=rows.size)
 
     @property
     def incomplete(self) -> NDArray[np.bool_]:
         """Which traces miss something that is usually there."""
-        if not self._torn:
-            return np.zeros(0, dtype=np.bool_)
-        incomplete = np.concatenate(self._torn)
+        incomplete = self._torn.copy()
+        if not self._unanswered:
+            return incomplete
         row, operation = np.concatenate(self._unanswered, axis=1)
         alone = np.bincount(operation, minlength=self._calls.size)
         awaited = alone < (1.0 - ANSWERED) * self._calls
         incomplete[row[awaited[operation]]] = True
         return incomplete
 
-    def watermark(self, begun: NDArray[np.int64]) -> int | None:
-        """The time, ns, from which on requests are not complete enough; None where all are. `begun` is the window's.
+    def watermark(self) -> int | None:
+        """The time, ns, from which on requests are not complete enough; None where all are.
 
         Where the end is late at all, the watermark leaves at least the 99% duration of traces before the last end; it
         never lies more than `LATEST_NS` back.
         """
-        if not begun.size:
+        there = self.spans > 0
+        if not there.any():
             return None
-        late = late_from(begun, self.incomplete, _block(begun))
+        begun, end = self._window.begun[there], self._end[there]
+        late = late_from(begun, self.incomplete[there], _block(begun))
         if late is None:
             return None
-        end = np.concatenate(self._end)
         took = np.maximum(end - begun, 0)
         return max(min(late, int(end.max()) - int(np.quantile(took, 0.99))), int(begun.max()) - LATEST_NS)
 

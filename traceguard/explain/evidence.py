@@ -101,7 +101,7 @@ def gather(
     middle = int(np.median(window.begun)) if window.begun.size else 0
     error_paths: dict[int, Path] = {}
     repeated_calls = no_fan_out()
-    calls, completeness = Calls(), Completeness(window.names)
+    calls, completeness = Calls(), Completeness(window)
     for linked in partitions:
         callee = callees(linked)
         found, paths = facts_and_paths(linked, callee, stated)
@@ -119,7 +119,7 @@ def gather(
     outside, judged = outside_by_service(offsets, window.names)
     worth = np.flatnonzero(outside > SKEWED_CALLS * judged)
     skewed = tuple(o for o in offsets if o.skewed)
-    watermark = completeness.watermark(window.begun)
+    watermark = completeness.watermark()
     past = window.begun >= (np.iinfo(np.int64).max if watermark is None else watermark)
     late = past if not ignore_watermark else np.zeros_like(past)
 

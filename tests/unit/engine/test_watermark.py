@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -9,11 +10,19 @@ import pyarrow.compute as pc
 from builders.scenes import DURATION_NS, START_NS, recorded
 
 import traceguard
+from traceguard.engine.circumstances import read_circumstances
+from traceguard.engine.left_out import LeftOut
+from traceguard.engine.local import Window, linked_partitions, open_window
 from traceguard.engine.watermark import late_from
+from traceguard.explain import Evidence, gather
 from traceguard.report import Analysis
+from traceguard.settings import UNIT_KEYS
 from traceguard.simulate import shop
 from traceguard.store import open_store
-from traceguard.units import parse_time
+from traceguard.units import Period, parse_time
+
+if TYPE_CHECKING:
+    import duckdb
 
 END_NS = START_NS + DURATION_NS
 SECOND = 1_000_000_000
@@ -76,6 +85,32 @@ def test_late_callers_are_cut() -> None:
     analysis = reported(late("checkout", 60))
     assert "past_watermark" in codes(analysis)
     assert END_NS - 120 * SECOND <= watermark(analysis) <= END_NS - 50 * SECOND
+
+
+def gathered(cursor: "duckdb.DuckDBPyConnection", window: Window) -> Evidence:
+    """What a report on the window rests on."""
+    read = read_circumstances(cursor, window, None, UNIT_KEYS)
+    return gather(cursor, window, read, linked_partitions(cursor, window), LeftOut.nothing(window))
+
+
+def test_what_is_removed_meanwhile_leaves_the_watermark() -> None:
+    """Requests that retention takes while a report runs are placed nowhere, and the others where they belong."""
+    recording = recorded(shop(plants=())).decoded()
+    spans = recording.spans
+    mask = late("catalog", 60)(spans["service"].cast("string"), spans["kind"].cast("string"), spans["start_ns"])
+    with open_store(":memory:", mode="write") as store, store.cursor() as cursor:
+        store.append([replace(recording, spans=spans.filter(mask))])
+        window = open_window(cursor, Period(), None)
+        whole = gathered(cursor, window)
+        old = window.begun < START_NS + DURATION_NS // 4
+        cursor.register("old", pa.table({"trace_id": window.trace_ids.to_numpy()[old]}))
+        cursor.execute("DELETE FROM spans WHERE trace_id IN (FROM old)")
+        found = gathered(cursor, window)
+    assert whole.watermark is not None
+    assert found.watermark is not None
+    assert abs(found.watermark - whole.watermark) < SECOND
+    judged = ~old & (window.begun < found.watermark)
+    np.testing.assert_array_equal(np.unique(found.facts.trace_hash), window.trace_hash[judged])
 
 
 def test_the_watermark_can_be_ignored() -> None:
