@@ -161,10 +161,14 @@ class Step(Document):
 
 
 class ErrorPath(Document):
-    """A way that errors took, from the entry point down to where they began, and how many affected requests' errors."""
+    """A way that errors took, from the entry point down to where they began, and how many affected requests' errors.
+
+    `requests` counts recorded ones; `adjusted` is how many they stand for, None where no sampling rate is stated.
+    """
 
     steps: list[Step]
     requests: int
+    adjusted: float | None = None
 
 
 class CauseEntry(Document):
@@ -180,7 +184,8 @@ class Cause(Document):
 
     Where `metric` is error, `timeout_fraction` is the part of the errors that began here in affected requests that are
     timeouts (null where there are none), and `error_paths` are their commonest ways, most requests first.
-    `retries_per_request` counts the calls of the operation per affected request that repeat a failed attempt.
+    `retries_per_request` counts the calls of the operation per affected request that repeat a failed attempt. In all
+    three a request counts as often as it stands for.
     """
 
     rank: int

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from traceguard import model
 from traceguard.engine.local import Window
@@ -76,7 +77,8 @@ def _explain(
     )
     # Where parts offset each other, a part is held against all that got worse: shares never add up to more than one.
     whole = max(root.delta, float(parts.estimate[parts.estimate > 0].sum()), 1e-12)
-    spread = max(float(facts.dur.std()) / 1e6 if metric == "latency" else float(facts.failed.std()), 1e-9)
+    values = facts.dur / 1e6 if metric == "latency" else facts.failed.astype(np.float64)
+    spread = max(_spread(values, judged.where.stands_for), 1e-9)
     q_values = benjamini_hochberg(parts.p_worse)
     sure = parts.sure if judged.testable else parts.hint
     found = []
@@ -92,6 +94,11 @@ def _explain(
                 )
             )  # fmt: skip
     return found
+
+
+def _spread(values: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
+    """The standard deviation of weighted values."""
+    return float(np.sqrt(np.average((values - np.average(values, weights=weight)) ** 2, weights=weight)))
 
 
 def rank(

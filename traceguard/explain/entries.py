@@ -46,8 +46,13 @@ class EntryEffects:
     within: tuple[LevelEffects, ...]
     by_time: tuple[LevelEffects, ...]
     few_blocks: frozenset[tuple[Factor, int]]
-    adjusted: float  # how many requests the recorded ones stand for
+    stands_for: NDArray[np.float64]  # how many requests each recorded one stands for
     stated: bool  # whether some of them say so
+
+    @property
+    def adjusted(self) -> float:
+        """How many requests the recorded ones stand for."""
+        return float(self.stands_for.sum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +126,7 @@ def entry_effects(
         few = _few_blocks(by_time, factors, levels, blocks)
     return EntryEffects(
         entry, environment, facts.dur.size, facts, tuple(factors), levels, outcomes, within, by_time, frozenset(few),
-        float(stands_for.sum()), count is not None and not np.isnan(count).all(),
+        stands_for, count is not None and not np.isnan(count).all(),
     )  # fmt: skip
 
 

@@ -1,11 +1,11 @@
 """How the requests behind a cause failed: timeouts or errors, on which ways, and what was tried again."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from traceguard import model
 from traceguard.explain.verdict import Judged
@@ -17,7 +17,10 @@ SHOWN = 5  # ways of errors in a cause
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """The fields of a cause that tell how its affected requests failed, over all its entry points."""
+    """The fields of a cause that tell how its affected requests failed, over all its entry points.
+
+    Each request counts as often as it stands for; `requests` of a path are recorded ones.
+    """
 
     timeout_fraction: float | None
     error_paths: list[model.ErrorPath]
@@ -29,28 +32,40 @@ def failures(
     paths: Mapping[int, Path],
 ) -> Failures:  # fmt: skip
     """How the affected requests of a cause at `component` failed; errors are looked at where they are its metric."""
-    ways: Counter[int] = Counter()
-    errors = timeouts = affected = retries = 0
+    ways: list[NDArray[np.uint64]] = []
+    weights: list[NDArray[np.float64]] = []  # how many requests each of `ways` stands for
+    timeouts = affected = retries = 0.0
     for judged in group:
-        facts = judged.where.facts
+        facts, stands_for = judged.where.facts, judged.where.stands_for
         mine = judged.where.levels[:, judged.where.factors.index(judged.effects.column.factor)]
         under = mine == judged.effects.column.code
         began = under & (facts.origin == component) & (metric == "error")
-        errors += int(np.count_nonzero(began))
-        timeouts += int(np.count_nonzero(began & facts.timed_out))
-        affected += int(np.count_nonzero(under))
-        rows = (facts.component == component - component % 2) & np.repeat(under, np.diff(facts.first))
-        retries += int(facts.retries[rows].sum())
-        numbers, counts = np.unique(facts.path[began], return_counts=True)
-        ways.update(dict(zip(numbers.tolist(), counts.tolist(), strict=True)))
-    commonest = sorted(ways.items(), key=lambda way: (-way[1], paths[way[0]]))[:SHOWN]
+        ways.append(facts.path[began])
+        weights.append(stands_for[began])
+        timeouts += float(stands_for[began & facts.timed_out].sum())
+        affected += float(stands_for[under].sum())
+        rows = facts.component == component - component % 2
+        retries += float(facts.retries[rows] @ np.repeat(stands_for * under, np.diff(facts.first))[rows])
+    way, weight = np.concatenate(ways), np.concatenate(weights)
+    stated = any(judged.where.stated for judged in group)
     return Failures(
-        timeout_fraction=timeouts / errors if errors else None,
+        timeout_fraction=timeouts / float(weight.sum()) if way.size else None,
         error_paths=[
-            model.ErrorPath(steps=list(_steps(names, paths[number])), requests=count) for number, count in commonest
+            model.ErrorPath(steps=list(_steps(names, path)), requests=recorded, adjusted=stands_for if stated else None)
+            for path, recorded, stands_for in _commonest(way, weight, paths)
         ],
         retries_per_request=retries / affected if affected else 0.0,
     )
+
+
+def _commonest(
+    way: NDArray[np.uint64], weight: NDArray[np.float64], paths: Mapping[int, Path]
+) -> list[tuple[Path, int, float]]:
+    """The commonest of the ways with their recorded requests and how many they stand for, most of these first."""
+    numbers, at, recorded = np.unique(way, return_inverse=True, return_counts=True)
+    adjusted = np.bincount(at, weights=weight, minlength=numbers.size)
+    found = [(paths[n], r, a) for n, r, a in zip(numbers.tolist(), recorded.tolist(), adjusted.tolist(), strict=True)]
+    return sorted(found, key=lambda one: (-one[2], one[0]))[:SHOWN]
 
 
 def _steps(names: Names, path: Path) -> Iterator[model.Step]:

@@ -8,15 +8,19 @@ import pytest
 from builders.scenes import recorded
 
 import traceguard
+from traceguard.explain.causes import regression_findings
 from traceguard.explain.effects import LevelEffects
 from traceguard.explain.entries import Clock, entry_effects
+from traceguard.explain.failures import failures
 from traceguard.explain.sampling import judge_sampling
+from traceguard.explain.verdict import Judged, judge
 from traceguard.otlp.columns import Decoded
 from traceguard.report import Analysis
 from traceguard.simulate import Plant, shop
 from traceguard.store import open_store
 from traceguard.traces.factors import FIRST_LEVEL, Factor
 from traceguard.traces.facts import Facts
+from traceguard.traces.link import Names
 from traceguard.traces.sampling import Sampling
 
 SECOND = 1_000_000_000
@@ -106,6 +110,52 @@ def judged(failed: np.ndarray, count: np.ndarray, policy: np.ndarray | None = No
     facts = made_facts(np.full(failed.size, SECOND), failed)
     unknown = Sampling.unstated(failed.size).policy
     return judge_sampling(facts, np.arange(failed.size), Sampling(count, unknown if policy is None else policy)).bias
+
+
+def kept_apart() -> tuple[Judged, np.ndarray]:
+    """One request in four by a slow and failing way, kept one in ten; the others all kept. And which are those.
+
+    The slow ones time out where they fail, and try once more.
+    """
+    r = 12_000
+    random = np.random.default_rng(5)
+    rare = np.arange(r) % 4 == 0
+    keep = ~rare | (np.arange(r) % 40 == 0)
+    on = random.integers(0, 2, r)
+    failed = (on == 1) & (random.random(r) < np.where(rare, 0.8, 0.1))
+    dur = (random.lognormal(0, 0.2, r) * np.where(rare, 900, 100) * (1 + on) * 1e6).astype(np.int64)
+    rare, on, failed, dur = rare[keep], on[keep], failed[keep], dur[keep]
+    facts = replace(
+        made_facts(dur, failed), timed_out=failed & rare, retries=rare.astype(np.int32),
+        path=np.where(failed, 1 + rare, 0).astype(np.uint64),
+    )  # fmt: skip
+    levels = (FIRST_LEVEL + on).astype(np.int16)[:, None]
+    unit = np.arange(rare.size, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    count = np.where(rare, 10.0, 1.0)
+    (judged,) = judge([entry_effects(0, 0, facts, (FLAG,), levels, unit, Clock(), 0.05, count)])
+    return judged, rare
+
+
+def test_failures_are_told_as_they_are_in_the_traffic() -> None:
+    """Timeouts, retries and the commonest way count each request as often as it stands for."""
+    names = Names(("shop", "pay"), ((0, "GET /"), (1, "Charge")), ("",))
+    judged, _ = kept_apart()
+    found = failures([judged], 0, "error", names, {1: (0,), 2: (0, 1)})
+    assert found.timeout_fraction == pytest.approx(0.73, abs=0.03)  # 0.8 / 4 of 0.8 / 4 + 0.1 * 3 / 4
+    assert found.retries_per_request == pytest.approx(0.25, abs=0.02)
+    first, second = found.error_paths
+    assert [step.service for step in first.steps] == ["shop", "pay"]
+    assert first.requests < second.requests
+    assert (first.adjusted, second.adjusted) == (10 * first.requests, second.requests)
+
+
+def test_causes_are_held_against_the_spread_of_the_traffic() -> None:
+    """What is slow and mostly dropped spreads the traffic, however little of it was kept."""
+    judged, rare = kept_apart()
+    (finding,) = regression_findings(judged, ["latency_mean"], 0.05)
+    dur = judged.where.facts.dur / 1e6
+    everything = np.concatenate([dur, *[dur[rare]] * 9])
+    assert judged.effects.latency.sure[0] / finding.score == pytest.approx(everything.std())
 
 
 def test_a_window_that_fails_throughout_looks_sampled_and_an_outage_does_not() -> None:
