@@ -90,7 +90,8 @@ class Spill:
         """Itself; opens the files, if any are needed."""
         if self._on_disk:
             for _ in range(self._count):
-                self._files.append(self._open.enter_context(tempfile.TemporaryFile()))
+                # Without a buffer a full disk is told while it is written, and not when the file is read or closed.
+                self._files.append(self._open.enter_context(tempfile.TemporaryFile(buffering=0)))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -117,8 +118,10 @@ class Spill:
             if not self._on_disk:
                 self._pieces[number].append(piece.copy())
                 continue
+            rest = piece.data.cast("B")
             try:
-                self._files[number].write(piece.data)
+                while rest:
+                    rest = rest[self._files[number].write(rest) :]
             except OSError as error:
                 held = f"{tempfile.gettempdir()} cannot hold the spans while they are sorted"
                 raise StoreError(f"{held} ({error.strerror}); name another folder with TMPDIR.") from error
