@@ -53,7 +53,7 @@ def read_circumstances(
     """
     flags, set_aside = _flag_factors(cursor)
     unbounded, many = tuple(key for key, _ in set_aside), tuple(levels for _, levels in set_aside)
-    versions, unclear = _version_factors(cursor)
+    versions, unclear = version_factors(cursor)
     levels = np.full((window.trace_hash.size, len(flags) + len(versions)), ABSENT, dtype=np.int16)
     for query, first, found in (("trace_flags", 0, flags), ("trace_versions", len(flags), versions)):
         if found:
@@ -80,7 +80,7 @@ def _flag_factors(cursor: "duckdb.DuckDBPyConnection") -> tuple[list[Factor], li
     return kept, unbounded
 
 
-def _version_factors(cursor: "duckdb.DuckDBPyConnection") -> tuple[list[Factor], tuple[str, ...]]:
+def version_factors(cursor: "duckdb.DuckDBPyConnection") -> tuple[tuple[Factor, ...], tuple[str, ...]]:
     """A factor per service with several versions, and the services for which it is unclear which came first.
 
     The reference is the version with the earliest span of the whole store. Where the store begins amid a rollout that
@@ -105,7 +105,7 @@ def _version_factors(cursor: "duckdb.DuckDBPyConnection") -> tuple[list[Factor],
             if reference > 0 or not numbered:
                 unclear.append(str(service))
         factors.append(Factor("version", "service.version", str(service), ("", "", *levels), FIRST_LEVEL + reference))
-    return factors, tuple(unclear)
+    return tuple(factors), tuple(unclear)
 
 
 def _version_number(version: str) -> tuple[int, ...] | None:

@@ -1,7 +1,8 @@
 """What an open store was asked before: evidence of a window that has not changed since is not gathered again.
 
 A window has changed when spans arrived that began in it, or anything of a request that is in it, or when rows were
-removed. So a live store answers about yesterday at once, however much comes in today.
+removed; also when spans elsewhere in the store tell of other versions, or of another one that came first. So a live
+store answers about yesterday at once, however much comes in today.
 """
 
 import threading
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import numpy as np
 import pyarrow as pa
 
+from traceguard.engine.circumstances import version_factors
 from traceguard.engine.local import Window, fetch
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ class _State:
 @dataclass(slots=True)
 class _Entry(Generic[Kept]):
     state: _State
+    versions: Hashable  # as the whole store tells of them
     window: Window
     value: Kept
     size: int
@@ -70,7 +73,7 @@ class Shelf(Generic[Kept]):
         with self._lock:
             entry = self._stores.setdefault(store, OrderedDict()).get(asked)
         if entry is None or not _same(cursor, entry, now, period):
-            entry = _Entry(now, *gather())
+            entry = _Entry(now, version_factors(cursor), *gather())
         else:
             entry.state = now
         with self._lock:
@@ -90,7 +93,7 @@ def _state(store: "Store", cursor: "duckdb.DuckDBPyConnection") -> _State:
 
 
 def _same(cursor: "duckdb.DuckDBPyConnection", entry: _Entry[Kept], now: _State, period: "Period") -> bool:
-    """Whether nothing of the window was added or removed since."""
+    """Whether nothing of the window, or of what the whole store tells about it, was added or removed since."""
     before = entry.state
     if before == now:
         return True
@@ -106,4 +109,4 @@ def _same(cursor: "duckdb.DuckDBPyConnection", entry: _Entry[Kept], now: _State,
         changed = fetch(cursor, "changed", start_ns=period.start_ns, end_ns=period.end_ns, **first)
     finally:
         cursor.unregister("known_traces")
-    return not np.any(changed["rows"].to_numpy())
+    return not np.any(changed["rows"].to_numpy()) and version_factors(cursor) == entry.versions

@@ -25,14 +25,16 @@ def store() -> Iterator[Store]:
         yield opened
 
 
-def add(store: Store, trace: int, second: float, *, span: int = 1, flag: str | None = None) -> None:
+def add(
+    store: Store, trace: int, second: float, *, span: int = 1, flag: str | None = None, version: str | None = None
+) -> None:
     """Append a span, or a flag evaluation of the trace."""
     named = {"trace_id": f"{trace:032x}", "span_id": f"{span:016x}"}
     spans = [
         {
             **named, "service": "shop", "operation": "GET /", "kind": "server", "dur_ns": 1_000, "status": "unset",
             "flags": 0, "dropped_attributes": 0, "dropped_events": 0, "dropped_links": 0, "evaluation_only": False,
-            "end_before_start_ns": 0, "start_ns": START_NS + int(second * SECOND),
+            "end_before_start_ns": 0, "version": version, "start_ns": START_NS + int(second * SECOND),
         }
     ]  # fmt: skip
     flags = [{**named, "flag_key": flag, "variant": "on"}] if flag else []
@@ -94,6 +96,21 @@ def test_removed_rows_are_noticed(store: Store) -> None:
         cursor.execute("DELETE FROM spans WHERE trace_id = ?", [f"{3:032x}"])
     add(store, trace=30, second=30)
     assert asker.ask() == 9
+    assert asker.gathered == 2
+
+
+def test_a_version_that_was_there_before_the_window_is_noticed(store: Store) -> None:
+    """The reference changes with it, although nothing of the window did."""
+    for second in range(10):
+        add(store, trace=second + 1, second=second, version="2.0" if second < 5 else "1.0", span=2)
+    asker = Asker(store)
+    asker.ask()
+    add(store, trace=50, second=600, version="1.0")
+    asker.ask()
+    assert asker.gathered == 1
+    add(store, trace=51, second=-6_000, version="2.0")
+    asker.ask()
+    asker.ask()
     assert asker.gathered == 2
 
 
