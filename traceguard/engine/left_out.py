@@ -71,7 +71,7 @@ def read_left_out(
         found.operation[number] = next(fits, -1)
     rules: list[tuple[Kind, str]] = [("entry", text) for text in entries]
     for key, wanted in attributes.items():
-        rows = fetch(cursor, "left_out_by_attribute", key=key)
+        rows = fetch(cursor, "root_attribute", key=key)
         pattern = _pattern(wanted)
         values = [value for value in rows["value"].unique() if pattern.fullmatch(value)]
         fitting = rows.filter(pl.col("value").is_in(pl.Series(values, dtype=pl.String).implode()))

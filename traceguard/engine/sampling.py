@@ -27,7 +27,7 @@ def read_sampling(cursor: "duckdb.DuckDBPyConnection", window: Window, rate_keys
         _fill(found, window, fetch(cursor, "thresholds"), "threshold")
         cursor.unregister("unstated_traces")
     for key in reversed(rate_keys):
-        _fill(found, window, fetch(cursor, "sample_rates", key=key), "rate")
+        _fill(found, window, fetch(cursor, "root_attribute", key=key).drop_nulls("number"), "number")
     policies = fetch(cursor, "sampling_policies")
     number = policies["policy"].rank("dense").cast(pl.Int32) - 1
     found.policy[window.rows_of(policies["trace"].to_numpy())] = number.to_numpy()

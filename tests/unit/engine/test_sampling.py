@@ -94,6 +94,16 @@ def test_a_named_attribute_states_the_rate_and_wins_over_the_trace_state(store: 
     assert [count[i] for i in range(1, 8)] == pytest.approx([20, 4, 10, 5, 2, 3, nan], nan_ok=True)
 
 
+def test_of_several_roots_the_earliest_that_states_a_number_counts(store: Store) -> None:
+    """A word instead of a rate does not silence the root that began later."""
+    spans = [
+        span(1, attributes='{"SampleRate":"often"}'), span(1, 2, attributes='{"SampleRate":6}'),
+        span(1, 3, attributes='{"SampleRate":7}'),
+    ]  # fmt: skip
+    _, count = read(store, spans, "SampleRate")
+    assert count[1] == 6
+
+
 def test_without_a_setting_no_attribute_is_asked(store: Store) -> None:
     """A number on a span means nothing until somebody says so."""
     _, count = read(store, [span(1, attributes='{"SampleRate":20}')])
