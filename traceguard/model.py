@@ -267,14 +267,13 @@ class Traffic(Document):
     p95_ms: float
 
 
-class NodeChange(Document):
-    """A node that differs between two periods; a side that never called it is null.
+class TrafficChange(Document):
+    """How calls differ between two periods; a side without any is null.
 
-    `not_seen` says that one side lacks it, but had too few requests to call it new or vanished. `delta`, `low` and
+    `not_seen` says that one side lacks them, but had too few requests to call it new or vanished. `delta`, `low` and
     `high` are the change of calls per request with its 95% interval; the q-values those of calls and of failed calls.
     """
 
-    node: str
     change: Change
     baseline: Traffic | None
     candidate: Traffic | None
@@ -285,20 +284,18 @@ class NodeChange(Document):
     q_errors: float
 
 
-class EdgeChange(Document):
-    """A dependency that differs between two periods; the fields are those of a node's change."""
+class NodeChange(TrafficChange):
+    """A node that differs between two periods, by the calls into it."""
+
+    node: str
+
+
+class EdgeChange(TrafficChange):
+    """A dependency that differs between two periods."""
 
     source: str
     target: str
     kind: Literal["sync", "async"]
-    change: Change
-    baseline: Traffic | None
-    candidate: Traffic | None
-    delta: float
-    low: float
-    high: float
-    q_calls: float
-    q_errors: float
 
 
 class GraphSide(Document):

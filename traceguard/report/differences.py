@@ -11,7 +11,7 @@ from traceguard.report.wording import clean, count, percent, quantity
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from traceguard.model import EdgeChange, NodeChange, Traffic
+    from traceguard.model import EdgeChange, NodeChange, Traffic, TrafficChange
     from traceguard.report.results import Difference
 
 WORDS = {"new": "new", "vanished": "vanished", "changed": "changed", "not_seen": "not seen"}
@@ -30,13 +30,13 @@ def edge_changes(changes: Sequence[EdgeChange]) -> Table:
     return _table(("caller", "callee", "kind", ""), rows)
 
 
-def _table(names: tuple[str, ...], rows: Sequence[tuple[tuple[str, ...], EdgeChange | NodeChange]]) -> Table:
+def _table(names: tuple[str, ...], rows: Sequence[tuple[tuple[str, ...], TrafficChange]]) -> Table:
     columns = (*names, "calls per request", "errors", "p50", "p95")
     body = tuple((*name, *_cells(change)) for name, change in rows)
     return Table(columns, body, frozenset(range(len(names), len(columns))))
 
 
-def _cells(change: EdgeChange | NodeChange) -> tuple[str, str, str, str]:
+def _cells(change: TrafficChange) -> tuple[str, str, str, str]:
     a, b = change.baseline, change.candidate
 
     def cell(of: str, unit: str) -> str:

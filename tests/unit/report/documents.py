@@ -237,7 +237,7 @@ def edge_change(change: str = "new", target: str = "fraud <check>", **changes: A
 def graph_diff(**changes: Any) -> model.GraphDiff:
     """A release that calls a new service, no longer calls another, and calls pricing more often."""
     new = edge_change()
-    node = {name: getattr(new, name) for name in type(new).model_fields if name not in {"source", "target", "kind"}}
+    node = {name: getattr(new, name) for name in model.TrafficChange.model_fields}
     values = {
         "level": "service", "baseline": model.GraphSide(start=START, end="2026-11-23T12:30:00Z", requests=4_100),
         "candidate": model.GraphSide(start="2026-11-23T12:30:00Z", end=END, requests=3_900),
