@@ -22,12 +22,16 @@ Kind = Literal["server", "internal", "client", "consumer"]
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A released version; its weight among the service's versions moves from `share` to `share_end` (None: stays)."""
+    """A released version; its weight among the service's versions moves from `share` to `share_end` (None: stays).
+
+    It moves linearly, or all at once at `step_at`, a fraction of the recording.
+    """
 
     name: str
     share: float = 1.0
     share_end: float | None = None
     instances: int = 1
+    step_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +95,15 @@ class EntryPoint:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A level of a flag with its share of users at the start and (None: the same) at the end of the recording."""
+    """A level of a flag with its share of users at the start and (None: the same) at the end of the recording.
+
+    It moves linearly, or all at once at `step_at`, a fraction of the recording.
+    """
 
     name: str
     share: float
     share_end: float | None = None
+    step_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +164,7 @@ class Fleet:
 
     Own times are multiplied by a log-normal factor of mean 1 per user and per request (their logarithms' spread:
     `user_sigma`, `request_sigma`), so requests of one user resemble each other; `drift` is the relative growth of own
-    times over the recording.
+    times over the recording, `growth` that of the traffic.
     """
 
     name: str
@@ -170,6 +178,7 @@ class Fleet:
     user_sigma: float = 0.15
     request_sigma: float = 0.2
     drift: float = 0.0
+    growth: float = 0.0
     environment: str = "production"
 
     def __post_init__(self) -> None:

@@ -26,6 +26,7 @@ DRAFT_MS = 10.0  # plants are drafted at this size and then scaled to what shows
 VISIBLE = 0.5  # of which at least this part must show
 MOST_EXTRA_CALLS = 8
 LEVELS = 3  # levels of services below the entry points
+RARE_CALLS = (0.05, 0.1, 0.3)  # how often a service is called that nothing else calls
 LANGUAGES = ("go", "rust", "java", "python", "nodejs")
 
 
@@ -42,7 +43,7 @@ def random_fleet(
     """
     draw = np.random.default_rng([seed, services, flags, entries])
     members = tuple(_service(draw, number) for number in range(services))
-    operations = _operations(draw, members, entries)
+    operations = _adopted(np.random.default_rng([seed, services]), members, _operations(draw, members, entries))
     doors = tuple(
         EntryPoint(o.service, o.name, float(weight))
         for o, weight in zip(operations, draw.uniform(0.5, 2.0, entries), strict=False)
@@ -67,7 +68,7 @@ def _service(draw: np.random.Generator, number: int) -> Service:
 
 def _operations(draw: np.random.Generator, members: tuple[Service, ...], entries: int) -> tuple[Operation, ...]:
     """One operation a service (the first has one an entry point), each calling services of the next level."""
-    depth = np.sort(np.concatenate([[0], 1 + np.arange(len(members) - 1) % min(LEVELS, len(members) - 1)]))
+    depth = _depth(len(members))
     below = {level: np.flatnonzero(depth == level + 1) for level in range(int(depth.max()) + 1)}
     found = []
     for number, service in enumerate(members):
@@ -96,6 +97,28 @@ def _operations(draw: np.random.Generator, members: tuple[Service, ...], entries
             )))  # fmt: skip
     doors = [operation for number, operation in found if number == 0]
     return (*doors, *(operation for number, operation in found if number != 0))
+
+
+def _depth(services: int) -> NDArray[np.int64]:
+    """The level of each service: the first at the edge, the others in equal parts below."""
+    return np.sort(np.concatenate([[0], 1 + np.arange(services - 1) % min(LEVELS, services - 1)]))
+
+
+def _adopted(
+    draw: np.random.Generator, members: tuple[Service, ...], operations: tuple[Operation, ...]
+) -> tuple[Operation, ...]:
+    """Give every service that nothing calls a caller on the level above, which calls it now and then."""
+    depth, found = _depth(len(members)), list(operations)
+    called = {c.service for o in operations for stage in o.stages for c in stage if c.service != o.service}
+    level = {member.name: int(depth[number]) for number, member in enumerate(members)}
+    for number in range(1, len(members)):
+        if members[number].name in called:
+            continue
+        above = int(depth[number]) - 1
+        caller = int(draw.choice([i for i, o in enumerate(found) if o.kind == "server" and level[o.service] == above]))
+        call = Call(members[number].name, "handle", float(draw.choice(RARE_CALLS)))
+        found[caller] = replace(found[caller], stages=(*found[caller].stages, (call,)))
+    return tuple(found)
 
 
 def _database(number: int) -> Operation:

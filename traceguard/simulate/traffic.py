@@ -43,11 +43,11 @@ class Requests:
 
 
 def arrive(fleet: Fleet, *, requests: int, seed: int, start_ns: int, duration_ns: int) -> Requests:
-    """Requests spread evenly at random over `[start_ns, start_ns + duration_ns)`, each by a user at an entry point."""
+    """Requests at random moments of `[start_ns, start_ns + duration_ns)`, each by a user at an entry point."""
     keys = numbered(requests, "request", seed)
-    position = np.sort(uniform(numbered(requests, "arrival", seed), "position"))
+    position = _moments(np.sort(uniform(numbered(requests, "arrival", seed), "position")), fleet.growth)
     start = start_ns + np.minimum((position * duration_ns).astype(np.int64), duration_ns - 1)
-    entry = _pick(uniform(keys, "entry"), _moving([(e.weight, e.weight_end) for e in fleet.entries], position))
+    entry = _pick(uniform(keys, "entry"), _moving([(e.weight, e.weight_end, None) for e in fleet.entries], position))
     activity = np.cumsum(np.arange(1, fleet.users + 1, dtype=np.float64) ** -fleet.activity)
     user = np.searchsorted(activity, uniform(keys, "user") * activity[-1]).astype(np.int32)
     user_key = numbered(fleet.users, "user", seed)[user]
@@ -88,9 +88,22 @@ def evaluable(fleet: Fleet, requests: Requests, flag: Flag) -> NDArray[np.bool_]
     return np.isin(requests.entry, wanted)
 
 
-def _moving(shares: list[tuple[float, float | None]], position: Floats) -> Floats:
-    """Cumulative shares, rows by r, scaled to end at 1; each share moves linearly from its first to its last value."""
-    rows = [first + ((first if last is None else last) - first) * position for first, last in shares]
+def _moments(even: Floats, growth: float) -> Floats:
+    """Moments of traffic that grows linearly to 1 + `growth` times its rate, from evenly spread ones (both 0 to 1)."""
+    if growth == 0.0:
+        return even
+    return np.asarray((np.sqrt(1.0 + even * growth * (growth + 2.0)) - 1.0) / growth, dtype=np.float64)
+
+
+def _moving(shares: list[tuple[float, float | None, float | None]], position: Floats) -> Floats:
+    """Cumulative shares, rows by r, scaled to end at 1.
+
+    A share moves from its first to its last value, linearly or where a third number says at that position.
+    """
+    rows = []
+    for first, last, step in shares:
+        moved = position if step is None else (position >= step).astype(np.float64)
+        rows.append(first + ((first if last is None else last) - first) * moved)
     cumulative = np.cumsum(np.array(rows), axis=0)
     return np.asarray(cumulative / cumulative[-1], dtype=np.float64)
 
@@ -106,7 +119,7 @@ def _assign(fleet: Fleet, user_key: Keys, position: Floats) -> NDArray[np.int8]:
         if flag.follows is not None:
             agrees = uniform(user_key, f"agrees/{flag.key}") < flag.agreement
             draw = np.where(agrees, uniform(user_key, f"flag/{flag.follows}"), draw)
-        levels[row] = _pick(draw, _moving([(v.share, v.share_end) for v in flag.variants], position))
+        levels[row] = _pick(draw, _moving([(v.share, v.share_end, v.step_at) for v in flag.variants], position))
     return levels
 
 
@@ -117,7 +130,7 @@ def _served_by(
     version = np.zeros((len(fleet.services), keys.size), dtype=np.int8)
     process = np.zeros((len(fleet.services), keys.size), dtype=np.int32)
     for row, service in enumerate(fleet.services):
-        shares = [(v.share, v.share_end) for v in service.versions]
+        shares = [(v.share, v.share_end, v.step_at) for v in service.versions]
         version[row] = _pick(uniform(keys, f"version/{service.name}"), _moving(shares, position))
         first = np.array([0, *np.cumsum([v.instances for v in service.versions])[:-1]]) + len(processes)
         instances = np.array([v.instances for v in service.versions])
