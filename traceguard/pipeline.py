@@ -557,16 +557,14 @@ def _owned(path: Path) -> Store:
 
 
 def _with_left_out(document: _Document, window: Window) -> _Document:
-    """The document with a warning where traces were too large to be looked at, or requests are streams."""
+    """The document with a warning where traces were too large to be looked at."""
     from traceguard.engine.trace_size import too_large
     from traceguard.model import Warning as Caveat
 
-    endless = too_large(window)
-    found: list[tuple[str, str]] = [] if endless is None else [endless]
-    if streams := window.stream_names:
-        found.append(("long_lived_streams", f"Requests that begin as long-lived streams are left out: {streams}."))
-    warnings = [*document.warnings, *(Caveat(code=code, message=message) for code, message in found)]
-    return document.model_copy(update={"warnings": warnings})
+    if (endless := too_large(window)) is None:
+        return document
+    code, message = endless
+    return document.model_copy(update={"warnings": [*document.warnings, Caveat(code=code, message=message)]})
 
 
 def _left_out(

@@ -63,12 +63,6 @@ class Window:
         """Start of the first and of the last trace, ns; None for an empty window."""
         return (int(self.begun.min()), int(self.begun.max())) if self.begun.size else None
 
-    @property
-    def stream_names(self) -> str:
-        """The operations whose calls are long-lived streams, as `service operation`, with commas between them."""
-        found = (self.names.operations[o] for o in np.flatnonzero(self.streams))
-        return ", ".join(f"{self.names.services[service]} {operation}" for service, operation in found)
-
     def rows_of(self, trace_hash: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Row numbers of the given traces, all of which must be in the window."""
         return self.lookup.find(trace_hash)

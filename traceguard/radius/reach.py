@@ -19,6 +19,7 @@ from traceguard.radius.calls import calls_of, members, visits_of
 from traceguard.radius.entry_points import EntryPoints, calls_per_request
 from traceguard.radius.evaluators import Evaluators, evaluating, read_evaluators
 from traceguard.radius.neighbours import FAR, Neighbours, Side
+from traceguard.radius.usable import Usable
 from traceguard.traces.critical_path import own_time
 from traceguard.traces.link import Linked, Names
 from traceguard.units import Period, format_time
@@ -64,11 +65,7 @@ class _Sums:
         inside = within if target.operation is not None else member & ~linked.evaluation
         spent = np.zeros(linked.root.size, np.int64)
         np.add.at(spent, linked.request[inside], own_time(linked)[inside])
-        whole = linked.whole
-        if question.leave_out is not None:
-            whole &= ~question.leave_out[linked.operation[linked.root]]
-        if question.leave_out_traces is not None:
-            whole &= ~np.isin(linked.trace_hash, question.leave_out_traces)[linked.trace[linked.root]]
+        whole = question.usable.of(linked)
         stands_for = np.ones(len(linked.trace_ids))
         if question.sampling is not None:
             known, counts = question.sampling
@@ -109,8 +106,7 @@ class _Question:
     target: "Target"
     circumstances: "Circumstances | None"
     evaluators: Evaluators | None
-    leave_out: NDArray[np.bool_] | None
-    leave_out_traces: NDArray[np.uint64] | None
+    usable: Usable
     sampling: tuple[NDArray[np.uint64], NDArray[np.float64]] | None
 
 
@@ -137,7 +133,7 @@ def reach(
     the fractions of services above and below, stay those of recorded ones. Without usable requests there are no entries
     but the warning `no_requests`.
     """
-    question = _Question(target, circumstances, evaluators, leave_out, leave_out_traces, sampling)
+    question = _Question(target, circumstances, evaluators, Usable(leave_out, leave_out_traces), sampling)
     sums = _Sums.of(Names((), (), ()))
     for number, linked in enumerate(partitions):
         if number == 0:
@@ -166,7 +162,7 @@ def _document(question: _Question, period: Period, sums: _Sums) -> model.BlastRa
         entries=entries,
         upstream=upstream,
         downstream=downstream,
-        warnings=_warnings(target, sums, entries),
+        warnings=[*_warnings(target, sums, entries), *question.usable.warnings()],
     )
 
 

@@ -18,6 +18,7 @@ from traceguard.radius.calls import calls_of, members, visits_of
 from traceguard.radius.mixture import quantiles
 from traceguard.radius.propagation import Propagation, failures, pair_text
 from traceguard.radius.retime import retime
+from traceguard.radius.usable import Usable
 from traceguard.traces.link import Linked, Names
 
 _NAMED = 3  # pairs that a warning names before it only counts
@@ -67,17 +68,14 @@ def what_if(
             learned = learned.learn(linked)
     names = Names((), (), ())
     outcomes: list[_Outcomes] = []
+    usable = Usable(leave_out, leave_out_traces)
     assumed: set[int] = set()
     hit = torn = 0
     for linked in partitions():
         names = linked.names
         call, _ = calls_of(linked, visits_of(linked), members(linked, scenario.service, scenario.operation))
         called = np.bincount(linked.request[call], minlength=linked.root.size) > 0
-        whole = linked.whole
-        if leave_out is not None:
-            whole &= ~leave_out[linked.operation[linked.root]]
-        if leave_out_traces is not None:
-            whole &= ~np.isin(linked.trace_hash, leave_out_traces)[linked.trace[linked.root]]
+        whole = usable.of(linked)
         hit += int((called & whole).sum())
         torn += int((called & linked.fragment).sum())
         share, unseen = learned.shares(linked)
@@ -88,7 +86,10 @@ def what_if(
     return model.WhatIf(
         scenario=scenario,
         entries=entries,
-        warnings=_warnings(scenario, hit, torn, [pair_text(names, pair) for pair in sorted(assumed)]),
+        warnings=[
+            *_warnings(scenario, hit, torn, [pair_text(names, pair) for pair in sorted(assumed)]),
+            *usable.warnings(),
+        ],
     )
 
 

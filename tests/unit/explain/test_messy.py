@@ -12,6 +12,7 @@ from traceguard.engine.trace_size import MAX_TRACE_SPANS
 from traceguard.otlp.columns import SPANS, Decoded
 from traceguard.report import render
 from traceguard.report.results import Analysis
+from traceguard.settings import Settings
 from traceguard.store import Store, open_store
 
 SECOND = 1_000_000_000
@@ -112,6 +113,23 @@ def test_streams_are_left_out_by_name_and_count(store: Store) -> None:
     radius = traceguard.blast_radius(store, service="flagd").document
     assert [entry.operation for entry in radius.entries] == []
     assert "flagd EventStream" in messages(traceguard.blast_radius(store, service="flagd"))["long_lived_streams"]
+
+
+def test_only_streams_that_were_left_out_are_said_to_be(store: Store) -> None:
+    """Those below a request stay with it, and those that the settings leave out are not counted twice."""
+    shop = [span(t, 1, dur_ns=90 * SECOND, kind="internal") for t in range(1, 4)]
+    below = {"parent": 1, "kind": "client", "operation": "Watch", "dur_ns": 80 * SECOND}
+    shop += [span(t, 2, **below) for t in range(1, 4)]
+    watching = [span(t, 1, service="flagd", operation="EventStream", dur_ns=600 * SECOND) for t in range(11, 14)]
+    fill(store, [*shop, *watching])
+
+    def told(**settings: Any) -> list[str | None]:
+        given: dict[str, Any] = {"service": "shop", "settings": Settings(**settings)}
+        answers = (traceguard.blast_radius(store, **given), traceguard.what_if(store, delay="1ms", **given))
+        return [messages(answer).get("long_lived_streams") for answer in answers]
+
+    assert told() == ["3 long-lived streams do not count as requests: flagd EventStream (3)."] * 2
+    assert told(leave_out_entries=("flagd *",)) == [None, None]
 
 
 def test_requests_that_hang_are_no_streams(store: Store) -> None:
