@@ -256,8 +256,9 @@ def report(
         raise UsageError(f"alpha {alpha!r} must lie between 0 and 1, such as 0.05.")
     periods = _compared(baseline, candidate)
     question = Question(
-        alpha=level, baseline=periods[0], candidate=periods[1], flag=flag, service=service, entry=entry, unit=unit
-    )
+        alpha=level, baseline=periods[0], candidate=periods[1], flag=flag, service=service, entry=entry, unit=unit,
+        ignore_watermark=judge_all,
+    )  # fmt: skip
     window, gap = _period(since, until), None
     if periods[0] is not None and periods[1] is not None:
         window, gap = _hull(window, periods[0], periods[1])

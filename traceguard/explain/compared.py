@@ -96,6 +96,17 @@ def _groups(facts: Facts, names: Names, entry: str | None) -> tuple[tuple[Group,
     return groups, (len(asked) - len(kept), int(counts[asked].sum() - counts[kept].sum()))
 
 
+_LATE = "began past the watermark, so their spans may still come (--ignore-watermark judges them)"
+
+
+def _late(evidence: Evidence, question: Question, period: Period) -> bool:
+    """Whether requests of the period are left out because they began past the watermark."""
+    if question.ignore_watermark or evidence.watermark is None:
+        return False
+    begun = evidence.window.begun
+    return bool((_inside(begun, period) & (begun >= evidence.watermark)).any())
+
+
 def _nothing(
     evidence: Evidence, question: Question, factors: Sequence[Factor], levels: NDArray[np.int16],
     groups: Sequence[Group], left_out: tuple[int, int],
@@ -103,12 +114,17 @@ def _nothing(
     if evidence.window.trace_hash.size == 0:
         return "no_data", "No request started in the window; widen --since and --until or check what was ingested."
     if evidence.facts.dur.size == 0:
-        why = "are left out by the settings" if evidence.left_out else "have no root; check how traces are propagated"
+        found = ["are left out by the settings"] if evidence.left_out else []
+        found += [_LATE] if _late(evidence, question, Period()) else []
+        why = " or ".join(found) or "have no root; check how traces are propagated"
         return "no_entry_points", f"The requests of the window {why}."
-    if question.candidate is not None:
-        for name, code in (("baseline", FIRST_LEVEL), ("candidate", FIRST_LEVEL + 1)):
+    if question.baseline is not None and question.candidate is not None:
+        periods = (("baseline", question.baseline), ("candidate", question.candidate))
+        for code, (name, period) in enumerate(periods, FIRST_LEVEL):
             if not (levels[:, -1] == code).any():
-                return "empty_period", f"No request started in the {name} period; check its times."
+                late = _late(evidence, question, period)
+                none = f"No request started in the {name} period; check its times."
+                return "empty_period", f"The requests of the {name} period {_LATE}." if late else none
     if question.entry is not None and not groups and left_out[0] == 0:
         return (
             "no_requests_of_entry",

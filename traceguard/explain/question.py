@@ -8,7 +8,10 @@ from traceguard.units import Period
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The choices of one report: significance level, periods, and what to narrow it to."""
+    """The choices of one report: significance level, periods, and what to narrow it to.
+
+    `ignore_watermark` says that requests past the watermark are judged.
+    """
 
     alpha: float = 0.05
     baseline: Period | None = None
@@ -17,4 +20,5 @@ class Question:
     service: str | None = None
     entry: str | None = None
     unit: str | None = None
+    ignore_watermark: bool = False
     floor: Floor = field(default_factory=Floor)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +29,7 @@ SECOND = 1_000_000_000
 Column = pa.ChunkedArray
 
 
-def reported(keep: Callable[[Column, Column, Column], Column], **question: bool) -> Analysis:
+def reported(keep: Callable[[Column, Column, Column], Column], **question: Any) -> Analysis:
     """The report on half an hour of the healthy shop of which only the spans came that `keep` marks.
 
     `keep` is told service, kind and start of each.
@@ -119,6 +119,18 @@ def test_the_watermark_can_be_ignored() -> None:
     assert "past_watermark" in codes(analysis)
     assert analysis.document.window.traces == 4_000
     assert watermark(analysis) < parse_time(analysis.document.window.end or "", 0)
+
+
+def test_a_period_past_the_watermark_is_said_to_be() -> None:
+    """Its requests did start, and who asks gets them judged."""
+    periods = {
+        "baseline": Period(START_NS, END_NS - 600 * SECOND), "candidate": Period(END_NS - 40 * SECOND, END_NS)
+    }  # fmt: skip
+    found = reported(late("catalog", 60), **periods)
+    (told,) = [w.message for w in found.warnings if w.code == "empty_period"]
+    assert told.startswith("The requests of the candidate period began past the watermark")
+    assert "--ignore-watermark" in told
+    assert "empty_period" not in codes(reported(late("catalog", 60), **periods, ignore_watermark=True))
 
 
 def test_what_lasts_is_a_change_and_no_lateness() -> None:

@@ -154,6 +154,27 @@ def test_a_web_socket_says_so(store: Store) -> None:
     assert "shop GET /ws (99)" in messages(traceguard.report(store))["long_lived_streams"]
 
 
+def ending_together() -> list[dict[str, Any]]:
+    """Requests that begin over 200 s and end at one moment, those of the last 30 s with a lost span."""
+    found = []
+    for t in range(1, 411):
+        after = max(0, t - 10) * SECOND // 2
+        begun = START_NS + after
+        found.append(span(t, 1, kind="internal", start_ns=begun, dur_ns=201 * SECOND - after))
+        if after > 170 * SECOND:
+            found.append(span(t, 3, parent=2, start_ns=begun))
+    return found
+
+
+def test_where_all_lies_past_the_watermark_that_is_the_reason(store: Store) -> None:
+    """Nothing is wrong with the requests' roots, and there is a way to have them judged."""
+    fill(store, ending_together())
+    told = messages(traceguard.report(store))["no_entry_points"]
+    assert told.startswith("The requests of the window began past the watermark")
+    assert "--ignore-watermark" in told
+    assert "no_entry_points" not in messages(traceguard.report(store, ignore_watermark=True))
+
+
 def parallel(trace: int, gap_ns: int) -> list[dict[str, Any]]:
     """A request of 10 ms that waits for two calls of 6 ms, whose ends lie `gap_ns` apart."""
     begun = START_NS + trace * SECOND
