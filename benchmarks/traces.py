@@ -121,7 +121,7 @@ def stages(path: Path) -> dict[str, Any]:
             read_circumstances(cursor, window, None, UNIT_KEYS)
         from traceguard.engine import local
 
-        partition = local._partitions(window.spans, local.SPANS_PER_PARTITION)  # noqa: SLF001
+        partition = local.partition_of(window.spans)
         names = window.name_codes["name"].to_numpy()
         with local.Spill(window.lookup, partition, names, window.rows) as spill:
             with watch.stage("scan"):

@@ -247,7 +247,7 @@ def report(
         return Analysis(document, graph=drawn, settings=settings)
     from traceguard.engine.circumstances import read_circumstances
     from traceguard.engine.left_out import read_left_out, traces_elsewhere
-    from traceguard.engine.local import linked_partitions, open_window
+    from traceguard.engine.local import open_window
     from traceguard.engine.sampling import read_sampling
     from traceguard.explain import Question, explain, gather, with_structure
 
@@ -269,17 +269,14 @@ def report(
             progress("Opening the window")
             traces = open_window(cursor, window, env, gap)
 
-            def partitions(stage: str) -> Iterator[Any]:
-                return _shown(linked_partitions(cursor, traces), traces, progress, stage)
-
             read = read_circumstances(cursor, traces, unit, settings.unit_keys)
             left_out = read_left_out(cursor, traces, settings.leave_out_entries, settings.leave_out_attributes)
             if env is not None:
                 left_out = replace(left_out, elsewhere=traces_elsewhere(cursor, window, env, gap))
             sampling = read_sampling(cursor, traces, settings.sample_rate_keys)
             found = gather(
-                cursor, traces, read, partitions("Linking traces"), left_out, sampling,
-                again=lambda: partitions("Taking clock skew out"), ignore_watermark=judge_all,
+                cursor, traces, read, left_out, sampling, ignore_watermark=judge_all,
+                watch=lambda stage, partitions: _shown(partitions, traces, progress, stage),
             )  # fmt: skip
             return traces, found, found.size
 
@@ -579,12 +576,12 @@ def _left_out(
 
 
 def _shown(partitions: Iterator[Any], window: Window, progress: Show, stage: str) -> Iterator[Any]:
-    done = 0
-    total = max(window.trace_hash.size, 1)
-    for linked in partitions:
+    from traceguard.engine.local import partition_of
+
+    total = int(partition_of(window.spans).max(initial=-1)) + 1
+    for done, partition in enumerate(partitions):
         progress(stage, done, total)
-        yield linked
-        done += len(linked.trace_ids)
+        yield partition
 
 
 def _graph(

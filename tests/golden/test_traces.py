@@ -6,7 +6,6 @@ failed, nothing missing, nothing left out.
 """
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,10 @@ import pytest
 
 import traceguard
 from traceguard.engine.local import fetch, linked_partitions, open_window
+from traceguard.engine.trace_counts import TraceCounts
 from traceguard.store import queries
 from traceguard.traces.facts import Facts, facts_of
 from traceguard.traces.link import Linked, Names
-from traceguard.traces.streams import streams_of
 from traceguard.units import Period
 
 FOLDER = Path(__file__).parent / "traces"
@@ -70,18 +69,18 @@ def outcome(file: Path, db: Path, window: dict[str, int]) -> dict[str, Any]:
     with traceguard.open(db) as store, store.cursor() as cursor:
         found = open_window(cursor, period, None)
         partitions = list(linked_partitions(cursor, found))
-        requests, streams = [], Counter[str]()
+        requests, counts = [], TraceCounts(found)
         for linked in partitions:
             facts = facts_of(linked)
             requests += [request_of(facts, i, found.names) for i in range(facts.dur.size)]
-            streams.update(streams_of(linked))
+            counts.add(linked)
         caused = queries.run(cursor, "caused_requests", {}).to_pylist()
         broken = int(fetch(cursor, "clock_faults")["spans"][0])
     return {
         "requests": sorted(requests, key=lambda r: (r["entry"], r["ms"])),
         "incomplete_traces": sum(int(linked.incomplete.sum()) for linked in partitions),
         "fragments": sum(fragments_of(linked) for linked in partitions),
-        "streams": dict(streams),
+        "streams": counts.streams(np.ones(found.trace_hash.size, dtype=np.bool_)),
         "ends_before_start": broken,
         "caused": [
             [f"{row['service']} {row['operation']}", row["joined_by"], row["cause_service"], row["cause_operation"]]

@@ -6,11 +6,11 @@ in DuckDB; kernels see hashes and small integers.
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from traceguard.units import Period
+
+Reduced = TypeVar("Reduced")
 
 SPANS_PER_PARTITION = 1_000_000
 _MOST_PARTITIONS = 256  # each may be a file
@@ -138,17 +140,25 @@ def open_window(
 def linked_partitions(
     cursor: "duckdb.DuckDBPyConnection", window: Window, spans_per_partition: int = SPANS_PER_PARTITION
 ) -> Iterator[Linked]:
-    """The window's traces, linked, a partition of about `spans_per_partition` spans at a time.
+    """The window's traces, linked, a partition of about `spans_per_partition` spans at a time."""
+    return reduced(cursor, window, lambda linked: linked, spans_per_partition)
 
-    The store is read once. While one partition is used, the next ones are linked on the other CPUs.
+
+def reduced(
+    cursor: "duckdb.DuckDBPyConnection", window: Window, reduce: Callable[[Linked], Reduced],
+    spans_per_partition: int = SPANS_PER_PARTITION,
+) -> Iterator[Reduced]:  # fmt: skip
+    """What `reduce` makes of each partition of linked traces, in the window's order.
+
+    The store is read once. While one result is used, the next partitions are linked and reduced on all CPUs.
     """
-    partition = _partitions(window.spans, spans_per_partition)
+    partition = partition_of(window.spans, spans_per_partition)
     count = int(partition[-1]) + 1 if partition.size else 0
     codes = {name: window.name_codes[name].to_numpy() for name in ("operation", "service", "environment", "host")}
     names = window.name_codes["name"].to_numpy()
     edges = np.searchsorted(partition, np.arange(count + 1))
 
-    def linked(number: int) -> Linked:
+    def partial(number: int) -> Reduced:
         column = columns_of(spill.partition(number))
         name = column.pop("name")
         column |= {kind: code[name] for kind, code in codes.items()}
@@ -158,7 +168,9 @@ def linked_partitions(
         if not there.all():
             column["trace"] = (np.cumsum(there) - 1)[column["trace"]].astype(np.int32)
         rows = edges[number] + np.flatnonzero(there)
-        return link(column, window.names, window.trace_ids.gather(rows), window.trace_hash[rows], window.streams)
+        return reduce(
+            link(column, window.names, window.trace_ids.gather(rows), window.trace_hash[rows], window.streams)
+        )
 
     # Each holds a partition: memory must not grow with the machine.
     workers = min(count, _cpus(), _MOST_WORKERS)
@@ -166,16 +178,16 @@ def linked_partitions(
         if count:
             spill.take(stream(cursor, "partition_spans"))
         with ThreadPoolExecutor(max(workers, 1), thread_name_prefix="traceguard-link") as pool:
-            ahead: deque[Future[Linked]] = deque()
+            ahead: deque[Future[Reduced]] = deque()
             for number in range(count):
-                ahead.append(pool.submit(linked, number))
+                ahead.append(pool.submit(partial, number))
                 if len(ahead) > workers:
                     yield ahead.popleft().result()
             while ahead:
                 yield ahead.popleft().result()
 
 
-def _partitions(spans: NDArray[np.int64], most: int) -> NDArray[np.int32]:
+def partition_of(spans: NDArray[np.int64], most: int = SPANS_PER_PARTITION) -> NDArray[np.int32]:
     """The partition of each trace: neighbours go together until they have about `most` spans."""
     whole = int(spans.sum())
     most = max(most, -(-whole // _MOST_PARTITIONS))

@@ -8,19 +8,20 @@ temporary files until its partition is linked, so memory is bounded by the parti
 # mypy: allow-untyped-defs, allow-incomplete-defs, no-check-untyped-defs
 # The types of compiled functions stand in their kernels' signatures.
 
-import tempfile
 from contextlib import ExitStack
-from typing import IO, TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from traceguard.engine.lookup import I8, I32, I64, U64, Numbers, Rows, number_of, row_of
+from traceguard.engine.temporary import temporary_file, write
 from traceguard.errors import StoreError
 from traceguard.kernels import kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from io import FileIO
 
     import pyarrow as pa
 
@@ -82,7 +83,7 @@ class Spill:
         self._count = int(partition[-1]) + 1 if partition.size else 0
         self._opening = np.searchsorted(partition, np.arange(self._count)).astype(np.int64)
         self._pieces: list[list[NDArray[np.uint64]]] = [[] for _ in range(self._count)]
-        self._files: list[IO[bytes]] = []
+        self._files: list[FileIO] = []
         self._open = ExitStack()
         self._on_disk = size * WORDS * 8 > MEMORY_BYTES
 
@@ -90,8 +91,7 @@ class Spill:
         """Itself; opens the files, if any are needed."""
         if self._on_disk:
             for _ in range(self._count):
-                # Without a buffer a full disk is told while it is written, and not when the file is read or closed.
-                self._files.append(self._open.enter_context(tempfile.TemporaryFile(buffering=0)))
+                self._files.append(self._open.enter_context(temporary_file()))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -118,13 +118,7 @@ class Spill:
             if not self._on_disk:
                 self._pieces[number].append(piece.copy())
                 continue
-            rest = piece.data.cast("B")
-            try:
-                while rest:
-                    rest = rest[self._files[number].write(rest) :]
-            except OSError as error:
-                held = f"{tempfile.gettempdir()} cannot hold the spans while they are sorted"
-                raise StoreError(f"{held} ({error.strerror}); name another folder with TMPDIR.") from error
+            write(self._files[number], piece, "the spans while they are sorted")
 
     def partition(self, number: int) -> NDArray[np.uint64]:
         """The spans of one partition, to be asked for once; shape (n, 5)."""

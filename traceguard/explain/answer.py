@@ -51,7 +51,7 @@ def explain(evidence: Evidence, question: Question, version: str) -> model.Repor
 
     def ranked(findings: Sequence[Finding]) -> list[model.Cause]:
         wanted = [f for f in findings if question.service in (None, names.component(f.component)[0])]
-        return rank(wanted, evidence.window, environments, question.alpha, evidence.error_paths)
+        return rank(wanted, compared, evidence, environments, question.alpha)
 
     causes = ranked([*worse, *weak])
     unsure = _unsure([*worse, *weak, *better], evidence, question)
@@ -81,7 +81,7 @@ def _unsure(findings: Sequence[Finding], evidence: Evidence, question: Question)
     """The findings that would not hold if the estimated clock skew were taken out."""
     if evidence.in_step is None or not findings:
         return []
-    compared, clock = compare(replace(evidence, facts=evidence.in_step), question), Clock(_edges(question))
+    compared, clock = compare(replace(evidence, ledger=evidence.in_step), question), Clock(_edges(question))
     asked = {(f.judged.where.entry, f.judged.where.environment) for f in findings}
     groups = [group for group in compared.groups if (group.entry, group.environment) in asked]
     return depends_on_skew(findings, [_effects(group, compared, clock, question) for group in groups])
@@ -101,7 +101,7 @@ def _skew_document(offset: Offset, names: Names) -> model.ClockSkew:
 def _effects(group: Group, compared: Compared, clock: Clock, question: Question) -> EntryEffects:
     mine = group.mine
     return entry_effects(
-        group.entry, group.environment, compared.facts.select(mine), compared.factors, compared.levels[mine],
+        group.entry, group.environment, compared.ledger.select(mine).facts(), compared.factors, compared.levels[mine],
         compared.unit[mine], clock, question.alpha, compared.count[mine],
     )  # fmt: skip
 
@@ -199,17 +199,15 @@ def _verdict(
 
 
 def _window_document(evidence: Evidence) -> model.Window:
-    bounds = evidence.window.bounds
-    watermark = evidence.watermark if evidence.watermark is not None or bounds is None else bounds[1] + 1
-    traces, spans = int(evidence.window.trace_hash.size), evidence.spans
-    if evidence.kept is not None:
-        first, last, traces, spans = evidence.kept
-        bounds = (first, last)
+    whole = evidence.window.bounds
+    watermark = evidence.watermark if evidence.watermark is not None or whole is None else whole[1] + 1
+    begun = evidence.window.begun[evidence.judged]
+    bounds = (int(begun.min()), int(begun.max())) if begun.size else None
     return model.Window(
         start=format_time(bounds[0]) if bounds else None,
         end=format_time(bounds[1] + 1) if bounds else None,
-        traces=traces,
-        spans=spans,
+        traces=evidence.traces,
+        spans=evidence.spans,
         requests=evidence.requests,
         incomplete_fraction=evidence.incomplete_fraction,
         watermark=format_time(watermark) if watermark is not None else None,

@@ -13,14 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traceguard import model
-from traceguard.engine.local import Window
+from traceguard.engine.ledger import Ledger
+from traceguard.explain.compared import Compared
 from traceguard.explain.design import Column
 from traceguard.explain.effects import PartEffects
+from traceguard.explain.evidence import Evidence
 from traceguard.explain.exemplars import exemplars
 from traceguard.explain.failures import failures
 from traceguard.explain.verdict import Judged
 from traceguard.stats.multiplicity import benjamini_hochberg
-from traceguard.traces.error_origin import Path
 from traceguard.traces.link import Names
 from traceguard.units import format_ms
 
@@ -102,13 +103,10 @@ def _spread(values: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
 
 
 def rank(
-    findings: Sequence[Finding], window: Window, environments: Sequence[str | None], alpha: float,
-    paths: Mapping[int, Path],
+    findings: Sequence[Finding], compared: Compared, evidence: Evidence, environments: Sequence[str | None],
+    alpha: float,
 ) -> list[model.Cause]:  # fmt: skip
-    """Gather findings of the same level, component and metric over entry points into causes, best explanation first.
-
-    `paths` tells what the path numbers of the facts stand for.
-    """
+    """Gather findings of the same level, component and metric over entry points into causes, best explanation first."""
     groups: dict[tuple[object, ...], list[Finding]] = {}
     for finding in findings:
         groups.setdefault(cause_key(finding), []).append(finding)
@@ -117,7 +115,16 @@ def rank(
         groups.values(),
         key=lambda group: (not any(f.holds for f in group), -max(f.score for f in group), group[0].component),
     )
-    return [_cause(i + 1, group, window, environments, alpha, paths) for i, group in enumerate(ordered[:SHOWN])]
+    shown = [sorted(group, key=lambda f: -f.score) for group in ordered[:SHOWN]]
+    ledgers = {(g.entry, g.environment): compared.ledger.select(g.mine) for g in compared.groups}
+    typical: dict[int, model.Exemplars] = {}
+    # Each entry point's rows are read once for all its causes.
+    for where in {f.judged.where.identity for f, *_ in shown}:
+        facts = ledgers[where].facts()
+        for i, (best, *_) in enumerate(shown):
+            if best.judged.where.identity == where:
+                typical[i] = exemplars(best.judged, facts, best.component, evidence.window)
+    return [_cause(i + 1, group, ledgers, evidence, environments, alpha, typical[i]) for i, group in enumerate(shown)]
 
 
 def cause_key(finding: Finding) -> tuple[object, ...]:
@@ -147,13 +154,12 @@ def entry_document(judged: Judged, names: Names, environments: Sequence[str | No
 
 
 def _cause(
-    number: int, group: list[Finding], window: Window, environments: Sequence[str | None], alpha: float,
-    paths: Mapping[int, Path],
+    number: int, group: list[Finding], ledgers: Mapping[tuple[int, int], Ledger], evidence: Evidence,
+    environments: Sequence[str | None], alpha: float, typical: model.Exemplars,
 ) -> model.Cause:  # fmt: skip
-    group = sorted(group, key=lambda f: -f.score)
-    best = group[0]
+    best, names = group[0], evidence.window.names
     column = best.judged.effects.column
-    service, operation, locus = where = window.names.component(best.component)
+    service, operation, locus = where = names.component(best.component)
     unit: Literal["ms", "fraction"] = "ms" if best.metric == "latency" else "fraction"
     adjusted = np.array([f.judged.effects.adjusted for f in group], dtype=np.float64)
     weight = adjusted / adjusted.sum()
@@ -161,7 +167,7 @@ def _cause(
     half = float(np.sqrt(((weight * [(f.high - f.low) / 2 for f in group]) ** 2).sum()))
     entries = [
         model.CauseEntry(
-            entry=entry_document(f.judged, window.names, environments),
+            entry=entry_document(f.judged, names, environments),
             effect=model.Effect(estimate=f.estimate, low=f.low, high=f.high, unit=unit),
             requests=_requests([f]),
         )
@@ -171,7 +177,10 @@ def _cause(
     share = float((weight * [f.share for f in group]).sum())
     requests = _requests(group)
     factor = factor_document(column)
-    failed = failures([f.judged for f in group], best.component, best.metric, window.names, paths)
+    failed = failures(
+        [(f.judged, ledgers[f.judged.where.identity]) for f in group], best.component, best.metric, names,
+        evidence.error_paths,
+    )  # fmt: skip
     return model.Cause(
         rank=number,
         factors=[factor],
@@ -184,7 +193,7 @@ def _cause(
         q_value=best.q_value,
         requests=requests,
         inseparable_from=[[factor_document(other)] for other in best.judged.effects.inseparable],
-        exemplars=exemplars(best.judged, best.component, window),
+        exemplars=typical,
         entries=entries,
         summary=_summary(factor, where, effect, share, requests, entries, alpha, failed.timeout_fraction),
         timeout_fraction=failed.timeout_fraction,

@@ -52,7 +52,7 @@ def warnings_of(
 def _about_the_window(evidence: Evidence, compared: Compared) -> _Caveats:
     if compared.nothing is not None:
         yield compared.nothing
-    traces = evidence.window.trace_hash.size
+    traces = evidence.traces
     entries, requests = compared.left_out
     if entries:
         few = f"they have fewer than {MIN_ENTRY_REQUESTS} requests or come after the {MAX_ENTRIES} busiest"
@@ -79,7 +79,7 @@ def _about_the_window(evidence: Evidence, compared: Compared) -> _Caveats:
         why = "when unusually many spans are missing, which may still come"
         done = (
             "they are not judged (--ignore-watermark does)"
-            if evidence.kept is not None
+            if not evidence.judged.all()
             else "they are judged all the same"
         )
         yield "past_watermark", f"{late}, {why}; {done}."
@@ -95,12 +95,12 @@ def _about_the_window(evidence: Evidence, compared: Compared) -> _Caveats:
 
 
 def _about_the_calls(evidence: Evidence) -> _Caveats:
-    facts, names = evidence.facts, evidence.window.names
-    retried = int(facts.retries.sum())
-    if retried > MANY_RETRIES * facts.dur.size:
-        by_operation = np.bincount(facts.component, weights=facts.retries, minlength=2 * len(names.operations))
+    repeats, names = evidence.ledger.repeats(), evidence.window.names
+    retried = int(repeats.retries.sum())
+    if retried > MANY_RETRIES * evidence.facts.dur.size:
+        by_operation = np.bincount(repeats.component, weights=repeats.retries, minlength=2 * len(names.operations))
         service, operation, _ = names.component(int(by_operation.argmax()))
-        spent = format_ms(float(facts.attempts.sum()) / 1e6)
+        spent = format_ms(float(repeats.attempts.sum()) / 1e6)
         yield (
             "retries",
             (

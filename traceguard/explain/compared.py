@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from traceguard.engine.ledger import Ledger
 from traceguard.explain.evidence import Evidence
 from traceguard.explain.question import Question
 from traceguard.traces.factors import ABSENT, FIRST_LEVEL, Factor
-from traceguard.traces.facts import Facts
+from traceguard.traces.facts import Requests
 from traceguard.traces.link import Names
 from traceguard.units import Period
 
@@ -28,14 +29,14 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The compared requests: facts (`start` being that of the trace's root), level codes (r, factors), units (r).
+    """The compared requests (`start` being that of the trace's root), level codes (r, factors), units (r).
 
     `groups` are the entry points that are looked at; `left_out` counts the others and their requests. `nothing` says
     why there is nothing to compare, as a warning's code and sentence.
     """
 
     factors: tuple[Factor, ...]
-    facts: Facts
+    ledger: Ledger
     levels: NDArray[np.int16]
     unit: NDArray[np.uint64]
     groups: tuple[Group, ...]
@@ -59,6 +60,7 @@ def compare(evidence: Evidence, question: Question) -> Compared:
     circumstances, window = evidence.read.circumstances, evidence.window
     facts = evidence.facts
     facts = replace(facts, start=window.begun[window.rows_of(facts.trace_hash)])
+    ledger = replace(evidence.ledger, requests=facts)
     factors = list(evidence.read.factors)
     rows = circumstances.rows_of(facts.trace_hash)
     count = evidence.sampling.count[window.rows_of(facts.trace_hash)]
@@ -69,11 +71,11 @@ def compare(evidence: Evidence, question: Question) -> Compared:
             codes[_inside(facts.start, period)] = code
         factors.append(Factor("period", "period", None, ("", "", "baseline", "candidate"), FIRST_LEVEL))
         keep = codes != ABSENT
-        facts, levels, unit = facts.select(keep), np.column_stack((levels, codes))[keep], unit[keep]
+        ledger, levels, unit = ledger.select(keep), np.column_stack((levels, codes))[keep], unit[keep]
         count = count[keep]
-    groups, left_out = _groups(facts, window.names, question.entry)
+    groups, left_out = _groups(ledger.requests, window.names, question.entry)
     nothing = _nothing(evidence, question, factors, levels, groups, left_out)
-    return Compared(tuple(factors), facts, levels, unit, groups, left_out, nothing, count)
+    return Compared(tuple(factors), ledger, levels, unit, groups, left_out, nothing, count)
 
 
 def _inside(begun: NDArray[np.int64], period: Period) -> NDArray[np.bool_]:
@@ -83,7 +85,7 @@ def _inside(begun: NDArray[np.int64], period: Period) -> NDArray[np.bool_]:
     return inside
 
 
-def _groups(facts: Facts, names: Names, entry: str | None) -> tuple[tuple[Group, ...], tuple[int, int]]:
+def _groups(facts: Requests, names: Names, entry: str | None) -> tuple[tuple[Group, ...], tuple[int, int]]:
     """The entry points with enough requests, the busiest first, and how many entry points and requests are left out."""
     number = facts.entry.astype(np.int64) * max(len(names.environments), 1) + facts.environment
     found, counts = np.unique(number, return_counts=True)

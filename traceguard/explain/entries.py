@@ -17,7 +17,7 @@ from traceguard.explain.effects import LevelEffects, level_effects
 from traceguard.stats.regression import Fit, fit, within_gram
 from traceguard.traces.cells import BUCKETS, Cells, Outcomes, cells_of, outcomes_of, winsor_caps
 from traceguard.traces.factors import FIRST_LEVEL, Factor
-from traceguard.traces.facts import Facts
+from traceguard.traces.facts import Facts, Requests
 from traceguard.traces.sampling import recorded_as, weights
 
 MAX_SLICES = 24
@@ -39,7 +39,7 @@ class EntryEffects:
     entry: int
     environment: int
     requests: int
-    facts: Facts
+    facts: Requests
     factors: tuple[Factor, ...]
     levels: NDArray[np.int16]
     outcomes: Outcomes
@@ -48,6 +48,11 @@ class EntryEffects:
     few_blocks: frozenset[tuple[Factor, int]]
     stands_for: NDArray[np.float64]  # how many requests each recorded one stands for
     stated: bool  # whether some of them say so
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """The entry point and its environment."""
+        return self.entry, self.environment
 
     @property
     def adjusted(self) -> float:
@@ -125,8 +130,8 @@ def entry_effects(
         by_time = _effects(Design(only_steps, design.active), cells, outcomes, alpha, stands_for)
         few = _few_blocks(by_time, factors, levels, blocks)
     return EntryEffects(
-        entry, environment, facts.dur.size, facts, tuple(factors), levels, outcomes, within, by_time, frozenset(few),
-        stands_for, count is not None and not np.isnan(count).all(),
+        entry, environment, facts.dur.size, facts.requests, tuple(factors), levels, outcomes, within, by_time,
+        frozenset(few), stands_for, count is not None and not np.isnan(count).all(),
     )  # fmt: skip
 
 

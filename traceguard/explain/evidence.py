@@ -1,28 +1,29 @@
 """What an answer rests on: the window's facts and circumstances, and what is wrong with the data."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from traceguard.engine.circumstances import Read
 from traceguard.engine.failures import read_failures
+from traceguard.engine.ledger import Ledger, Writer
 from traceguard.engine.left_out import Kind, LeftOut
-from traceguard.engine.local import Window, fetch
-from traceguard.engine.watermark import Completeness
+from traceguard.engine.local import Window, fetch, reduced
+from traceguard.engine.trace_counts import TraceCounts
+from traceguard.engine.watermark import LATEST_NS, Completeness
 from traceguard.explain.sampling import Sampled, judge_sampling
 from traceguard.traces.clock_skew import Calls, Offset, corrected, outside_by_service
 from traceguard.traces.critical_path import callees
 from traceguard.traces.error_origin import Path
-from traceguard.traces.facts import Facts, concatenate, facts_and_paths, facts_of, no_facts
+from traceguard.traces.facts import Facts, Requests, facts_and_paths, facts_of
 from traceguard.traces.fan_out import FanOut, fan_out, no_fan_out
 from traceguard.traces.link import Linked
 from traceguard.traces.retries import calls as find_calls
 from traceguard.traces.sampling import Sampling
-from traceguard.traces.streams import streams_of
+from traceguard.traces.timeouts import Stated
 
 if TYPE_CHECKING:
     import duckdb
@@ -32,13 +33,14 @@ SKEWED_CALLS = 0.01  # part of a service's calls outside their callers' spans th
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Everything an answer rests on."""
+    """Everything an answer rests on. Requests that the settings or the watermark leave out are only counted."""
 
     window: Window
     read: Read
-    facts: Facts
-    spans: int  # distinct spans in the window
-    incomplete: int  # traces with missing spans
+    ledger: Ledger
+    judged: NDArray[np.bool_]  # per trace of the window: began before the watermark
+    spans: int  # distinct spans of the judged traces
+    incomplete: int  # judged traces with missing spans
     fragments: int  # requests left out because their upper part is missing
     negative_durations: int
     left_out: int  # requests that the settings leave out
@@ -49,22 +51,31 @@ class Evidence:
     sampled: Sampled
     left_out_by: tuple[tuple[Kind, str, int], ...]  # rules that leave out requests, and how many
     offsets: tuple[Offset, ...]  # pairs of hosts whose clocks differ
-    in_step: Facts | None  # the facts if those offsets are taken out; never what is reported, only held against it
+    in_step: Ledger | None  # the ledger if those offsets are taken out; never what is reported, only held against it
     watermark: int | None  # ns: requests that began from then on may still get spans; None where all are complete
     past_watermark: int  # traces that began from the watermark on
-    kept: tuple[int, int, int, int] | None  # what the answer rests on: first and last begin (ns), traces, spans
-    headless: int  # traces of which only fragments came; each counts as one incomplete request
+    headless: int  # judged traces of which only fragments came; each counts as one incomplete request
     streams: dict[str, int]  # long-lived streams that are left out, by service and operation
 
     @property
     def size(self) -> int:
         """About how many bytes it takes."""
-        arrays = (*(getattr(facts, f.name) for facts in (self.facts, self.in_step) if facts for f in fields(facts)),)
-        return sum(int(array.nbytes) for array in arrays) + 100 * self.window.trace_hash.size
+        of_traces = 100 * self.window.trace_hash.size + self.read.circumstances.size
+        return sum(ledger.size for ledger in (self.ledger, self.in_step) if ledger) + of_traces
+
+    @property
+    def facts(self) -> Requests:
+        """The requests that count."""
+        return self.ledger.requests
+
+    @property
+    def traces(self) -> int:
+        """Judged traces."""
+        return int(np.count_nonzero(self.judged))
 
     @property
     def requests(self) -> int:
-        """The requests of the window, those of which only fragments came included, one a trace."""
+        """The requests that count, those of which only fragments came included, one a trace."""
         return self.facts.dur.size + self.headless
 
     @property
@@ -85,84 +96,100 @@ def share_of_time(part: NDArray[np.int64], whole: NDArray[np.int64]) -> float:
 
 
 def gather(
-    cursor: "duckdb.DuckDBPyConnection", window: Window, read: Read, partitions: Iterable[Linked],
-    left_out: LeftOut, sampling: Sampling | None = None, *, again: Callable[[], Iterable[Linked]] | None = None,
-    ignore_watermark: bool = False,
+    cursor: "duckdb.DuckDBPyConnection", window: Window, read: Read, left_out: LeftOut,
+    sampling: Sampling | None = None, *, ignore_watermark: bool = False,
+    watch: Callable[[str, Iterator[Any]], Iterator[Any]] = lambda _, partitions: partitions,
 ) -> Evidence:  # fmt: skip
     """Reduce the window to facts, a partition at a time.
 
-    `cursor` is the one that the window was opened on; without `sampling` no trace says how it was sampled. `again`
-    gives the partitions once more, which is asked for only where clocks differ. Requests past the watermark are left
-    out unless `ignore_watermark` is given.
+    `cursor` is the one that the window was opened on; without `sampling` no trace says how it was sampled. The
+    partitions are gone over once more where clocks differ. Requests past the watermark are left out unless
+    `ignore_watermark` is given. Each pass goes through `watch`, with its name.
     """
-    parts, spans, incomplete, fragments, headless = [], 0, 0, 0, 0
-    streams: Counter[str] = Counter()
     stated = read_failures(cursor, window)
-    middle = int(np.median(window.begun)) if window.begun.size else 0
+    writer, counts, completeness, calls = Writer(window.rows), TraceCounts(window), Completeness(window), Calls()
     error_paths: dict[int, Path] = {}
-    repeated_calls = no_fan_out()
-    calls, completeness = Calls(), Completeness(window)
-    for linked in partitions:
-        callee = callees(linked)
-        found, paths = facts_and_paths(linked, callee, stated)
-        parts.append(found)
-        error_paths |= paths
-        repeated_calls += fan_out(linked, callee, find_calls(linked, callee), middle)
-        spans += linked.trace.size
-        incomplete += int(linked.incomplete.sum())
-        headless += _headless(linked)
-        streams.update(streams_of(linked))
-        fragments += int(np.count_nonzero(linked.fragment & ~linked.evaluation[linked.root]))
-        calls.add(linked, callee)
-        completeness.add(linked, callee)
+    repeated_early, repeated_late = no_fan_out(), no_fan_out()
+    for part in watch("Linking traces", reduced(cursor, window, _Reduction(window, stated, left_out))):
+        writer.add(part.facts)
+        error_paths |= part.paths
+        repeated_early += part.repeated_early
+        repeated_late += part.repeated_late
+        counts.add(part.linked)
+        calls.add(part.linked, part.callee)
+        completeness.add(part.linked, part.callee)
     offsets = calls.offsets()
-    outside, judged = outside_by_service(offsets, window.names)
-    worth = np.flatnonzero(outside > SKEWED_CALLS * judged)
+    outside, judged_calls = outside_by_service(offsets, window.names)
+    worth = np.flatnonzero(outside > SKEWED_CALLS * judged_calls)
     skewed = tuple(o for o in offsets if o.skewed)
     watermark = completeness.watermark()
     past = window.begun >= (np.iinfo(np.int64).max if watermark is None else watermark)
-    late = past if not ignore_watermark else np.zeros_like(past)
-
-    def counted(facts: Facts) -> Facts:
-        rows = window.rows_of(facts.trace_hash)
-        keep = (left_out.rule_of(facts.entry, rows) < 0) & ~late[rows]
-        return facts if keep.all() else facts.select(keep)
-
-    facts = concatenate(parts) if parts else no_facts()
-    rows = window.rows_of(facts.trace_hash)
-    rule = left_out.rule_of(facts.entry, rows)
-    by_rule = np.bincount(rule[(rule >= 0) & ~late[rows]], minlength=len(left_out.rules)).tolist()
-    kept = counted(facts)
+    judged = ~past if not ignore_watermark else np.ones_like(past)
+    ledger, by_rule = _counted(writer.ledger(), window, left_out, judged)
     sampling = sampling or Sampling.unstated(window.trace_hash.size)
     in_step = None
-    if skewed and again is not None:
-        in_step = counted(concatenate([facts_of(corrected(linked, skewed), stated=stated) for linked in again()]))
+    if skewed:
+        again = Writer(window.rows)
+        parts = reduced(cursor, window, lambda linked: facts_of(corrected(linked, skewed), stated=stated).by_entry())
+        for facts in watch("Taking clock skew out", parts):
+            again.add(facts)
+        in_step, _ = _counted(again.ledger(), window, left_out, judged)
+    wanted = judged & (left_out.trace < 0)
     return Evidence(
-        window=window, read=read, facts=kept, spans=spans, incomplete=incomplete, fragments=fragments,
+        window=window, read=read, ledger=ledger, judged=judged, spans=int(completeness.spans[judged].sum()),
+        incomplete=int(np.count_nonzero(counts.incomplete & wanted)), fragments=int(counts.fragments[wanted].sum()),
         negative_durations=int(fetch(cursor, "clock_faults")["spans"][0]), left_out=sum(by_rule),
-        skewed={window.names.services[i]: float(outside[i] / judged[i]) for i in worth},
-        error_paths=error_paths, fan_out=repeated_calls,
+        skewed={window.names.services[i]: float(outside[i] / judged_calls[i]) for i in worth},
+        error_paths=error_paths,
+        fan_out=repeated_early if not judged.all() else repeated_early + repeated_late,
         sampling=sampling,
-        sampled=judge_sampling(kept, window.rows_of(kept.trace_hash), sampling),
+        sampled=judge_sampling(ledger.requests, window.rows_of(ledger.requests.trace_hash), sampling),
         left_out_by=(
             *((kind, name, count) for (kind, name), count in zip(left_out.rules, by_rule, strict=True) if count),
             *(("environment", name, traces) for name, traces in left_out.elsewhere),
         ),
-        headless=headless, streams=dict(streams),
+        headless=int(np.count_nonzero(counts.headless & wanted)), streams=counts.streams(wanted),
         offsets=skewed, in_step=in_step, watermark=watermark, past_watermark=int(past.sum()),
-        kept=None if ignore_watermark or not past.any() else _kept(window, ~past, completeness),
     )  # fmt: skip
 
 
-def _kept(window: Window, before: NDArray[np.bool_], completeness: Completeness) -> tuple[int, int, int, int] | None:
-    begun = window.begun[before]
-    if not begun.size:
-        return None
-    return int(begun.min()), int(begun.max()), int(begun.size), int(completeness.spans[before].sum())
+@dataclass(frozen=True, slots=True)
+class _Partial:
+    """What one partition contributes."""
+
+    linked: Linked
+    callee: NDArray[np.int32]
+    facts: Facts
+    paths: dict[int, Path]
+    repeated_early: FanOut
+    repeated_late: FanOut  # of requests so near the end that they may turn out to lie past the watermark
 
 
-def _headless(linked: Linked) -> int:
-    """How many traces miss spans and hold no request that counts."""
-    headed = np.zeros(len(linked.trace_ids), dtype=np.bool_)
-    headed[linked.trace[linked.root[~linked.fragment]]] = True
-    return int(np.count_nonzero(linked.incomplete & ~headed))
+class _Reduction:
+    """Makes a partition's part; used by several threads at once."""
+
+    def __init__(self, window: Window, stated: Stated, left_out: LeftOut) -> None:
+        self._window, self._stated, self._left_out = window, stated, left_out
+        begun = window.begun
+        self._middle = int(np.median(begun)) if begun.size else 0
+        self._sure = int(begun.max()) - LATEST_NS if begun.size else 0
+
+    def __call__(self, linked: Linked) -> _Partial:
+        """Facts in the order of entry points, and the sums beside them."""
+        callee = callees(linked)
+        facts, paths = facts_and_paths(linked, callee, self._stated)
+        rows = self._window.rows_of(linked.trace_hash)[linked.trace[linked.root]]
+        wanted = self._left_out.rule_of(linked.operation[linked.root], rows) < 0
+        early = self._window.begun[rows] < self._sure
+        call = find_calls(linked, callee)
+        repeated = (fan_out(linked, callee, call, self._middle, wanted & part) for part in (early, ~early))
+        return _Partial(linked, callee, facts.by_entry(), paths, *repeated)
+
+
+def _counted(ledger: Ledger, window: Window, left_out: LeftOut, judged: NDArray[np.bool_]) -> tuple[Ledger, list[int]]:
+    """The requests that count, and how many judged ones each rule leaves out."""
+    rows = window.rows_of(ledger.requests.trace_hash)
+    rule = left_out.rule_of(ledger.requests.entry, rows)
+    keep = (rule < 0) & judged[rows]
+    by_rule: list[int] = np.bincount(rule[(rule >= 0) & judged[rows]], minlength=len(left_out.rules)).tolist()
+    return ledger if keep.all() else ledger.select(keep), by_rule

@@ -15,15 +15,15 @@ from traceguard.traces.facts import Facts
 SHOWN = 3
 
 
-def exemplars(judged: Judged, component: int, window: Window) -> model.Exemplars:
-    """The ids of typical traces of both sides."""
+def exemplars(judged: Judged, facts: Facts, component: int, window: Window) -> model.Exemplars:
+    """The ids of typical traces of both sides; `facts` are those of the entry point's requests."""
     where, column = judged.where, judged.effects.column
     f = where.factors.index(column.factor)
     codes = where.levels[:, f]
-    time = _component_time(where.facts, component)
+    time = _component_time(facts, component)
     return model.Exemplars(
-        affected=window.ids_of(_nearest(where.facts, codes == column.code, time)),
-        reference=window.ids_of(_nearest(where.facts, codes == column.reference, time)),
+        affected=window.ids_of(_nearest(facts, codes == column.code, time)),
+        reference=window.ids_of(_nearest(facts, codes == column.reference, time)),
     )
 
 

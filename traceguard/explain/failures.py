@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traceguard import model
+from traceguard.engine.ledger import Ledger
 from traceguard.explain.verdict import Judged
 from traceguard.traces.error_origin import Path
 from traceguard.traces.link import Names
@@ -28,14 +29,17 @@ class Failures:
 
 
 def failures(
-    group: Sequence[Judged], component: int, metric: Literal["latency", "error"], names: Names,
+    group: Sequence[tuple[Judged, Ledger]], component: int, metric: Literal["latency", "error"], names: Names,
     paths: Mapping[int, Path],
 ) -> Failures:  # fmt: skip
-    """How the affected requests of a cause at `component` failed; errors are looked at where they are its metric."""
+    """How the affected requests of a cause at `component` failed; errors are looked at where they are its metric.
+
+    `group` are its levels at its entry points, each with the requests there.
+    """
     ways: list[NDArray[np.uint64]] = []
     weights: list[NDArray[np.float64]] = []  # how many requests each of `ways` stands for
     timeouts = affected = retries = 0.0
-    for judged in group:
+    for judged, ledger in group:
         facts, stands_for = judged.where.facts, judged.where.stands_for
         mine = judged.where.levels[:, judged.where.factors.index(judged.effects.column.factor)]
         under = mine == judged.effects.column.code
@@ -44,10 +48,11 @@ def failures(
         weights.append(stands_for[began])
         timeouts += float(stands_for[began & facts.timed_out].sum())
         affected += float(stands_for[under].sum())
-        rows = facts.component == component - component % 2
-        retries += float(facts.retries[rows] @ np.repeat(stands_for * under, np.diff(facts.first))[rows])
+        repeats = ledger.repeats()
+        rows = repeats.component == component - component % 2
+        retries += float(repeats.retries[rows] @ (stands_for * under)[repeats.request[rows]])
     way, weight = np.concatenate(ways), np.concatenate(weights)
-    stated = any(judged.where.stated for judged in group)
+    stated = any(judged.where.stated for judged, _ in group)
     return Failures(
         timeout_fraction=timeouts / float(weight.sum()) if way.size else None,
         error_paths=[

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from traceguard.traces.facts import Facts
+from traceguard.traces.facts import Requests
 from traceguard.traces.sampling import Sampling, recorded_as
 
 MIN_REQUESTS = 20  # on both sides of a comparison within an entry point
@@ -29,7 +29,7 @@ class Sampled:
     bias: str | None
 
 
-def judge_sampling(facts: Facts, rows: NDArray[np.intp], sampling: Sampling) -> Sampled:
+def judge_sampling(facts: Requests, rows: NDArray[np.intp], sampling: Sampling) -> Sampled:
     """Judge the sampling of requests; `rows` (r) are their traces' rows in the window."""
     count, policy = sampling.count[rows], sampling.policy[rows]
     known = ~np.isnan(count)
@@ -45,7 +45,7 @@ def _several_policies(policy: NDArray[np.int32]) -> str | None:
     return f"A tail sampler kept requests for {found} reasons and states no rate"
 
 
-def _errors_apart(facts: Facts, known: NDArray[np.bool_]) -> str | None:
+def _errors_apart(facts: Requests, known: NDArray[np.bool_]) -> str | None:
     """Within an entry point requests that state a rate and requests that state none fail at quite different rates."""
     if not known.any() or known.all():
         return None
@@ -63,7 +63,7 @@ def _errors_apart(facts: Facts, known: NDArray[np.bool_]) -> str | None:
     return None
 
 
-def _always_failing(facts: Facts, known: NDArray[np.bool_]) -> str | None:
+def _always_failing(facts: Requests, known: NDArray[np.bool_]) -> str | None:
     """More than half fail in every tenth of the window: an outage has a beginning or an end, a sampler has none."""
     unknown = np.flatnonzero(~known)
     if unknown.size < MIN_FAILING:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 # store that has time for it should `settle` before. As much is in memory until then, and is replayed after a crash.
 CHECKPOINT_BYTES = 512_000_000
 
+# What was read stays in the cache until this is reached; the operating system caches the file anyway. It is enough to
+# group 1.5 million trace ids, and a report on 20 M spans holds 0.8 GB less than with all memory that there is.
+READING_BYTES = 600 * 2**20
 # Spans and log records that one INSERT takes; fewer cost speed, more only memory.
 ROWS_PER_INSERT = 200_000
 
@@ -77,7 +80,7 @@ class Store:
         self._gate = Gate()
         self._checkpoint_bytes = CHECKPOINT_BYTES
         self._threads: int | None = None
-        self._memory: int | None = None
+        self._memory: int | None = None if writable else READING_BYTES
         self.generation = 0  # how often the file was exchanged for another, whose rows may have other numbers
         self._connection = self._connected()
 

@@ -34,6 +34,11 @@ class Circumstances:
     levels: NDArray[np.int16]  # t x factors: level code
     unit: NDArray[np.uint64]  # t: hash of the randomisation unit
 
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return sum(array.nbytes for array in (self.trace_hash, self.levels, self.unit))
+
     def rows_of(self, trace_hash: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Row numbers of the given traces, all of which must be known."""
         rows: NDArray[np.int64] = np.searchsorted(self.trace_hash, trace_hash)

@@ -6,7 +6,7 @@ and long-lived streams have no facts; they are counted.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,12 @@ from traceguard.traces.link import Linked
 from traceguard.traces.retries import retries
 from traceguard.traces.timeouts import NOTHING_STATED, Stated, timed_out
 
+Kind = TypeVar("Kind", bound=np.generic)
+
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """Facts of r requests with m rows in all; request i's rows are `first[i]:first[i + 1]`."""
+class Requests:
+    """What is known of each of r requests as a whole."""
 
     trace_hash: NDArray[np.uint64]  # r
     entry: NDArray[np.int32]  # r: operation id of the root
@@ -31,57 +33,88 @@ class Facts:
     failed: NDArray[np.bool_]  # r
     origin: NDArray[np.int32]  # r: component where the error began, -1 for none
     detached: NDArray[np.bool_]  # r: asynchronous work of another request
-    first: NDArray[np.int64]  # r + 1
-    component: NDArray[np.int32]  # m: 2 * operation + (0 self, 1 inbound)
-    time: NDArray[np.int64]  # m: ns on the critical path
-    calls: NDArray[np.int32]  # m: spans of the operation (0 on inbound rows)
-    retries: NDArray[np.int32]  # m: calls of the operation that repeat a failed attempt (0 on inbound rows)
-    attempts: NDArray[np.int64]  # m: ns of `time` spent waiting for failed attempts that were repeated
     timed_out: NDArray[np.bool_]  # r: the error that began at `origin` is a timeout
     path: NDArray[np.uint64]  # r: number of the error's way to the root (see `error_paths`), 0 for none
     incomplete: NDArray[np.bool_]  # r: the trace misses spans, perhaps some of this request
     ambiguous: NDArray[np.int64]  # r: ns of the critical path that another child could claim as well
     overlapped: NDArray[np.int64]  # r: ns during which other work ran beside the critical path
 
+    def select(self, keep: NDArray[np.bool_]) -> Self:
+        """The requests that `keep` marks."""
+        return type(self)(*(getattr(self, f.name)[keep] for f in fields(self)))
+
+    @classmethod
+    def none(cls) -> "Requests":
+        """No requests."""
+
+        def empty(kind: type[Kind]) -> NDArray[Kind]:
+            return np.empty(0, dtype=kind)
+
+        u64, i64, i32, mark = empty(np.uint64), empty(np.int64), empty(np.int32), empty(np.bool_)
+        return Requests(
+            trace_hash=u64, entry=i32, environment=i32, start=i64, dur=i64, failed=mark, origin=i32, detached=mark,
+            timed_out=mark, path=u64, incomplete=mark, ambiguous=i64, overlapped=i64,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Facts(Requests):
+    """Requests with their m rows in all, one a component; request i's rows are `first[i]:first[i + 1]`."""
+
+    first: NDArray[np.int64]  # r + 1
+    component: NDArray[np.int32]  # m: 2 * operation + (0 self, 1 inbound)
+    time: NDArray[np.int64]  # m: ns on the critical path
+    calls: NDArray[np.int32]  # m: spans of the operation (0 on inbound rows)
+    retries: NDArray[np.int32]  # m: calls of the operation that repeat a failed attempt (0 on inbound rows)
+    attempts: NDArray[np.int64]  # m: ns of `time` spent waiting for failed attempts that were repeated
+
     def select(self, keep: NDArray[np.bool_]) -> "Facts":
         """The facts of the requests that `keep` marks."""
-        counts = np.diff(self.first)
-        rows = np.repeat(keep, counts)
-        first = np.concatenate(([0], np.cumsum(counts[keep])))
-        by_row = {"component", "time", "calls", "retries", "attempts"}
-        parts = {
-            f.name: getattr(self, f.name)[rows if f.name in by_row else keep] for f in fields(self) if f.name != "first"
-        }
-        return Facts(first=first, **parts)
+        return self.take(np.flatnonzero(keep))
+
+    def take(self, at: NDArray[np.int64]) -> "Facts":
+        """The facts of the requests with these numbers, in their order."""
+        first, rows = rows_of(self.first, at)
+        return Facts(
+            first=first,
+            **{name: getattr(self, name)[at] for name in REQUEST_COLUMNS},
+            **{name: getattr(self, name)[rows] for name in ROW_COLUMNS},
+        )
+
+    def by_entry(self) -> "Facts":
+        """The same with the requests of one entry point beside each other."""
+        return self.take(np.argsort(self.entry, kind="stable"))
+
+    @property
+    def requests(self) -> Requests:
+        """The same without their rows."""
+        return Requests(*(getattr(self, name) for name in REQUEST_COLUMNS))
+
+
+REQUEST_COLUMNS = tuple(f.name for f in fields(Requests))
+ROW_COLUMNS = ("component", "time", "calls", "retries", "attempts")
+
+
+@kernel("Tuple((int64[::1], int64[::1]))(int64[::1], int64[::1])")
+def rows_of(first, at):  # type: ignore[no-untyped-def]  # noqa: ANN201  (see the signature)
+    """Where the rows of each of the requests numbered `at` begin, one request after the other, and their numbers."""
+    begin = np.zeros(at.size + 1, dtype=np.int64)
+    for i in range(at.size):
+        begin[i + 1] = begin[i] + first[at[i] + 1] - first[at[i]]
+    rows = np.empty(begin[at.size], dtype=np.int64)
+    for i in range(at.size):
+        shift = first[at[i]] - begin[i]
+        for m in range(begin[i], begin[i + 1]):
+            rows[m] = m + shift
+    return begin, rows
 
 
 def concatenate(parts: Sequence[Facts]) -> Facts:
     """The facts of several partitions as one."""
-    joined = {f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Facts) if f.name != "first"}
+    columns = (*REQUEST_COLUMNS, *ROW_COLUMNS)
+    joined = {name: np.concatenate([getattr(p, name) for p in parts]) for name in columns}
     counts = np.concatenate([np.diff(p.first) for p in parts])
     return Facts(first=np.concatenate(([0], np.cumsum(counts))), **joined)
-
-
-def no_facts() -> Facts:
-    """The facts of nothing."""
-    types = {
-        "trace_hash": np.uint64,
-        "start": np.int64,
-        "dur": np.int64,
-        "time": np.int64,
-        "attempts": np.int64,
-        "path": np.uint64,
-        "failed": np.bool_,
-        "timed_out": np.bool_,
-        "detached": np.bool_,
-        "incomplete": np.bool_,
-        "ambiguous": np.int64,
-        "overlapped": np.int64,
-    }
-    empty: dict[str, Any] = {
-        f.name: np.empty(0, dtype=types.get(f.name, np.int32)) for f in fields(Facts) if f.name != "first"
-    }
-    return Facts(first=np.zeros(1, dtype=np.int64), **empty)
 
 
 _I8, _I32, _I64, _B = "int8[::1]", "int32[::1]", "int64[::1]", "boolean[::1]"

@@ -101,8 +101,11 @@ def no_fan_out() -> FanOut:
     return FanOut(none, halves, halves, none, none, none, np.empty(0, dtype=np.uint64))
 
 
-def fan_out(linked: Linked, callee: NDArray[np.int32], call: NDArray[np.bool_], middle: int) -> FanOut:
-    """The chains of one partition; fragments are left out.
+def fan_out(
+    linked: Linked, callee: NDArray[np.int32], call: NDArray[np.bool_], middle: int,
+    wanted: NDArray[np.bool_] | None = None,
+) -> FanOut:  # fmt: skip
+    """The chains of one partition; fragments and requests that are not `wanted` (r) are left out.
 
     `callee` and `call` (n) are its `callees` and `calls`, `middle` the time in ns that halves the window. Repeats of
     failed attempts count as calls.
@@ -112,7 +115,7 @@ def fan_out(linked: Linked, callee: NDArray[np.int32], call: NDArray[np.bool_], 
         linked.first_child, linked.next_sibling, callee, linked.start, linked.end, linked.operation, call, width
     )
     request = linked.request[parent]
-    whole = ~linked.fragment[request]
+    whole = ~linked.fragment[request] if wanted is None else (wanted & ~linked.fragment)[request]
     parent, operation, number, time, request = (a[whole] for a in (parent, operation, number, time, request))
     pair = linked.operation[parent].astype(np.int64) * width + operation
     late = linked.start[linked.root[request]] >= middle

@@ -9,18 +9,4 @@ opened and that lives on long after it is set apart from that request, so that i
 one that ended with its caller may have been waited for, and stays.
 """
 
-import numpy as np
-
-from traceguard.traces.link import Linked
-
 LONG_NS = 60_000_000_000  # the shortest life of a long-lived stream
-
-
-def streams_of(linked: Linked) -> dict[str, int]:
-    """How many requests of a partition are long-lived streams, by `service operation`."""
-    names = linked.names
-    counts = np.bincount(
-        linked.operation[linked.root[linked.stream & ~linked.fragment]], minlength=len(names.operations)
-    )
-    found = ((*names.operations[o], int(counts[o])) for o in np.flatnonzero(counts))
-    return {f"{names.services[service]} {operation}": count for service, operation, count in found}

@@ -1,11 +1,11 @@
 """Spans on disk while they are sorted into partitions."""
 
-import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from builders.disk import full_at
 from builders.scenes import recorded
 
 from traceguard.engine.local import open_window, stream
@@ -26,17 +26,6 @@ def spilled(size: int = MEMORY_BYTES) -> Iterator[tuple[Spill, int]]:
         with Spill(window.lookup, partition, window.name_codes["name"].to_numpy(), size) as spill:
             spill.take(stream(cursor, "partition_spans"))
             yield spill, window.rows
-
-
-@contextmanager
-def full_at(size: int) -> Iterator[None]:
-    """Files of this process cannot grow beyond `size` bytes meanwhile."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_the_disk_gives_back_what_memory_would() -> None:

@@ -12,7 +12,7 @@ from builders.scenes import DURATION_NS, START_NS, recorded
 import traceguard
 from traceguard.engine.circumstances import read_circumstances
 from traceguard.engine.left_out import LeftOut
-from traceguard.engine.local import Window, linked_partitions, open_window
+from traceguard.engine.local import Window, open_window
 from traceguard.engine.watermark import late_from
 from traceguard.explain import Evidence, gather
 from traceguard.report import Analysis
@@ -90,7 +90,7 @@ def test_late_callers_are_cut() -> None:
 def gathered(cursor: "duckdb.DuckDBPyConnection", window: Window) -> Evidence:
     """What a report on the window rests on."""
     read = read_circumstances(cursor, window, None, UNIT_KEYS)
-    return gather(cursor, window, read, linked_partitions(cursor, window), LeftOut.nothing(window))
+    return gather(cursor, window, read, LeftOut.nothing(window))
 
 
 def test_what_is_removed_meanwhile_leaves_the_watermark() -> None:

@@ -8,6 +8,7 @@ import pytest
 from builders.scenes import recorded
 
 import traceguard
+from traceguard.engine.ledger import Writer
 from traceguard.explain.causes import regression_findings
 from traceguard.explain.effects import LevelEffects
 from traceguard.explain.entries import Clock, entry_effects
@@ -112,7 +113,7 @@ def judged(failed: np.ndarray, count: np.ndarray, policy: np.ndarray | None = No
     return judge_sampling(facts, np.arange(failed.size), Sampling(count, unknown if policy is None else policy)).bias
 
 
-def kept_apart() -> tuple[Judged, np.ndarray]:
+def kept_apart() -> tuple[Judged, np.ndarray, Facts]:
     """One request in four by a slow and failing way, kept one in ten; the others all kept. And which are those.
 
     The slow ones time out where they fail, and try once more.
@@ -133,14 +134,16 @@ def kept_apart() -> tuple[Judged, np.ndarray]:
     unit = np.arange(rare.size, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     count = np.where(rare, 10.0, 1.0)
     (judged,) = judge([entry_effects(0, 0, facts, (FLAG,), levels, unit, Clock(), 0.05, count)])
-    return judged, rare
+    return judged, rare, facts
 
 
 def test_failures_are_told_as_they_are_in_the_traffic() -> None:
     """Timeouts, retries and the commonest way count each request as often as it stands for."""
     names = Names(("shop", "pay"), ((0, "GET /"), (1, "Charge")), ("",))
-    judged, _ = kept_apart()
-    found = failures([judged], 0, "error", names, {1: (0,), 2: (0, 1)})
+    judged, _, facts = kept_apart()
+    writer = Writer(facts.dur.size)
+    writer.add(facts)
+    found = failures([(judged, writer.ledger())], 0, "error", names, {1: (0,), 2: (0, 1)})
     assert found.timeout_fraction == pytest.approx(0.73, abs=0.03)  # 0.8 / 4 of 0.8 / 4 + 0.1 * 3 / 4
     assert found.retries_per_request == pytest.approx(0.25, abs=0.02)
     first, second = found.error_paths
@@ -151,7 +154,7 @@ def test_failures_are_told_as_they_are_in_the_traffic() -> None:
 
 def test_causes_are_held_against_the_spread_of_the_traffic() -> None:
     """What is slow and mostly dropped spreads the traffic, however little of it was kept."""
-    judged, rare = kept_apart()
+    judged, rare, _ = kept_apart()
     (finding,) = regression_findings(judged, ["latency_mean"], 0.05)
     dur = judged.where.facts.dur / 1e6
     everything = np.concatenate([dur, *[dur[rare]] * 9])
