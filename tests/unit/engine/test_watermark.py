@@ -87,6 +87,16 @@ def test_late_callers_are_cut() -> None:
     assert END_NS - 120 * SECOND <= watermark(analysis) <= END_NS - 50 * SECOND
 
 
+def test_what_is_late_is_counted_nowhere() -> None:
+    """Requests of which only fragments came yet are no incomplete ones of the report; judged all the same, they are."""
+    whole = reported(late("frontend", 60)).document.window
+    assert whole.incomplete_fraction == 0.0
+    judged = reported(late("frontend", 60), ignore_watermark=True)
+    assert judged.document.window.requests > whole.requests
+    assert judged.document.window.incomplete_fraction > 0.0
+    assert "incomplete_traces" in codes(judged)
+
+
 def gathered(cursor: "duckdb.DuckDBPyConnection", window: Window) -> Evidence:
     """What a report on the window rests on."""
     read = read_circumstances(cursor, window, None, UNIT_KEYS)
