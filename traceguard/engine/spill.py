@@ -9,7 +9,7 @@ temporary files until its partition is linked, so memory is bounded by the parti
 # The types of compiled functions stand in their kernels' signatures.
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,19 +132,39 @@ class Spill:
         return words
 
 
-def columns_of(words: NDArray[np.uint64]) -> dict[str, NDArray[np.generic]]:
-    """The columns that `link` wants but for the names, and `name`, the name's number."""
-    packed = words[:, 4]
-    marks = packed.astype(np.uint8)
-    return {
-        "trace": (packed >> np.uint64(32)).astype(np.int32),
-        "span": words[:, 0].copy(),
-        "parent": words[:, 1].copy(),
-        "start": words[:, 2].astype(np.int64),
-        "dur": words[:, 3].astype(np.int64),
-        "kind": (marks & 7).astype(np.int8),
-        "failed": (marks & 8).astype(np.bool_),
-        "evaluation": (marks & 16).astype(np.bool_),
-        "follows": (marks & 32).astype(np.bool_),
-        "name": ((packed >> np.uint64(8)) & np.uint64(MOST_NAMES - 1)).astype(np.int32),
-    }
+_COLUMNS = {
+    "trace": np.int32, "span": np.uint64, "parent": np.uint64, "start": np.int64, "dur": np.int64, "kind": np.int8,
+    "failed": np.bool_, "evaluation": np.bool_, "follows": np.bool_, "name": np.int32,
+}  # fmt: skip
+
+
+@kernel(
+    "void(uint64[:, ::1], int64, int32[::1], uint64[::1], uint64[::1], int64[::1], int64[::1], int8[::1], boolean[::1],"
+    " boolean[::1], boolean[::1], int32[::1])"
+)
+def _unpack(words, traces, trace, span, parent, start, dur, kind, failed, evaluation, follows, name):
+    """Write the columns trace by trace: linking then finds neighbours in memory, for one far read a span."""
+    place = np.zeros(traces + 1, dtype=np.int64)
+    for k in range(words.shape[0]):
+        place[(words[k, 4] >> np.uint64(32)) + np.uint64(1)] += 1
+    for t in range(traces):
+        place[t + 1] += place[t]
+    for k in range(words.shape[0]):
+        packed = words[k, 4]
+        i = place[packed >> np.uint64(32)]
+        place[packed >> np.uint64(32)] += 1
+        span[i], parent[i] = words[k, 0], words[k, 1]
+        start[i], dur[i] = np.int64(words[k, 2]), np.int64(words[k, 3])
+        trace[i] = np.int32(packed >> np.uint64(32))
+        kind[i] = np.int8(packed & np.uint64(7))
+        failed[i] = packed & np.uint64(8) != 0
+        evaluation[i] = packed & np.uint64(16) != 0
+        follows[i] = packed & np.uint64(32) != 0
+        name[i] = np.int32((packed >> np.uint64(8)) & np.uint64(MOST_NAMES - 1))
+
+
+def columns_of(words: NDArray[np.uint64]) -> dict[str, NDArray[Any]]:
+    """The columns that `link` wants but for the names, and `name`, the name's number; trace by trace."""
+    columns: dict[str, NDArray[Any]] = {name: np.empty(words.shape[0], dtype=kind) for name, kind in _COLUMNS.items()}
+    _unpack(words, int(words[:, 4].max(initial=0) >> np.uint64(32)) + 1, *columns.values())
+    return columns

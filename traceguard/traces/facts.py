@@ -70,7 +70,7 @@ class Facts(Requests):
 
     def select(self, keep: NDArray[np.bool_]) -> "Facts":
         """The facts of the requests that `keep` marks."""
-        return self.take(np.flatnonzero(keep))
+        return self if keep.all() else self.take(np.flatnonzero(keep))
 
     def take(self, at: NDArray[np.int64]) -> "Facts":
         """The facts of the requests with these numbers, in their order."""
@@ -83,7 +83,8 @@ class Facts(Requests):
 
     def by_entry(self) -> "Facts":
         """The same with the requests of one entry point beside each other."""
-        return self.take(np.argsort(self.entry, kind="stable"))
+        order = np.argsort(self.entry, kind="stable")
+        return self.take(order) if (np.diff(order) != 1).any() else self
 
     @property
     def requests(self) -> Requests:

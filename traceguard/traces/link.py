@@ -308,8 +308,9 @@ def _trace_environment(
 
     Spans come by trace and start.
     """
-    _, first = np.unique(trace, return_index=True)
-    rooted, first_root = np.unique(trace[top], return_index=True)
-    first[rooted] = np.flatnonzero(top)[first_root]
+    first = np.flatnonzero(np.diff(trace, prepend=-1))
+    roots = np.flatnonzero(top)
+    earliest = roots[np.diff(trace[roots], prepend=-1) != 0]
+    first[trace[earliest]] = earliest
     found: NDArray[np.int32] = environment[first]
     return found
