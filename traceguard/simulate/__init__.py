@@ -4,6 +4,9 @@
 a fleet and gives a `Recording` with the spans and the truth about every request. `traceguard.simulate.fleet` describes
 the model. Recordings can be ingested as they are (`decoded`), sent through the OpenTelemetry SDK (`emit.replay`),
 written as OTLP files (`files.write`) or turned into OTLP bodies (`bodies`).
+
+How right an analysis is, is measured with `scenarios` (families of planted causes), `true_effect` (what each really
+does, from pairs of the same requests) and `mishaps` (what happens to telemetry on its way).
 """
 
 from traceguard.simulate.fleet import Call, EntryPoint, Flag, Fleet, Operation, Plant, Service, Variant, Version

@@ -24,6 +24,7 @@ PILOT_REQUESTS = 6000
 SIZES = (20, 30, 40, 60)
 FEWEST_FLAGS, MOST_FLAGS = 5, 20
 LEAST_REACH = 0.3  # of the affected requests of the entry point at least this part runs the planted operation
+NEARLY_ALL = 0.8  # the same for a tail: one request in twenty is hit, not one in fifty
 LEAST_EXPOSED = 200
 VISIBLE = 0.5  # of the component's delay at least this part shows: the rest hides behind parallel calls
 DRAFT_MS, DRAFT_ERRORS, MOST_EXTRA_CALLS = 20.0, 0.3, 8
@@ -84,7 +85,8 @@ def scenario(family: str, seed: int) -> Scenario:
     number = zlib.crc32(family.encode()) % 10_000 * 10_000 + seed
     draw = np.random.default_rng(number)
     services, flags = int(draw.choice(SIZES)), int(draw.integers(FEWEST_FLAGS, MOST_FLAGS + 1))
-    fleet = random_fleet(number, services=services, flags=flags, family=None)
+    entries = 1 if "one entry" in family else 4
+    fleet = random_fleet(number, services=services, flags=flags, entries=entries, family=None)
     return FAMILIES[family](draw, fleet, number)
 
 
@@ -103,13 +105,13 @@ def _nothing_under_load(draw: np.random.Generator, fleet: Fleet, seed: int) -> S
     return Scenario(_nested_ramp(draw, fleet)[0])
 
 
-def _one_flag(kind: Kind, strength: float, share: float | None = None) -> Build:
+def _one_flag(kind: Kind, strength: float, share: float | None = None, reach: float = LEAST_REACH) -> Build:
     """A flag slows or breaks one service; of the fleet's flags as they are, or with that share."""
 
     def build(draw: np.random.Generator, fleet: Fleet, seed: int) -> Scenario:
         (key,) = _keys(draw, fleet, 1)
         changed = fleet if share is None else _plain(fleet, key, share)
-        return _settled(seed, _anywhere(draw, changed, kind, flags=((key, "on"),)), strength)
+        return _settled(seed, _anywhere(draw, changed, kind, flags=((key, "on"),)), strength, reach=reach)
 
     return build
 
@@ -225,8 +227,9 @@ FAMILIES: dict[str, Build] = {
     "self, 0.3 sd": _one_flag("self", 0.3),
     "self, 0.1 sd": _one_flag("self", 0.1),
     "self, 3% exposed": _one_flag("self", 1.0, 0.03),
-    "tail, 0.3 sd": _one_flag("tail", 0.3),
+    "tail, 0.3 sd": _one_flag("tail", 0.3, reach=NEARLY_ALL),
     "inbound, 1 sd": _one_flag("inbound", 1.0),
+    "errors, 2 points, one entry": _one_flag("error", 0.02),
     "errors, 2 points": _one_flag("error", 0.02),
     "errors, 5 points": _one_flag("error", 0.05),
     "extra calls, 1 sd": _one_flag("calls", 1.0),
@@ -344,8 +347,9 @@ def _always_above(fleet: Fleet, service: str) -> list[str]:
 
 
 def _settled(
-    seed: int, drafts: Drafts, strength: float, *, cause: frozenset[Level] | None = None, inseparable: bool = False
-) -> Scenario:
+    seed: int, drafts: Drafts, strength: float, *, cause: frozenset[Level] | None = None, inseparable: bool = False,
+    reach: float = LEAST_REACH,
+) -> Scenario:  # fmt: skip
     """The first draft that enough requests reach and that shows, made as large as asked.
 
     Without one that reaches `LEAST_EXPOSED` requests it is the one that reaches most.
@@ -356,9 +360,9 @@ def _settled(
         if id(fleet) not in pilots:
             pilots = {id(fleet): dissect(fleet, requests=PILOT_REQUESTS, seed=seed + 1)}
         named = _levels(plant) if cause is None else cause
-        entry, exposed, reach = _door(pilots[id(fleet)], plant, named)
+        entry, exposed, reached = _door(pilots[id(fleet)], plant, named)
         candidate = Scenario(fleet, named, inseparable, cause is not None, entry)
-        if reach < LEAST_REACH:
+        if reached < reach:
             continue
         if exposed < LEAST_EXPOSED:
             small.append((exposed, candidate, plant))
