@@ -26,13 +26,14 @@ less than 2.5% probability at the goal itself. With --quick fewer seeds are used
 
 import argparse
 import inspect
+import json
 import multiprocessing
 import os
 import sys
 import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2, help="processes")
     parser.add_argument("--quick", action="store_true", help="fewer seeds, and exit code 1 where a goal is missed")
     parser.add_argument("--misses", action="store_true", help="print what was answered instead of each missed cause")
+    parser.add_argument("--record", type=Path, help="write every run with its intervals to this file, one JSON a line")
     given = parser.parse_args()
     seeds = given.seeds or (4 if given.quick else 30)
     nothing = given.nothing or (40 if given.quick else 400)
@@ -189,6 +191,9 @@ def main() -> int:
     print_table(families, runs, time.perf_counter() - begin)
     if given.misses:
         print_misses(runs)
+    if given.record:
+        lines = [json.dumps(asdict(one)) for mine in runs.values() for one in mine]
+        given.record.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     missed = print_goals(families, runs)
     return 1 if missed and given.quick else 0
 
