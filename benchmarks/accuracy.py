@@ -171,7 +171,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2, help="processes")
     parser.add_argument("--quick", action="store_true", help="fewer seeds, and exit code 1 where a goal is missed")
     parser.add_argument("--misses", action="store_true", help="print what was answered instead of each missed cause")
-    parser.add_argument("--record", type=Path, help="write every run with its intervals to this file, one JSON a line")
+    parser.add_argument("--record", type=Path, help="keep every run in this file, and do not repeat those it has")
     given = parser.parse_args()
     seeds = given.seeds or (4 if given.quick else 30)
     nothing = given.nothing or (40 if given.quick else 400)
@@ -187,13 +187,10 @@ def main() -> int:
         for seed in range(nothing if family.name == "nothing" else seeds)
     ]  # fmt: skip
     begin = time.perf_counter()
-    runs = run_all(jobs, given.workers)
+    runs = run_all(jobs, given.workers, given.record)
     print_table(families, runs, time.perf_counter() - begin)
     if given.misses:
         print_misses(runs)
-    if given.record:
-        lines = [json.dumps(asdict(one)) for mine in runs.values() for one in mine]
-        given.record.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     missed = print_goals(families, runs)
     return 1 if missed and given.quick else 0
 
@@ -203,18 +200,35 @@ def live() -> bool:
     return "live" in inspect.signature(traceguard.report).parameters
 
 
-def run_all(jobs: Sequence[tuple[Family, int]], workers: int) -> dict[str, list[Run]]:
+def run_all(jobs: Sequence[tuple[Family, int]], workers: int, record: Path | None) -> dict[str, list[Run]]:
     """Every job's result by family, in order of the seeds."""
     os.environ.setdefault("POLARS_MAX_THREADS", "1")
-    found: dict[str, list[Run]] = {family.name: [] for family, _ in jobs}
+    known = recorded(record)
+    found = {
+        family.name: [run for f, seed in jobs if f is family and (run := known.get((f.name, seed)))]
+        for family, _ in jobs
+    }
+    left = [(family, seed) for family, seed in jobs if (family.name, seed) not in known]
     begin = time.perf_counter()
     # A new process now and then gives back what Arrow and DuckDB keep.
     with multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=RUNS_A_PROCESS) as pool:
-        for number, result in enumerate(pool.imap_unordered(run_job, jobs), 1):
+        for number, result in enumerate(pool.imap_unordered(run_job, left), 1):
             found[result.family].append(result)
-            if number % 20 == 0 or number == len(jobs):
-                print(f"{number} of {len(jobs)} runs, {time.perf_counter() - begin:.0f} s", file=sys.stderr, flush=True)
+            if record is not None:
+                with record.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(asdict(result)) + "\n")
+            if number % 20 == 0 or number == len(left):
+                print(f"{number} of {len(left)} runs, {time.perf_counter() - begin:.0f} s", file=sys.stderr, flush=True)
     return {name: sorted(runs, key=lambda r: r.seed) for name, runs in found.items()}
+
+
+def recorded(record: Path | None) -> dict[tuple[str, int], Run]:
+    """The runs that a file holds, by family and seed."""
+    if record is None or not record.exists():
+        return {}
+    rows = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
+    runs = [Run(**{**row, **{whose: Guess(**row[whose]) for whose in ("ours", "naive", "chance")}}) for row in rows]
+    return {(run.family, run.seed): run for run in runs}
 
 
 # --- one run ---
