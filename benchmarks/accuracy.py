@@ -350,9 +350,11 @@ def intervals(
             weights = [e.requests.affected for e, _ in known]
             mean = float(np.average([effect for _, effect in known], weights=weights))
             found.append((f"{cause.metric} of cause", cause.effect.low, cause.effect.high, mean))
+    # A regression goes by the name of one of those that cannot be told apart; its cause says so.
+    called = {factors_of(c) for c in document.causes if names(made, factors_of(c), c.inseparable_from)} | {made.cause}
     for r in document.regressions:
         effect = truth.get((r.entry.service, r.entry.operation))
-        if effect is None or made.improves or frozenset(map(level_of, r.factors)) != made.cause:
+        if effect is None or made.improves or frozenset(map(level_of, r.factors)) not in called:
             continue
         found.append((r.metric, r.low, r.high, root_effect(effect, r.metric)))
     return found
