@@ -10,7 +10,7 @@ from traceguard import model
 from traceguard.explain.causes import (
     Finding,
     entry_document,
-    factor_document,
+    factor_documents,
     improvement_findings,
     rank,
     regression_findings,
@@ -138,7 +138,9 @@ def _ordered(regressions: Sequence[model.Regression]) -> list[model.Regression]:
 def _asked(judged: Judged, question: Question) -> bool:
     """Whether a level, or one that cannot be told apart from it, is what the question is about."""
     return question.flag is None or any(
-        c.factor.kind == "period" or (c.factor.kind == "flag" and c.factor.key == question.flag) for c in judged.members
+        level.factor.kind == "period" or (level.factor.kind == "flag" and level.factor.key == question.flag)
+        for column in judged.members
+        for level in column.levels
     )
 
 
@@ -153,7 +155,7 @@ def _regression(judged: Judged, i: int, names: Names, environments: Sequence[str
     return model.Regression(
         entry=entry_document(judged, names, environments),
         metric=root.metric,
-        factors=[factor_document(judged.effects.column)],
+        factors=factor_documents(judged.effects.column),
         reference=root.reference, observed=root.observed, delta=root.delta, low=root.low, high=root.high,
         p_adjusted=judged.p_adjusted[i], q_value=judged.q_value[i],
         distribution=_histogram(judged) if root.metric != "error_rate" else None,

@@ -129,20 +129,18 @@ def rank(
 
 def cause_key(finding: Finding) -> tuple[object, ...]:
     """What findings of the same cause have in common: level, reference, component and metric."""
-    column = finding.judged.effects.column
-    factor = column.factor
-    return (
-        factor.kind, factor.key, factor.service, column.code, column.reference, finding.component, finding.metric,
-    )  # fmt: skip
+    return finding.judged.effects.column.levels, finding.component, finding.metric
 
 
-def factor_document(column: Column) -> model.Factor:
-    """A column's level as the interface writes it."""
-    factor = column.factor
-    return model.Factor(
-        kind=factor.kind, key=factor.key, service=factor.service,
-        level=factor.levels[column.code], reference=factor.levels[column.reference],
-    )  # fmt: skip
+def factor_documents(column: Column) -> list[model.Factor]:
+    """A column's levels as the interface writes them."""
+    return [
+        model.Factor(
+            kind=level.factor.kind, key=level.factor.key, service=level.factor.service,
+            level=level.factor.levels[level.code], reference=level.factor.levels[level.reference],
+        )
+        for level in column.levels
+    ]  # fmt: skip
 
 
 def entry_document(judged: Judged, names: Names, environments: Sequence[str | None]) -> model.Entry:
@@ -176,14 +174,14 @@ def _cause(
     effect = model.Effect(estimate=estimate, low=estimate - half, high=estimate + half, unit=unit)
     share = float((weight * [f.share for f in group]).sum())
     requests = _requests(group)
-    factor = factor_document(column)
+    factors = factor_documents(column)
     failed = failures(
         [(f.judged, ledgers[f.judged.where.identity]) for f in group], best.component, best.metric, names,
         evidence.error_paths,
     )  # fmt: skip
     return model.Cause(
         rank=number,
-        factors=[factor],
+        factors=factors,
         service=service,
         operation=operation,
         locus=locus,
@@ -192,10 +190,10 @@ def _cause(
         share=share,
         q_value=best.q_value,
         requests=requests,
-        inseparable_from=[[factor_document(other)] for other in best.judged.effects.inseparable],
+        inseparable_from=[factor_documents(other) for other in best.judged.effects.inseparable],
         exemplars=typical,
         entries=entries,
-        summary=_summary(factor, where, effect, share, requests, entries, alpha, failed.timeout_fraction),
+        summary=_summary(factors, where, effect, share, requests, entries, alpha, failed.timeout_fraction),
         timeout_fraction=failed.timeout_fraction,
         error_paths=failed.error_paths,
         retries_per_request=failed.retries_per_request,
@@ -214,16 +212,12 @@ def _requests(group: Sequence[Finding]) -> model.Requests:
 
 
 def _summary(
-    factor: model.Factor, where: tuple[str, str, model.Locus], effect: model.Effect, share: float,
+    factors: Sequence[model.Factor], where: tuple[str, str, model.Locus], effect: model.Effect, share: float,
     requests: model.Requests, entries: Sequence[model.CauseEntry], alpha: float, timeouts: float | None,
 ) -> str:  # fmt: skip
     """One sentence that a person can read out."""
-    if factor.kind == "period":
-        when = "In the candidate period"
-    elif factor.kind == "version":
-        when = f"With version {factor.level} of {factor.service}"
-    else:
-        when = f"With {factor.key}={factor.level}"
+    when = " and ".join(map(_circumstance, factors))
+    when = when[0].upper() + when[1:] + (" together" if len(factors) > 1 else "")
     service, operation, locus = where
     what = f"{service} {operation}" if locus == "self" else f"the way into {service} {operation}"
     entry = entries[0].entry
@@ -242,3 +236,11 @@ def _summary(
         amount += ", mostly by timeouts"
     part = f"that is {share:.0%} of what got {changed} at {at}"
     return f"{when}, {what} {amount}; {part}, {requests.affected:,} requests affected."
+
+
+def _circumstance(factor: model.Factor) -> str:
+    if factor.kind == "period":
+        return "in the candidate period"
+    if factor.kind == "version":
+        return f"with version {factor.level} of {factor.service}"
+    return f"with {factor.key}={factor.level}"

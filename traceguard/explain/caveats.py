@@ -7,8 +7,9 @@ import numpy as np
 
 from traceguard import model
 from traceguard.engine.trace_size import too_large
-from traceguard.explain.causes import Finding, factor_document
+from traceguard.explain.causes import Finding, factor_documents
 from traceguard.explain.compared import MAX_ENTRIES, MIN_ENTRY_REQUESTS, Compared
+from traceguard.explain.design import Column
 from traceguard.explain.evidence import Evidence, share_of_time
 from traceguard.explain.question import Question
 from traceguard.explain.verdict import Judged, requests_to_settle
@@ -155,7 +156,7 @@ def _about_skew(unsure: Sequence[Finding], evidence: Evidence) -> _Caveats:
     listed = []
     for finding in unsure:
         service, operation, locus = evidence.window.names.component(finding.component)
-        level = _level(factor_document(finding.judged.effects.column))
+        level = _levels(finding.judged.effects.column)
         listed.append(f"{service} {operation} ({locus}, {level})")
     effects = f"With the estimated clock skew taken out, the effect of {', '.join(sorted(set(listed)))}"
     yield "sign_depends_on_skew", f"{effects} would vanish or change its sign; synchronise these hosts' clocks."
@@ -211,8 +212,8 @@ def _about_the_factors(evidence: Evidence, compared: Compared) -> _Caveats:
 
 def _about_the_design(judged: Sequence[Judged]) -> _Caveats:
     collinear = {
-        f"{_level(factor_document(j.effects.column))} always came together with"
-        f" {', '.join(_level(factor_document(other)) for other in j.effects.inseparable)}"
+        f"{_levels(j.effects.column)} always came together with"
+        f" {', '.join(_levels(other) for other in j.effects.inseparable)}"
         for j in judged
         if j.effects.inseparable
     }
@@ -228,7 +229,7 @@ def _about_the_design(judged: Sequence[Judged]) -> _Caveats:
                 " the ranking is shown all the same."
             ),
         )
-    if at_once := _names(j for j in judged if j.by_time and j.effects.column.factor.kind != "period"):
+    if at_once := _names(j for j in judged if j.by_time and not j.effects.column.period):
         yield (
             "rolled_out_at_once",
             (
@@ -272,7 +273,11 @@ def _name(factor: Factor) -> str:
 
 
 def _names(judged: Iterator[Judged]) -> str:
-    return ", ".join(sorted({_name(j.effects.column.factor) for j in judged}))
+    return ", ".join(sorted({" and ".join(_name(level.factor) for level in j.effects.column.levels) for j in judged}))
+
+
+def _levels(column: Column) -> str:
+    return " and ".join(map(_level, factor_documents(column)))
 
 
 def _level(factor: model.Factor) -> str:

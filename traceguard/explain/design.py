@@ -5,7 +5,8 @@ both sides are tested; the others (rare levels, "never evaluated", "mixed") are 
 request came to evaluate a flag at all may itself be a consequence of what happened before.
 """
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,34 +23,68 @@ _PREFERENCE = {"flag": 0, "version": 1, "period": 2}
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """The indicator of a factor's level; `tested` is False for columns that are only adjusted for."""
+class Level:
+    """A level of a factor against the factor's reference."""
 
     factor: Factor
     code: int
     reference: int
-    tested: bool
-    affected: int
 
     @property
     def identity(self) -> tuple[Factor, int]:
         """The factor and the code of its level."""
         return (self.factor, self.code)
 
-    def swapped(self) -> "Column":
-        """The same comparison the other way round: the reference against this level."""
-        return replace(self, code=self.reference, reference=self.code)
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The indicator of one level, or of several that come together: what these add to what each of them does alone.
+
+    `tested` is False for columns that are only adjusted for.
+    """
+
+    levels: tuple[Level, ...]
+    tested: bool
+    affected: int
 
     @property
-    def order(self) -> tuple[bool, int, int, str, str, int]:
-        """Which of several inseparable columns speaks for them: tested ones, flags before versions, the rarer."""
+    def identity(self) -> tuple[tuple[Factor, int], ...]:
+        """The factors and the codes of their levels."""
+        return tuple(level.identity for level in self.levels)
+
+    @property
+    def period(self) -> bool:
+        """Whether it is the candidate period's."""
+        return self.levels[0].factor.kind == "period"
+
+    def swapped(self) -> "Column":
+        """The same comparison of a single level the other way round: the reference against this level."""
+        (level,) = self.levels
+        return replace(self, levels=(replace(level, code=level.reference, reference=level.code),))
+
+    def sides(self, factors: Sequence[Factor], codes: NDArray[np.int16]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which requests with level codes `codes` (r, factors) are affected, and which are what they are held against.
+
+        The others run under levels that are neither.
+        """
+        affected = np.ones(codes.shape[0], dtype=np.bool_)
+        compared = affected.copy()
+        for level in self.levels:
+            mine = codes[:, factors.index(level.factor)]
+            affected &= mine == level.code
+            compared &= (mine == level.code) | (mine == level.reference)
+        return affected, compared & ~affected
+
+    @property
+    def order(self) -> tuple[object, ...]:
+        """Which of several inseparable columns speaks for them: tested ones, single ones, flags, the rarer."""
+        first = self.levels[0].factor
         return (
             not self.tested,
-            _PREFERENCE[self.factor.kind],
+            len(self.levels),
+            _PREFERENCE[first.kind],
             self.affected,
-            self.factor.key,
-            self.factor.service or "",
-            self.code,
+            [(level.factor.key, level.factor.service or "", level.code) for level in self.levels],
         )
 
 
@@ -84,15 +119,49 @@ def design_of(
             enough = min(counts[code], counts[reference]) >= MIN_REQUESTS
             real = code >= FIRST_LEVEL and reference >= FIRST_LEVEL
             mapping[code] = len(columns)
-            columns.append(Column(factor, int(code), reference, bool(enough and real), int(counts[code])))
+            level = Level(factor, int(code), reference)
+            columns.append(Column((level,), bool(enough and real), int(counts[code])))
         column_of.append(mapping)
         varying.append(f)
     active = np.full((levels.shape[0], max(len(varying), 1)), -1, dtype=np.int32)
     for at, (f, mapping) in enumerate(zip(varying, column_of, strict=True)):
         active[:, at] = mapping[levels[:, f]]
-    # Columns that apply come first, so that the kernel stops at the first -1.
-    active = -np.sort(-active, axis=1)
-    return Design(tuple(columns), np.ascontiguousarray(active))
+    return Design(tuple(columns), _closed(active))
+
+
+def with_products(design: Design, products: Sequence[tuple[int, ...]]) -> Design:
+    """The design with a column for each of `products`, the numbers of the columns that must apply together.
+
+    The other levels of the same factors come in together, too, to be adjusted for ("never evaluated" is one): else what
+    a level does among requests that never came to the other flag would be taken for an effect of that flag.
+    """
+    wanted = dict.fromkeys(products)
+    for product in products:
+        wanted |= dict.fromkeys(_relatives(design, product))
+    columns, active = list(design.columns), [design.active]
+    for product in wanted:
+        together = np.ones(design.active.shape[0], dtype=np.bool_)
+        for j in product:
+            together &= (design.active == j).any(axis=1)
+        affected = int(np.count_nonzero(together))
+        if affected == 0 and product not in products:
+            continue
+        active.append(np.where(together, len(columns), -1).astype(np.int32)[:, None])
+        levels = tuple(level for j in product for level in design.columns[j].levels)
+        columns.append(Column(levels, tested=product in products, affected=affected))
+    return Design(tuple(columns), _closed(np.hstack(active)))
+
+
+def _relatives(design: Design, product: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """The numbers of all columns of the same factors together."""
+    factors = [design.columns[j].levels[0].factor for j in product]
+    same = ([j for j, c in enumerate(design.columns) if c.levels[0].factor == factor] for factor in factors)
+    return itertools.product(*same)
+
+
+def _closed(active: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Columns that apply come first, so that a kernel stops at the first -1."""
+    return np.ascontiguousarray(-np.sort(-active, axis=1))
 
 
 def _reference(factor: Factor, counts: NDArray[np.int64]) -> int:
@@ -127,5 +196,7 @@ def separate(
         elif columns[j].tested:
             likeness = gram[kept, j] / np.sqrt(scale[kept] * scale[j])
             nearest = int(np.abs(likeness).argmax())
-            classes.setdefault(kept[nearest], []).append((j, bool(likeness[nearest] < 0)))
+            # Products have no mirror image.
+            if likeness[nearest] > 0 or len(columns[j].levels) == 1:
+                classes.setdefault(kept[nearest], []).append((j, bool(likeness[nearest] < 0)))
     return sorted(kept), classes

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from traceguard.explain.design import Column, Design, design_of, separate
+from traceguard.explain.design import Column, Design, design_of, separate, with_products
 from traceguard.explain.effects import LevelEffects, level_effects
+from traceguard.explain.interactions import Sample, interactions
 from traceguard.stats.regression import Fit, fit, within_gram
 from traceguard.traces.cells import BUCKETS, Cells, Outcomes, cells_of, outcomes_of, winsor_caps
 from traceguard.traces.factors import FIRST_LEVEL, Factor
@@ -45,7 +46,7 @@ class EntryEffects:
     outcomes: Outcomes
     within: tuple[LevelEffects, ...]
     by_time: tuple[LevelEffects, ...]
-    few_blocks: frozenset[tuple[Factor, int]]
+    few_blocks: frozenset[tuple[tuple[Factor, int], ...]]
     stands_for: NDArray[np.float64]  # how many requests each recorded one stands for
     stated: bool  # whether some of them say so
 
@@ -117,11 +118,9 @@ def entry_effects(
     buckets = (unit % np.uint64(BUCKETS)).astype(np.int32)
     within: tuple[LevelEffects, ...] = ()
     by_time: tuple[LevelEffects, ...] = ()
-    few: set[tuple[Factor, int]] = set()
+    few: set[tuple[tuple[Factor, int], ...]] = set()
     if any(c.tested and j not in steps for j, c in enumerate(design.columns)):
-        part = _only(design, [j for j in range(len(design.columns)) if j not in steps])
-        cells = cells_of(facts, outcomes, caps, slices, buckets, part.active, len(part.columns), weight)
-        within = _effects(part, cells, outcomes, alpha, stands_for)
+        within = _within(Sample(facts, slices, buckets, weight), design, steps, outcomes, caps, alpha, stands_for)
     if any(design.columns[j].tested for j in steps):
         blocks = clock.blocks(facts.start)
         whole = np.zeros(facts.start.size, dtype=np.int32)
@@ -135,6 +134,27 @@ def entry_effects(
     )  # fmt: skip
 
 
+def _within(
+    sample: Sample, design: Design, steps: set[int], outcomes: Outcomes, caps: tuple[int, NDArray[np.int64]],
+    alpha: float, stands_for: NDArray[np.float64],
+) -> tuple[LevelEffects, ...]:  # fmt: skip
+    """Effects compared within slices: of single levels on all requests, of products on those not searched for them."""
+    products = interactions(sample, design, outcomes, caps)
+    whole = with_products(design, products)
+    part = _only(whole, [j for j in range(len(whole.columns)) if j not in steps])
+    found = _effects(part, sample.cells(outcomes, caps, part), outcomes, alpha, stands_for)
+    if not products:
+        return found
+    fresh = ~sample.searched
+    unseen = Design(part.columns, part.active[fresh])
+    again = _effects(unseen, sample.select(fresh).cells(outcomes, caps, unseen), outcomes, alpha, stands_for[fresh])
+    single = tuple(effects for effects in found if len(effects.column.levels) == 1)
+    # They speak for all requests under them.
+    adjusted = {effects.column: effects.adjusted for effects in found}
+    joint = (e for e in again if len(e.column.levels) > 1)
+    return (*single, *(replace(e, adjusted=adjusted.get(e.column, e.adjusted)) for e in joint))
+
+
 def _steps(design: Design, slices: NDArray[np.int32]) -> set[int]:
     """The columns that hardly vary within a slice: rolled out for everybody at once, or a period."""
     count = int(slices.max(initial=0)) + 1
@@ -145,7 +165,7 @@ def _steps(design: Design, slices: NDArray[np.int32]) -> set[int]:
         share = np.bincount(slices, weights=applies, minlength=count) / np.maximum(n, 1.0)
         overall = applies.mean()
         inside = (n * share * (1.0 - share)).sum()
-        if inside < STEP * n.sum() * overall * (1.0 - overall) or column.factor.kind == "period":
+        if inside < STEP * n.sum() * overall * (1.0 - overall) or column.period:
             steps.add(j)
     return steps
 
@@ -160,7 +180,7 @@ def _references_in_time(
     period = next((f for f, factor in enumerate(factors) if factor.kind == "period"), None)
     later = start if period is None else levels[:, period].astype(np.int64)
     references = {}
-    for factor in {design.columns[j].factor for j in steps if design.columns[j].tested}:
+    for factor in {design.columns[j].levels[0].factor for j in steps if design.columns[j].tested}:
         if factor.kind == "period":
             continue
         codes = levels[:, factors.index(factor)]
@@ -206,12 +226,11 @@ def _members(design: Design, numbers: Sequence[tuple[int, bool]]) -> tuple[Colum
 
 def _few_blocks(
     effects: Sequence[LevelEffects], factors: Sequence[Factor], levels: NDArray[np.int16], blocks: NDArray[np.int32]
-) -> set[tuple[Factor, int]]:
+) -> set[tuple[tuple[Factor, int], ...]]:
     """The (factor, code) of levels with fewer than `MIN_BLOCKS` blocks on either side."""
-    few: set[tuple[Factor, int]] = set()
+    few: set[tuple[tuple[Factor, int], ...]] = set()
     for effect in effects:
-        f = factors.index(effect.column.factor)
-        sides = (np.unique(blocks[levels[:, f] == code]).size for code in (effect.column.code, effect.column.reference))
+        sides = (np.unique(blocks[side]).size for side in effect.column.sides(factors, levels))
         if min(sides) < MIN_BLOCKS:
             few.add(effect.column.identity)
     return few

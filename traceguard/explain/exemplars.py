@@ -17,13 +17,11 @@ SHOWN = 3
 
 def exemplars(judged: Judged, facts: Facts, component: int, window: Window) -> model.Exemplars:
     """The ids of typical traces of both sides; `facts` are those of the entry point's requests."""
-    where, column = judged.where, judged.effects.column
-    f = where.factors.index(column.factor)
-    codes = where.levels[:, f]
+    affected, reference = judged.effects.column.sides(judged.where.factors, judged.where.levels)
     time = _component_time(facts, component)
     return model.Exemplars(
-        affected=window.ids_of(_nearest(facts, codes == column.code, time)),
-        reference=window.ids_of(_nearest(facts, codes == column.reference, time)),
+        affected=window.ids_of(_nearest(facts, affected, time)),
+        reference=window.ids_of(_nearest(facts, reference, time)),
     )
 
 

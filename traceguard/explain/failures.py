@@ -41,8 +41,7 @@ def failures(
     timeouts = affected = retries = 0.0
     for judged, ledger in group:
         facts, stands_for = judged.where.facts, judged.where.stands_for
-        mine = judged.where.levels[:, judged.where.factors.index(judged.effects.column.factor)]
-        under = mine == judged.effects.column.code
+        under, _ = judged.effects.column.sides(judged.where.factors, judged.where.levels)
         began = under & (facts.origin == component) & (metric == "error")
         ways.append(facts.path[began])
         weights.append(stands_for[began])

@@ -61,5 +61,5 @@ def _again(finding: Finding, in_step: Sequence[EntryEffects]) -> tuple[float, fl
     return 0.0, 0.0
 
 
-def _speaks_for(effects: LevelEffects, identity: tuple[object, int]) -> bool:
+def _speaks_for(effects: LevelEffects, identity: tuple[object, ...]) -> bool:
     return any(column.identity == identity for column in (effects.column, *effects.inseparable))

@@ -62,7 +62,7 @@ class Judged:
     @property
     def period(self) -> Column | None:
         """The candidate period's column, if the level is the period or cannot be told apart from it."""
-        return next((c for c in self.members if c.factor.kind == "period"), None)
+        return next((column for column in self.members if column.period), None)
 
     @property
     def members(self) -> tuple[Column, ...]:

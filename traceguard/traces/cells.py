@@ -207,6 +207,26 @@ def _accumulate(  # type: ignore[no-untyped-def]
                 xy[b, j, slots[q]] += w * values[q]
 
 
+@kernel("void(int32[:, ::1], float64[:, ::1], float64[:, :, ::1])")
+def _sum_pairs(active, values, sums):  # type: ignore[no-untyped-def]
+    for i in range(active.shape[0]):
+        for a in range(active.shape[1]):
+            j = active[i, a]
+            if j < 0:
+                break
+            for b in range(a):
+                k = active[i, b]
+                for q in range(values.shape[1]):
+                    sums[min(j, k), max(j, k), q] += values[i, q]
+
+
+def pair_sums(active: NDArray[np.int32], values: NDArray[np.float64], columns: int) -> NDArray[np.float64]:
+    """Sums of `values` (r, k) over the requests to which both of two design columns apply; shape (p, p, k), j < k."""
+    sums = np.zeros((columns, columns, values.shape[1]))
+    _sum_pairs(active, values, sums)
+    return sums
+
+
 def outcomes_of(facts: Facts) -> Outcomes:
     """The outcomes that the facts of one entry point have values for."""
     bins = histogram_bins(facts.dur)
@@ -264,7 +284,7 @@ def cells_of(
         wy=np.zeros((2, width), dtype=np.int64),
         wwyy=np.zeros((3, width), dtype=np.int64),
     )
-    top = int(max(facts.component.max(initial=0), facts.origin.max(initial=0))) + 1
+    top = int(max(part.max(initial=0) for part in (facts.component, facts.origin, outcomes.components))) + 1
     column = np.full(top, -1, dtype=np.int32)
     column[outcomes.components] = np.arange(outcomes.components.size, dtype=np.int32)
     _accumulate(
