@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from traceguard.explain.design import Column, Design, design_of, separate, with_products
+from traceguard.explain.design import ALONE, Column, Design, design_of, separate, with_products
 from traceguard.explain.effects import LevelEffects, level_effects
 from traceguard.explain.interactions import Sample, interactions
 from traceguard.stats.regression import Fit, fit, within_gram
@@ -110,11 +110,11 @@ def entry_effects(
     weight = None if count is None else weights(count, facts.trace_hash, facts.dur)
     caps = winsor_caps(facts, outcomes, weight=weight)
     slices = clock.slices(facts.start)
-    steps = _steps(design, slices)
+    steps = _steps(design, factors, levels, slices)
     arrow = _references_in_time(design, steps, factors, levels, facts.start)
     if arrow:
         design = design_of(factors, levels, arrow)
-        steps = _steps(design, slices)
+        steps = _steps(design, factors, levels, slices)
     buckets = (unit % np.uint64(BUCKETS)).astype(np.int32)
     within: tuple[LevelEffects, ...] = ()
     by_time: tuple[LevelEffects, ...] = ()
@@ -128,6 +128,7 @@ def entry_effects(
         only_steps = tuple(replace(c, tested=c.tested and j in steps) for j, c in enumerate(design.columns))
         by_time = _effects(Design(only_steps, design.active), cells, outcomes, alpha, stands_for)
         few = _few_blocks(by_time, factors, levels, blocks)
+    within, by_time = (_with_alike(effects, design, factors, levels) for effects in (within, by_time))
     return EntryEffects(
         entry, environment, facts.dur.size, facts.requests, tuple(factors), levels, outcomes, within, by_time,
         frozenset(few), stands_for, count is not None and not np.isnan(count).all(),
@@ -155,15 +156,20 @@ def _within(
     return (*single, *(replace(e, adjusted=adjusted.get(e.column, e.adjusted)) for e in joint))
 
 
-def _steps(design: Design, slices: NDArray[np.int32]) -> set[int]:
-    """The columns that hardly vary within a slice: rolled out for everybody at once, or a period."""
+def _steps(design: Design, factors: Sequence[Factor], levels: NDArray[np.int16], slices: NDArray[np.int32]) -> set[int]:
+    """The columns that hardly vary within a slice: rolled out for everybody at once, or a period.
+
+    Real levels are looked at among the requests under them or their reference: a version that came for everybody still
+    varies between the requests that reach its service and those that do not.
+    """
     count = int(slices.max(initial=0)) + 1
-    n = np.bincount(slices, minlength=count).astype(np.float64)
     steps: set[int] = set()
     for j, column in enumerate(design.columns):
-        applies = (design.active == j).any(axis=1)
-        share = np.bincount(slices, weights=applies, minlength=count) / np.maximum(n, 1.0)
-        overall = applies.mean()
+        applies, reference = column.sides(factors, levels)
+        among = applies | reference if column.tested else np.ones(slices.size, dtype=np.bool_)
+        n = np.bincount(slices[among], minlength=count).astype(np.float64)
+        share = np.bincount(slices[applies], minlength=count) / np.maximum(n, 1.0)
+        overall = np.count_nonzero(applies) / max(n.sum(), 1.0)
         inside = (n * share * (1.0 - share)).sum()
         if inside < STEP * n.sum() * overall * (1.0 - overall) or column.period:
             steps.add(j)
@@ -218,6 +224,37 @@ def _effects(
         for at, j in enumerate(kept)
         if design.columns[j].tested
     )  # fmt: skip
+
+
+def _with_alike(
+    effects: tuple[LevelEffects, ...], design: Design, factors: Sequence[Factor], levels: NDArray[np.int16]
+) -> tuple[LevelEffects, ...]:  # fmt: skip
+    """The effects, each with the levels that it cannot be told from among the requests that it is compared on.
+
+    A version that came together with a flag differs from it on the requests that never reach its service, which say
+    nothing about what the two do there.
+    """
+    tested = [column for column in design.columns if column.tested]
+    applies = {column: column.sides(factors, levels)[0] for column in tested}
+    found = []
+    for one in effects:
+        affected, reference = one.column.sides(factors, levels)
+        among = affected | reference
+        known = {one.column, *one.inseparable}
+        alike = [] if among.all() or one.column not in applies else [
+            column for column in tested
+            if column not in known and _likeness(applies[column][among], affected[among]) > 1.0 - ALONE
+        ]  # fmt: skip
+        found.append(replace(one, inseparable=(*one.inseparable, *alike)) if alike else one)
+    return tuple(found)
+
+
+def _likeness(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    """The squared correlation of two marks where they are alike, 0 where one is rather on where the other is off."""
+    both = float((one & other).mean())
+    p, q = float(one.mean()), float(other.mean())
+    spread = p * (1 - p) * q * (1 - q)
+    return max(both - p * q, 0.0) ** 2 / spread if spread > 0 else 0.0
 
 
 def _members(design: Design, numbers: Sequence[tuple[int, bool]]) -> tuple[Column, ...]:

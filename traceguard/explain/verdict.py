@@ -1,21 +1,26 @@
 """From effects to a verdict: which entry points regressed under which level, with family-wise control.
 
 The tests of the verdict are entry point by root metric by tested level, one-sided, adjusted by Holm: the chance that
-anything is called a regression when nothing is stays below alpha. A change must also be large enough to matter
-(`Floor`).
+anything is called a regression when nothing is stays below alpha, of which a part goes to tests of components. A change
+must also be large enough to matter (`Floor`).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from traceguard.explain.design import Column
 from traceguard.explain.effects import LevelEffects, RootEffect
 from traceguard.explain.entries import MIN_CLUSTERS, EntryEffects
 from traceguard.stats.multiplicity import benjamini_hochberg, holm
 
+BY_PARTS = 0.2  # part of alpha for regressions that a component shows before the root does
 SETTLED = 0.25  # an upper bound below this part of the reference latency counts as "no regression that matters"
+
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,7 @@ class Judged:
         return replace(self, effects=replace(self.effects, column=period, inseparable=others))
 
 
-def judge(entries: Sequence[EntryEffects]) -> list[Judged]:
+def judge(entries: Sequence[EntryEffects], alpha: float) -> list[Judged]:
     """Adjust the p-values of all tests together.
 
     Levels with too few clusters of units or blocks of time are not tested.
@@ -91,6 +96,8 @@ def judge(entries: Sequence[EntryEffects]) -> list[Judged]:
     worse = np.array([root.p_worse for _, effects, _, _ in tested for root in effects.roots])
     better = np.array([root.p_better for _, effects, _, _ in tested for root in effects.roots])
     adjusted, q, adjusted_better = holm(worse), benjamini_hochberg(worse), holm(better)
+    by_part = _by_parts([(effects, by_time) for _, effects, by_time, _ in tested], alpha)
+    adjusted = np.minimum(np.minimum(adjusted / (1.0 - BY_PARTS), by_part / BY_PARTS), 1.0)
     judged = []
     at = 0
     for entry, effects, by_time, testable in found:
@@ -104,6 +111,27 @@ def judge(entries: Sequence[EntryEffects]) -> list[Judged]:
             values = ((1.0,) * count, tuple(benjamini_hochberg(raw).tolist()), (1.0,) * count)
         judged.append(Judged(entry, effects, by_time, testable, *values))
     return judged
+
+
+def _by_parts(tested: Sequence[tuple[LevelEffects, bool]], alpha: float) -> Floats:
+    """Adjusted p-values for worse of the levels' root metrics by way of their parts; 1 where that way is closed.
+
+    One component's time varies far less between users than the whole request's, so that it shows a regression which the
+    root's own test cannot. It stands for the root's mean (of its errors, for the error rate) only where the root itself
+    got worse, by its own test alone: time that moved from one component to another is no regression. What came for
+    everybody at once is left to the root: a handful of blocks has no such tails.
+    """
+    smallest = [
+        (1.0, 1.0) if by_time else tuple(float(p.min(initial=1.0)) for p in (e.latency.p_worse, e.errors.p_worse))
+        for e, by_time in tested
+    ]
+    tests = sum(e.latency.p_worse.size + e.errors.p_worse.size for e, by_time in tested if not by_time)
+    adjusted = []
+    for (effects, _), (latency, errors) in zip(tested, smallest, strict=True):
+        for root in effects.roots:
+            part = {"latency_mean": latency, "error_rate": errors}.get(root.metric, 1.0)
+            adjusted.append(min(1.0, tests * part) if root.p_worse <= alpha else 1.0)
+    return np.array(adjusted)
 
 
 def settled(judged: Sequence[Judged]) -> bool:
