@@ -59,6 +59,7 @@ _PATIENCE_SECONDS = 10.0
 Show = Callable[..., None]
 _Document = TypeVar("_Document", "BlastRadius", "WhatIf")
 Time = str | int | None
+Pairs = str | Sequence[str] | Mapping[str, str]
 
 
 def _silent(stage: str, done: float = 0.0, total: float | None = None, /) -> None:
@@ -223,9 +224,12 @@ def report(
     candidate: str | Period | None = None, flag: str | None = None, service: str | None = None,
     entry: str | None = None, unit: str | None = None, alpha: float | str = 0.05, env: str | None = None,
     settings: Settings | None = None, draw_map: bool = True, progress: Show = _silent,
-    ignore_watermark: bool | str = False,
+    ignore_watermark: bool | str = False, reference: Pairs = (),
 ) -> Analysis:  # fmt: skip
     """Rank what explains latency and error regressions; see the interface for the document.
+
+    `reference` names levels that the others of their factor are held against: `new-pricing=on`, or
+    `service.version@cart=2.8.0`.
 
     Requests near the end of the data whose spans may still come are left out (`window.watermark` says from when on)
     unless `ignore_watermark` is given.
@@ -234,20 +238,21 @@ def report(
     """
     from traceguard.report import Analysis
 
-    settings = settings or load()
+    settings, references = settings or load(), _pairs(reference)
     if (url := _url_of(store)) is not None:
         from traceguard.model import Report
 
         document = Report.model_validate(
             _ask(url, "report", since=since, until=until, baseline=_text(baseline), candidate=_text(candidate),
                  flag=flag, service=service, entry=entry, unit=unit, alpha=alpha, env=env,
-                 ignore_watermark=ignore_watermark or None)
+                 ignore_watermark=ignore_watermark or None, reference=references)
         )  # fmt: skip
         drawn = graph(store, since=since, until=until, env=env) if draw_map else None
         return Analysis(document, graph=drawn, settings=settings)
     from traceguard.engine.circumstances import read_circumstances
     from traceguard.engine.left_out import read_left_out, traces_elsewhere
     from traceguard.engine.local import open_window
+    from traceguard.engine.reference import read_references
     from traceguard.engine.sampling import read_sampling
     from traceguard.explain import Question, explain, gather, with_structure
 
@@ -264,6 +269,7 @@ def report(
         window, gap = _hull(window, periods[0], periods[1])
     with _opened(store) as opened, opened.cursor() as cursor:
         _check_names(cursor, flag=flag, service=service, entry=entry, env=env)
+        question = replace(question, references=read_references(cursor, references))
 
         def gathered() -> tuple[Window, Evidence, int]:
             progress("Opening the window")
@@ -663,6 +669,13 @@ def _check_names(
         known = [row[0] for row in cursor.execute(sql).fetchall()]
         if name not in known:
             raise UnknownNameError.of(noun, name, known)
+
+
+def _pairs(given: Pairs) -> tuple[str, ...]:
+    """`KEY=VALUE` texts, however they were given: one, several, or a mapping."""
+    if isinstance(given, Mapping):
+        return tuple(f"{key}={value}" for key, value in given.items())
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _milliseconds(delay: str | float | None) -> str | None:

@@ -18,6 +18,7 @@ from traceguard.cli.options import (
     Operation,
     Output,
     OwnDb,
+    Reference,
     Since,
     Until,
 )
@@ -180,6 +181,7 @@ def ingest(
 @app.command(epilog=_examples(
     "traceguard report --db shop.duckdb",
     "traceguard report --db shop.duckdb --flag new-pricing -o report.html",
+    "traceguard report --db shop.duckdb --reference new-pricing=off",
     "traceguard report --db shop.duckdb --fail-on-regression -o report.xml",
 ))  # fmt: skip
 def report(
@@ -198,6 +200,7 @@ def report(
     unit: Annotated[
         str | None, typer.Option("--unit", metavar="ATTRIBUTE", help="The attribute that says whose request it was.")
     ] = None,
+    reference: Reference = None,
     alpha: Annotated[float, typer.Option("--alpha", help="How often a verdict may be a false alarm.")] = 0.05,
     environment: Environment = None,
     ignore_watermark: Annotated[
@@ -222,6 +225,7 @@ def report(
     question = {
         "since": since, "until": until, "baseline": baseline, "candidate": candidate, "flag": flag, "service": service,
         "entry": entry, "unit": unit, "alpha": alpha, "env": environment, "ignore_watermark": ignore_watermark,
+        "reference": reference,
     }  # fmt: skip
     return answer("report", pipeline.report, db, question, format=format, out=output, strict=fail_on_regression)
 

@@ -28,6 +28,15 @@ MaxSize = Annotated[
         help="Keep the store below this size on disk, such as 50GB; the oldest requests go.",
     ),
 ]
+Reference = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--reference",
+        metavar="KEY=LEVEL",
+        help="The level that a flag's others are held against, such as new-pricing=off; of a version"
+        " service.version@SERVICE=LEVEL. Repeatable.",
+    ),
+]
 Operation = Annotated[str | None, typer.Option("--operation", metavar="NAME", help="Only this operation of it.")]
 Since = Annotated[
     str | None,

@@ -11,6 +11,7 @@ from traceguard.explain.causes import Finding, factor_documents
 from traceguard.explain.compared import MAX_ENTRIES, MIN_ENTRY_REQUESTS, Compared
 from traceguard.explain.design import Column
 from traceguard.explain.evidence import Evidence, share_of_time
+from traceguard.explain.guards import guards
 from traceguard.explain.question import Question
 from traceguard.explain.verdict import Judged, requests_to_settle
 from traceguard.traces.factors import MIXED, Factor
@@ -44,6 +45,7 @@ def warnings_of(
         *_about_the_calls(evidence),
         *_about_skew(unsure, evidence),
         *_about_the_factors(evidence, compared),
+        *guards(question, compared),
         *_about_the_design(judged),
         *_about_the_verdict(question, compared, judged, verdict, explained=explained, weak=weak),
     ]

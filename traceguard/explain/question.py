@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from traceguard.engine.reference import Reference
 from traceguard.explain.verdict import Floor
 from traceguard.units import Period
 
@@ -10,7 +11,8 @@ from traceguard.units import Period
 class Question:
     """The choices of one report: significance level, periods, and what to narrow it to.
 
-    `ignore_watermark` says that requests past the watermark are judged.
+    `ignore_watermark` says that requests past the watermark are judged; `references` are levels that others are held
+    against because the user says so.
     """
 
     alpha: float = 0.05
@@ -21,4 +23,5 @@ class Question:
     entry: str | None = None
     unit: str | None = None
     ignore_watermark: bool = False
+    references: tuple[Reference, ...] = ()
     floor: Floor = field(default_factory=Floor)

@@ -24,6 +24,7 @@ class Factor:
     service: str | None
     levels: tuple[str, ...]
     reference: int  # code of the level the others are held against
+    stated: bool = False  # the user named the reference
 
 
 @dataclass(frozen=True, slots=True)
