@@ -262,7 +262,7 @@ def report(
     periods = _compared(baseline, candidate)
     question = Question(
         alpha=level, baseline=periods[0], candidate=periods[1], flag=flag, service=service, entry=entry, unit=unit,
-        ignore_watermark=judge_all,
+        ignore_watermark=judge_all, expected_ratio=settings.expected_ratio,
     )  # fmt: skip
     window, gap = _period(since, until), None
     if periods[0] is not None and periods[1] is not None:

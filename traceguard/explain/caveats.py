@@ -45,7 +45,7 @@ def warnings_of(
         *_about_the_calls(evidence),
         *_about_skew(unsure, evidence),
         *_about_the_factors(evidence, compared),
-        *guards(question, compared),
+        *guards(question, compared, evidence.window.names),
         *_about_the_design(judged),
         *_about_the_verdict(question, compared, judged, verdict, explained=explained, weak=weak),
     ]

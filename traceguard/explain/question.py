@@ -1,5 +1,6 @@
 """What is asked of an analysis."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from traceguard.engine.reference import Reference
@@ -12,7 +13,7 @@ class Question:
     """The choices of one report: significance level, periods, and what to narrow it to.
 
     `ignore_watermark` says that requests past the watermark are judged; `references` are levels that others are held
-    against because the user says so.
+    against because the user says so, `expected_ratio` the shares of units that a flag's levels should have.
     """
 
     alpha: float = 0.05
@@ -24,4 +25,5 @@ class Question:
     unit: str | None = None
     ignore_watermark: bool = False
     references: tuple[Reference, ...] = ()
+    expected_ratio: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     floor: Floor = field(default_factory=Floor)
