@@ -34,9 +34,10 @@ class Settings:
     `"user_agent.synthetic.type" = "*"` for the synthetic traffic of OpenTelemetry's conventions. Nothing is left out by
     default. `sample_rate_keys` are attributes of the root that state its sample rate: from 1 on N of 1-in-N
     (Honeycomb's `SampleRate`), below 1 a probability (Jaeger's `sampler.param` of its probabilistic sampler); the
-    first one found wins, also over the trace state's `ot=th:`, which needs no setting. `expected_ratio` states in what
-    ratio units should get a flag's variants, such as `"new-pricing" = {on = 0.5, off = 0.5}`; a report warns where they
-    do not.
+    first one found wins, also over the trace state's `ot=th:`, which needs no setting. `attributes` are those that
+    requests are compared by and causes narrowed down to, such as `tenant.id` and `region`. `expected_ratio` states in
+    what ratio units should get a flag's variants, such as `"new-pricing" = {on = 0.5, off = 0.5}`; a report warns where
+    they do not.
     """
 
     unit_keys: tuple[str, ...] = UNIT_KEYS
@@ -45,6 +46,7 @@ class Settings:
     leave_out_entries: tuple[str, ...] = ()
     leave_out_attributes: dict[str, str] = field(default_factory=dict)
     sample_rate_keys: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
     expected_ratio: dict[str, dict[str, float]] = field(default_factory=dict)
     max_body: str = "64MiB"
     drop_attributes: tuple[str, ...] = ()

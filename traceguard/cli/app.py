@@ -9,6 +9,7 @@ import typer
 
 from traceguard.cli.options import (
     DEFAULT_DB,
+    Attributes,
     Db,
     Environment,
     FileDb,
@@ -21,6 +22,7 @@ from traceguard.cli.options import (
     Reference,
     Since,
     Until,
+    Where,
 )
 
 app = typer.Typer(
@@ -201,6 +203,8 @@ def report(
         str | None, typer.Option("--unit", metavar="ATTRIBUTE", help="The attribute that says whose request it was.")
     ] = None,
     reference: Reference = None,
+    attribute: Attributes = None,
+    where: Where = None,
     alpha: Annotated[float, typer.Option("--alpha", help="How often a verdict may be a false alarm.")] = 0.05,
     environment: Environment = None,
     ignore_watermark: Annotated[
@@ -225,7 +229,7 @@ def report(
     question = {
         "since": since, "until": until, "baseline": baseline, "candidate": candidate, "flag": flag, "service": service,
         "entry": entry, "unit": unit, "alpha": alpha, "env": environment, "ignore_watermark": ignore_watermark,
-        "reference": reference,
+        "reference": reference, "attributes": attribute, "where": where,
     }  # fmt: skip
     return answer("report", pipeline.report, db, question, format=format, out=output, strict=fail_on_regression)
 

@@ -37,6 +37,22 @@ Reference = Annotated[
         " service.version@SERVICE=LEVEL. Repeatable.",
     ),
 ]
+Attributes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--attribute",
+        metavar="KEY",
+        help="Also compare requests by this attribute, and say which of its values a cause is about. Repeatable.",
+    ),
+]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        metavar="KEY=VALUE",
+        help="Only requests whose attribute has this value, such as tenant.id=t42. Repeatable.",
+    ),
+]
 Operation = Annotated[str | None, typer.Option("--operation", metavar="NAME", help="Only this operation of it.")]
 Since = Annotated[
     str | None,

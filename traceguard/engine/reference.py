@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from traceguard.engine.attributes import known_values
 from traceguard.engine.local import fetch
 from traceguard.errors import UnknownNameError, UsageError
 from traceguard.traces.factors import FIRST_LEVEL, Factor
@@ -26,8 +27,10 @@ class Reference(NamedTuple):
         return f"{_name(self.key, self.service)}={self.level}"
 
 
-def read_references(cursor: "duckdb.DuckDBPyConnection", texts: Sequence[str]) -> tuple[Reference, ...]:
-    """What `KEY=LEVEL` texts mean, KEY being a flag or `service.version@SERVICE`.
+def read_references(
+    cursor: "duckdb.DuckDBPyConnection", texts: Sequence[str], attributes: Sequence[str] = ()
+) -> tuple[Reference, ...]:
+    """What `KEY=LEVEL` texts mean, KEY being a flag, `service.version@SERVICE`, or one of `attributes`.
 
     Both may contain `=`: a key that the store has wins, the longest of several. UsageError for what is no such text or
     names a factor twice, UnknownNameError with the nearest names for a key or a level that the store does not have.
@@ -38,6 +41,8 @@ def read_references(cursor: "duckdb.DuckDBPyConnection", texts: Sequence[str]) -
     for kind, key, service, level in fetch(cursor, "known_levels").iter_rows():
         # A flag may be called like anything; it comes first and keeps its name.
         known.setdefault(_name(key, service), (kind, key, service, []))[3].append(level)
+    for key, values in known_values(cursor, attributes).items():
+        known.setdefault(key, ("attribute", key, None, values))
     found: dict[str, Reference] = {}
     for text in texts:
         cuts = [at for at, letter in enumerate(text) if letter == "=" and at]
@@ -45,7 +50,7 @@ def read_references(cursor: "duckdb.DuckDBPyConnection", texts: Sequence[str]) -
             raise UsageError(f"The reference {text!r} is not KEY=LEVEL; write it like new-pricing=off.")
         at = next((at for at in reversed(cuts) if text[:at] in known), None)
         if at is None:
-            raise UnknownNameError.of("flag or version", text[: cuts[0]], list(known))
+            raise UnknownNameError.of("flag, version or attribute", text[: cuts[0]], list(known))
         kind, key, service, levels = known[text[:at]]
         level = text[at + 1 :]
         if level not in levels:

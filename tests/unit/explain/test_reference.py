@@ -62,7 +62,7 @@ def test_it_holds_also_where_everybody_changed_at_once() -> None:
 @pytest.mark.parametrize(
     ("text", "near"),
     [
-        ("new-pricin=on", "no flag or version named 'new-pricin'; did you mean new-pricing"),
+        ("new-pricin=on", "no flag, version or attribute named 'new-pricin'; did you mean new-pricing"),
         ("new-pricing=onn", "no level of new-pricing named 'onn'; did you mean on"),
         ("service.version@shippin=2.4.0", "did you mean service.version@shipping"),
         ("a=b=z", "no level of a=b named 'z'"),

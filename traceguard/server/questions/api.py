@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from traceguard.settings import Settings
 
 _WINDOW = ("since", "until", "env")
-_COHORTS = ("reference",)  # each may be given several times
+_COHORTS = ("reference", "attribute", "where")  # each may be given several times
 
 # Route, the pipeline's function, the options it takes.
 _QUESTIONS = {
@@ -93,6 +93,8 @@ class Api:
             more: dict[str, Any] = {"settings": self._settings} if function in _WITH_SETTINGS else {}
             if kind == "report":
                 more["draw_map"] = form in WITH_MAP
+            if "attribute" in given:
+                given["attributes"] = given.pop("attribute")
             result = ask(question.store, **given, **more, progress=question.show)
             return _rendered(result, form)
 
