@@ -20,7 +20,7 @@ from traceguard.explain.effects import PartEffects
 from traceguard.explain.evidence import Evidence
 from traceguard.explain.exemplars import exemplars
 from traceguard.explain.failures import failures
-from traceguard.explain.narrow import Narrowing
+from traceguard.explain.narrow import Narrowing, in_order
 from traceguard.explain.verdict import Judged
 from traceguard.stats.multiplicity import benjamini_hochberg
 from traceguard.traces.link import Names
@@ -126,10 +126,11 @@ def rank(
             if best.judged.where.identity == where:
                 typical[i] = exemplars(best.judged, facts, best.component, evidence.window)
     narrowing = Narrowing(compared, evidence, alpha)
-    return [
+    causes = [
         narrowing.narrowed(_cause(i + 1, group, ledgers, evidence, environments, alpha, typical[i]), group)
         for i, group in enumerate(shown)
     ]
+    return in_order(causes)
 
 
 def cause_key(finding: Finding) -> tuple[object, ...]:

@@ -44,6 +44,25 @@ Floats = NDArray[np.float64]
 _Identity = tuple[tuple[Factor, int], ...]  # of a column
 
 
+def in_order(causes: Sequence[model.Cause]) -> list[model.Cause]:
+    """The causes with those of attributes behind a narrowed one of the same component, which tells the same.
+
+    A tenant for which a flag is slow is slower on average, and its region a little; the flag is what can be undone.
+    """
+
+    def place(cause: model.Cause) -> tuple[str, str, str, str]:
+        return cause.service, cause.operation, cause.locus, cause.metric
+
+    narrowed = {place(cause): cause.rank for cause in reversed(causes) if cause.narrowed_to is not None}
+
+    def order(cause: model.Cause) -> float:
+        attributes = all(factor.kind == "attribute" for factor in cause.factors)
+        return max(cause.rank, narrowed.get(place(cause), 0) + 0.5) if attributes else cause.rank
+
+    ordered = sorted(causes, key=order)
+    return [cause.model_copy(update={"rank": i + 1}) for i, cause in enumerate(ordered)]
+
+
 @dataclass(frozen=True, slots=True)
 class _Sample:
     """The affected and the reference requests of a cause at all its entry points; shapes r."""

@@ -72,7 +72,9 @@ def test_a_cause_is_narrowed_to_the_tenant_and_not_to_its_region(one_tenant: Rec
     """The document holds both effects, and the sentence says whom it is about."""
     analysis = reported(one_tenant, attributes=["region", "tenant.id"], draw_map=False)
     assert narrowed(analysis) == ("tenant.id", "t0")
-    cause = next(c for c in analysis.document.causes if c.factors[0].key == "new-pricing")
+    cause = analysis.document.causes[0]
+    assert cause.factors[0].key == "new-pricing"
+    assert [c.rank for c in analysis.document.causes] == list(range(1, len(analysis.document.causes) + 1))
     found = cause.narrowed_to
     assert found is not None
     assert found.inside.low <= 60 <= found.inside.high
