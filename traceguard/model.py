@@ -171,6 +171,21 @@ class ErrorPath(Document):
     adjusted: float | None = None
 
 
+class NarrowedTo(Document):
+    """The one value of an attribute whose requests a cause is about.
+
+    `inside` and `outside` are the effects per affected request with and without the value; `share` is the part of the
+    whole effect, `fraction` that of the affected requests, that has it.
+    """
+
+    key: str
+    value: str
+    share: float
+    fraction: float
+    inside: Effect
+    outside: Effect
+
+
 class CauseEntry(Document):
     """A cause as seen at one entry point."""
 
@@ -205,6 +220,7 @@ class Cause(Document):
     timeout_fraction: float | None = None
     error_paths: list[ErrorPath] = Field(default_factory=list)
     retries_per_request: float = 0.0
+    narrowed_to: NarrowedTo | None = None
 
 
 class Sampling(Document):

@@ -59,6 +59,7 @@ _PATIENCE_SECONDS = 10.0
 Show = Callable[..., None]
 _Document = TypeVar("_Document", "BlastRadius", "WhatIf")
 Time = str | int | None
+Pairs = str | Sequence[str] | Mapping[str, str]
 
 
 def _silent(stage: str, done: float = 0.0, total: float | None = None, /) -> None:
@@ -223,9 +224,15 @@ def report(
     candidate: str | Period | None = None, flag: str | None = None, service: str | None = None,
     entry: str | None = None, unit: str | None = None, alpha: float | str = 0.05, env: str | None = None,
     settings: Settings | None = None, draw_map: bool = True, progress: Show = _silent,
-    ignore_watermark: bool | str = False,
+    ignore_watermark: bool | str = False, reference: Pairs = (), attributes: str | Sequence[str] = (),
+    where: Pairs = (),
 ) -> Analysis:  # fmt: skip
     """Rank what explains latency and error regressions; see the interface for the document.
+
+    `reference` names levels that the others of their factor are held against: `new-pricing=on`, or
+    `service.version@cart=2.8.0`. `attributes` (else those of the settings) become factors, and causes are narrowed
+    down to their values; `where` keeps only requests whose attribute has a value: `tenant.id=t42`, of several texts
+    with one key either, `*` standing for any text.
 
     Requests near the end of the data whose spans may still come are left out (`window.watermark` says from when on)
     unless `ignore_watermark` is given.
@@ -234,20 +241,24 @@ def report(
     """
     from traceguard.report import Analysis
 
-    settings = settings or load()
+    settings, references, conditions = settings or load(), _pairs(reference), _pairs(where)
+    named = (attributes,) if isinstance(attributes, str) else tuple(dict.fromkeys(attributes))
     if (url := _url_of(store)) is not None:
         from traceguard.model import Report
 
         document = Report.model_validate(
             _ask(url, "report", since=since, until=until, baseline=_text(baseline), candidate=_text(candidate),
                  flag=flag, service=service, entry=entry, unit=unit, alpha=alpha, env=env,
-                 ignore_watermark=ignore_watermark or None)
+                 ignore_watermark=ignore_watermark or None, reference=references, attribute=named,
+                 where=conditions)
         )  # fmt: skip
         drawn = graph(store, since=since, until=until, env=env) if draw_map else None
         return Analysis(document, graph=drawn, settings=settings)
+    from traceguard.engine.attributes import Cohorts, only_where, parse_where, with_attributes
     from traceguard.engine.circumstances import read_circumstances
     from traceguard.engine.left_out import read_left_out, traces_elsewhere
     from traceguard.engine.local import open_window
+    from traceguard.engine.reference import read_references
     from traceguard.engine.sampling import read_sampling
     from traceguard.explain import Question, explain, gather, with_structure
 
@@ -257,20 +268,24 @@ def report(
     periods = _compared(baseline, candidate)
     question = Question(
         alpha=level, baseline=periods[0], candidate=periods[1], flag=flag, service=service, entry=entry, unit=unit,
-        ignore_watermark=judge_all,
+        ignore_watermark=judge_all, expected_ratio=settings.expected_ratio,
     )  # fmt: skip
+    cohorts = Cohorts(named or settings.attributes, bool(named), parse_where(conditions))
     window, gap = _period(since, until), None
     if periods[0] is not None and periods[1] is not None:
         window, gap = _hull(window, periods[0], periods[1])
     with _opened(store) as opened, opened.cursor() as cursor:
         _check_names(cursor, flag=flag, service=service, entry=entry, env=env)
+        question = replace(question, references=read_references(cursor, references, cohorts.keys))
 
         def gathered() -> tuple[Window, Evidence, int]:
             progress("Opening the window")
             traces = open_window(cursor, window, env, gap)
 
             read = read_circumstances(cursor, traces, unit, settings.unit_keys)
+            read = with_attributes(read, cursor, traces, cohorts)
             left_out = read_left_out(cursor, traces, settings.leave_out_entries, settings.leave_out_attributes)
+            left_out = only_where(left_out, cursor, traces, cohorts)
             if env is not None:
                 left_out = replace(left_out, elsewhere=traces_elsewhere(cursor, window, env, gap))
             sampling = read_sampling(cursor, traces, settings.sample_rate_keys)
@@ -280,7 +295,7 @@ def report(
             )  # fmt: skip
             return traces, found, found.size
 
-        asked = (window, gap, env, unit, judge_all, repr(settings))
+        asked = (window, gap, env, unit, judge_all, cohorts, repr(settings))
         evidence = _evidence().get(opened, cursor, asked, window, gathered)
         progress("Explaining")
         document = explain(evidence, question, traceguard.__version__)
@@ -663,6 +678,13 @@ def _check_names(
         known = [row[0] for row in cursor.execute(sql).fetchall()]
         if name not in known:
             raise UnknownNameError.of(noun, name, known)
+
+
+def _pairs(given: Pairs) -> tuple[str, ...]:
+    """`KEY=VALUE` texts, however they were given: one, several, or a mapping."""
+    if isinstance(given, Mapping):
+        return tuple(f"{key}={value}" for key, value in given.items())
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _milliseconds(delay: str | float | None) -> str | None:

@@ -34,7 +34,10 @@ class Settings:
     `"user_agent.synthetic.type" = "*"` for the synthetic traffic of OpenTelemetry's conventions. Nothing is left out by
     default. `sample_rate_keys` are attributes of the root that state its sample rate: from 1 on N of 1-in-N
     (Honeycomb's `SampleRate`), below 1 a probability (Jaeger's `sampler.param` of its probabilistic sampler); the
-    first one found wins, also over the trace state's `ot=th:`, which needs no setting.
+    first one found wins, also over the trace state's `ot=th:`, which needs no setting. `attributes` are those that
+    requests are compared by and causes narrowed down to, such as `tenant.id` and `region`. `expected_ratio` states in
+    what ratio units should get a flag's variants, such as `"new-pricing" = {on = 0.5, off = 0.5}`; a report warns where
+    they do not.
     """
 
     unit_keys: tuple[str, ...] = UNIT_KEYS
@@ -43,6 +46,8 @@ class Settings:
     leave_out_entries: tuple[str, ...] = ()
     leave_out_attributes: dict[str, str] = field(default_factory=dict)
     sample_rate_keys: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+    expected_ratio: dict[str, dict[str, float]] = field(default_factory=dict)
     max_body: str = "64MiB"
     drop_attributes: tuple[str, ...] = ()
     hash_attributes: tuple[str, ...] = ()
@@ -89,7 +94,17 @@ def _check(name: str, value: object, wanted: object, source: Path) -> None:
         fits, form = isinstance(value, list) and all(isinstance(item, str) for item in value), f'{name} = ["..."]'
     elif wanted == dict[str, str]:
         fits, form = isinstance(value, dict) and all(isinstance(item, str) for item in value.values()), f"[{name}]"
+    elif wanted == dict[str, dict[str, float]]:
+        fits, form = _is_ratios(value), f'[{name}] with lines like "new-pricing" = {{on = 0.5, off = 0.5}}'
     else:
         fits, form = wanted not in (str, str | None) or isinstance(value, str), f'{name} = "..."'
     if not fits:
         raise UsageError(f"The setting {name} in {source} has the wrong type; write it as {form}.")
+
+
+def _is_ratios(value: object) -> bool:
+    """Whether it is a table of tables of positive numbers."""
+    if not isinstance(value, dict) or not all(isinstance(ratio, dict) for ratio in value.values()):
+        return False
+    shares = [share for ratio in value.values() for share in ratio.values()]
+    return all(isinstance(s, int | float) and not isinstance(s, bool) and 0 < s < float("inf") for s in shares)

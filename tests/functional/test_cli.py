@@ -172,6 +172,7 @@ def test_the_help_fits_80_columns(run: Run, command: list[str]) -> None:
         (["blast-radius", "--flag", "new-pricin"], "new-pricing"),
         (["what-if", "--service", "pricin", "--delay", "50ms"], "pricing"),
         (["report", "--flag", "new-pricin"], "new-pricing"),
+        (["report", "--reference", "new-pricin=on"], "new-pricing"),
         (["query", "service"], "services"),
         (["query", "slowest_operations", "--param", "service=pricin"], "pricing"),
         (["query", "flags", "--param", "flag=new-pricin"], "new-pricing"),

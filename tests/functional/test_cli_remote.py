@@ -18,6 +18,16 @@ _LISTENING = re.compile(r"OTLP/HTTP on (\S+)\.")
 COMMANDS = {
     "report": ["report"],
     "report of a flag": ["report", "--flag", "new-pricing", "--fail-on-regression"],
+    "report with references": ["report", "--reference", "new-pricing=on", "--reference", "catalog-cache-v2=on"],
+    "report of cohorts": [
+        "report",
+        "--attribute",
+        "http.route",
+        "--attribute",
+        "user.id",
+        "--where",
+        "http.request.method=P*",
+    ],
     "empty report": ["report", "--until", "2001-01-01T00:00:00Z"],
     "graph": ["graph"],
     "graph of operations": ["graph", "--level", "operation", "--sketches"],
@@ -98,6 +108,8 @@ REFUSED = {
         "--candidate",
         "2026-05-04T10:05:00Z/2026-05-04T10:10:00Z",
     ],
+    "unknown reference": ["report", "--reference", "new-pricing=onn"],
+    "unknown cohort": ["report", "--where", "http.request.method=GETT"],
     "bad share": ["what-if", "--service", "pricing", "--exposure", "150%"],
 }
 

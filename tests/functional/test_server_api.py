@@ -131,6 +131,7 @@ def test_no_data_is_an_answer(site: Site) -> None:
         ("/api/graph", {"every": "5m", "format": "dot"}, 400, "choose one of text, json"),
         ("/api/graph", {"baseline": "2026-01-01T00:00:00Z/2026-01-02T00:00:00Z"}, 400, "both periods"),
         ("/api/what-if", {}, 400, "needs service"),
+        ("/api/report", {"reference": "new-pricin=on"}, 404, "did you mean new-pricing"),
         ("/api/query/slow_operations", {}, 404, "slowest_operations"),
         ("/api/query/requests_of", {}, 400, "needs the parameter value"),
         ("/api/nothing", {}, 404, "nothing at /api/nothing"),
@@ -148,6 +149,15 @@ def test_a_parameter_given_twice_is_refused(site: Site) -> None:
     """Nobody has to guess which of two values counted."""
     status, _, content = site.get("/api/report?flag=a&flag=b")
     assert (status, "given 2 times" in json.loads(content)["error"]) == (400, True)
+
+
+def test_references_are_given_one_by_one(site: Site) -> None:
+    """An option that repeats on the command line repeats in the address, too."""
+    status, _, content = site.get("/api/report?reference=new-pricing=on&reference=service.version@shipping=2.4.0")
+    assert status == 200
+    report = Report.model_validate_json(content)
+    assert report.causes == []
+    assert report.improvements[0].factors[0].reference == "on"
 
 
 def test_snapshot_comes_whole_and_leaves_nothing(site: Site, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ def test_rules_of_privacy_are_read(tmp_path: Path) -> None:
     [
         ('drop_attributes = "user.email"', "drop_attributes"), ("hash_attributes = [7]", "hash_attributes"),
         ("trace_url = 7", "trace_url"), ('owners = "me"', "owners"), ("owners = {cart = 7}", "owners"),
+        ("expected_ratio = {flag = 0.5}", "expected_ratio"), ("expected_ratio = {flag = {on = 0}}", "expected_ratio"),
     ],
 )  # fmt: skip
 def test_a_setting_of_the_wrong_type_is_refused(tmp_path: Path, text: str, name: str) -> None:
@@ -51,3 +52,9 @@ sample_rate_keys = ["SampleRate"]
     assert settings.sample_rate_keys == ("SampleRate",)
     without = load(write(tmp_path, ""))
     assert (without.leave_out_entries, without.leave_out_attributes, without.sample_rate_keys) == ((), {}, ())
+
+
+def test_expected_ratios_are_read(tmp_path: Path) -> None:
+    """A table of flags, each with a number for a variant."""
+    text = '[expected_ratio]\n"new-pricing" = {on = 1, off = 2.5}\n'
+    assert load(write(tmp_path, text)).expected_ratio == {"new-pricing": {"on": 1, "off": 2.5}}

@@ -9,6 +9,7 @@ import typer
 
 from traceguard.cli.options import (
     DEFAULT_DB,
+    Attributes,
     Db,
     Environment,
     FileDb,
@@ -18,8 +19,10 @@ from traceguard.cli.options import (
     Operation,
     Output,
     OwnDb,
+    Reference,
     Since,
     Until,
+    Where,
 )
 
 app = typer.Typer(
@@ -180,6 +183,7 @@ def ingest(
 @app.command(epilog=_examples(
     "traceguard report --db shop.duckdb",
     "traceguard report --db shop.duckdb --flag new-pricing -o report.html",
+    "traceguard report --db shop.duckdb --reference new-pricing=off",
     "traceguard report --db shop.duckdb --fail-on-regression -o report.xml",
 ))  # fmt: skip
 def report(
@@ -198,6 +202,9 @@ def report(
     unit: Annotated[
         str | None, typer.Option("--unit", metavar="ATTRIBUTE", help="The attribute that says whose request it was.")
     ] = None,
+    reference: Reference = None,
+    attribute: Attributes = None,
+    where: Where = None,
     alpha: Annotated[float, typer.Option("--alpha", help="How often a verdict may be a false alarm.")] = 0.05,
     environment: Environment = None,
     ignore_watermark: Annotated[
@@ -222,6 +229,7 @@ def report(
     question = {
         "since": since, "until": until, "baseline": baseline, "candidate": candidate, "flag": flag, "service": service,
         "entry": entry, "unit": unit, "alpha": alpha, "env": environment, "ignore_watermark": ignore_watermark,
+        "reference": reference, "attributes": attribute, "where": where,
     }  # fmt: skip
     return answer("report", pipeline.report, db, question, format=format, out=output, strict=fail_on_regression)
 

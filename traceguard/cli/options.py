@@ -28,6 +28,31 @@ MaxSize = Annotated[
         help="Keep the store below this size on disk, such as 50GB; the oldest requests go.",
     ),
 ]
+Reference = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--reference",
+        metavar="KEY=LEVEL",
+        help="The level that a flag's others are held against, such as new-pricing=off; of a version"
+        " service.version@SERVICE=LEVEL. Repeatable.",
+    ),
+]
+Attributes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--attribute",
+        metavar="KEY",
+        help="Also compare requests by this attribute, and say which of its values a cause is about. Repeatable.",
+    ),
+]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        metavar="KEY=VALUE",
+        help="Only requests whose attribute has this value, such as tenant.id=t42. Repeatable.",
+    ),
+]
 Operation = Annotated[str | None, typer.Option("--operation", metavar="NAME", help="Only this operation of it.")]
 Since = Annotated[
     str | None,

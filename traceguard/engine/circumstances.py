@@ -17,7 +17,7 @@ from traceguard.engine.local import Window, fetch, stream
 from traceguard.engine.lookup import I16, I32, U64, Numbers, number_of, row_of
 from traceguard.errors import UsageError
 from traceguard.kernels import kernel
-from traceguard.traces.factors import ABSENT, FIRST_LEVEL, MIXED, Circumstances, Factor, choose_reference
+from traceguard.traces.factors import ABSENT, FIRST_LEVEL, MIXED, Attribute, Circumstances, Factor, choose_reference
 
 if TYPE_CHECKING:
     import duckdb
@@ -42,6 +42,7 @@ class Read:
     evaluations_without_level: int
     unclear_versions: tuple[str, ...]  # services whose versions were there together from the store's first moments
     unbounded_levels: tuple[int, ...] = ()  # how many levels each of the unbounded flags has
+    attributes: tuple[Attribute, ...] = ()
 
 
 def read_circumstances(
@@ -59,7 +60,7 @@ def read_circumstances(
         if found:
             _fill(cursor, window, levels, query, first, found)
     factors = tuple(
-        f if f.kind == "version" else _with_reference(f, levels[:, i], window.begun)
+        f if f.kind == "version" else with_reference(f, levels[:, i], window.begun)
         for i, f in enumerate((*flags, *versions))
     )
     units, known = _units(cursor, window, unit, unit_keys)
@@ -72,12 +73,17 @@ def _flag_factors(cursor: "duckdb.DuckDBPyConnection") -> tuple[list[Factor], li
     found = fetch(cursor, "flag_levels")
     kept, unbounded = [], []
     for (key,), rows in found.group_by(["flag_key"], maintain_order=True):
-        common = rows.height <= MAX_COMMON_LEVELS and np.median(rows["traces"].to_numpy()) >= COMMON_TRACES
-        if rows.height > MAX_LEVELS and not common:
+        if not bounded(rows["traces"].to_numpy()):
             unbounded.append((str(key), rows.height))
         else:
             kept.append(Factor("flag", str(key), None, ("", "", *rows["variant"]), FIRST_LEVEL))
     return kept, unbounded
+
+
+def bounded(traces: NDArray[np.int64]) -> bool:
+    """Whether levels that so many traces ran under are an assignment and no identifier."""
+    common = traces.size <= MAX_COMMON_LEVELS and np.median(traces) >= COMMON_TRACES
+    return traces.size <= MAX_LEVELS or bool(common)
 
 
 def version_factors(cursor: "duckdb.DuckDBPyConnection") -> tuple[tuple[Factor, ...], tuple[str, ...]]:
@@ -153,7 +159,8 @@ def _fill(
         _note_levels(trace, level, *window.lookup.table, *known.table, factor, code, levels)
 
 
-def _with_reference(factor: Factor, codes: NDArray[np.int16], begun: NDArray[np.int64]) -> Factor:
+def with_reference(factor: Factor, codes: NDArray[np.int16], begun: NDArray[np.int64]) -> Factor:
+    """The factor held against its reference level, given every trace's level and when it began."""
     real = codes >= FIRST_LEVEL
     if not real.any():
         return factor

@@ -64,7 +64,7 @@ def read_left_out(
     """
     found = LeftOut.nothing(window)
     services = window.names.services
-    patterns = [_pattern(text) for text in entries]
+    patterns = [pattern(text) for text in entries]
     for number, (service, operation) in enumerate(window.names.operations):
         texts = (operation, f"{services[service]} {operation}")
         fits = (i for i, pattern in enumerate(patterns) if any(pattern.fullmatch(text) for text in texts))
@@ -72,8 +72,8 @@ def read_left_out(
     rules: list[tuple[Kind, str]] = [("entry", text) for text in entries]
     for key, wanted in attributes.items():
         rows = fetch(cursor, "root_attribute", key=key)
-        pattern = _pattern(wanted)
-        values = [value for value in rows["value"].unique() if pattern.fullmatch(value)]
+        wanted_value = pattern(wanted)
+        values = [value for value in rows["value"].unique() if wanted_value.fullmatch(value)]
         fitting = rows.filter(pl.col("value").is_in(pl.Series(values, dtype=pl.String).implode()))
         at = window.rows_of(fitting["trace"].to_numpy())
         found.trace[at[found.trace[at] < 0]] = len(rules)
@@ -92,5 +92,6 @@ def traces_elsewhere(
     return tuple((name or "unknown", traces) for name, traces in rows.iter_rows())
 
 
-def _pattern(text: str) -> re.Pattern[str]:
+def pattern(text: str) -> re.Pattern[str]:
+    """What `text` matches as a whole, `*` standing for any text."""
     return re.compile(".*".join(map(re.escape, text.split("*"))), re.DOTALL)

@@ -20,6 +20,7 @@ from traceguard.explain.effects import PartEffects
 from traceguard.explain.evidence import Evidence
 from traceguard.explain.exemplars import exemplars
 from traceguard.explain.failures import failures
+from traceguard.explain.narrow import Narrowing, in_order
 from traceguard.explain.verdict import Judged
 from traceguard.stats.multiplicity import benjamini_hochberg
 from traceguard.traces.link import Names
@@ -124,7 +125,12 @@ def rank(
         for i, (best, *_) in enumerate(shown):
             if best.judged.where.identity == where:
                 typical[i] = exemplars(best.judged, facts, best.component, evidence.window)
-    return [_cause(i + 1, group, ledgers, evidence, environments, alpha, typical[i]) for i, group in enumerate(shown)]
+    narrowing = Narrowing(compared, evidence, alpha)
+    causes = [
+        narrowing.narrowed(_cause(i + 1, group, ledgers, evidence, environments, alpha, typical[i]), group)
+        for i, group in enumerate(shown)
+    ]
+    return in_order(causes)
 
 
 def cause_key(finding: Finding) -> tuple[object, ...]:

@@ -11,6 +11,7 @@ from traceguard.explain.causes import Finding, factor_documents
 from traceguard.explain.compared import MAX_ENTRIES, MIN_ENTRY_REQUESTS, Compared
 from traceguard.explain.design import Column
 from traceguard.explain.evidence import Evidence, share_of_time
+from traceguard.explain.guards import guards
 from traceguard.explain.question import Question
 from traceguard.explain.verdict import Judged, requests_to_settle
 from traceguard.traces.factors import MIXED, Factor
@@ -44,6 +45,7 @@ def warnings_of(
         *_about_the_calls(evidence),
         *_about_skew(unsure, evidence),
         *_about_the_factors(evidence, compared),
+        *guards(question, compared, evidence.window.names),
         *_about_the_design(judged),
         *_about_the_verdict(question, compared, judged, verdict, explained=explained, weak=weak),
     ]
@@ -184,6 +186,7 @@ def _about_the_traces(evidence: Evidence) -> _Caveats:
 def _about_the_factors(evidence: Evidence, compared: Compared) -> _Caveats:
     for key, levels in zip(evidence.read.unbounded_flags, evidence.read.unbounded_levels, strict=True):
         yield "unbounded_flag", f"Flag {key} has {levels:,} levels, too many for an assignment, and is set aside."
+    yield from _about_the_attributes(evidence, compared)
     if evidence.read.evaluations_without_level:
         without = f"{evidence.read.evaluations_without_level:,} flag evaluations carry no variant and no value"
         yield "flag_without_level", f"{without}; their requests count as never having evaluated the flag."
@@ -208,6 +211,16 @@ def _about_the_factors(evidence: Evidence, compared: Compared) -> _Caveats:
         known = f"Only {evidence.read.traces_with_unit:,} of {traces:,} traces say whose request they are"
         advice = "the others count as independent, too sure where one user sends many; name one with --unit"
         yield "no_units", f"{known}; {advice}."
+
+
+def _about_the_attributes(evidence: Evidence, compared: Compared) -> _Caveats:
+    factors = {factor.key for factor in compared.factors if factor.kind == "attribute"}
+    for attribute in evidence.read.attributes:
+        if len(attribute.values) > 1 and attribute.key not in factors:
+            many = f"The attribute {attribute.key} has {len(attribute.values):,} values, too many to compare each"
+            yield "unbounded_attribute", f"{many}; causes are narrowed down to them all the same."
+        elif not attribute.values:
+            yield "attribute_not_seen", f"No span of the window has the attribute {attribute.key} of the settings."
 
 
 def _about_the_design(judged: Sequence[Judged]) -> _Caveats:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traceguard.engine.ledger import Ledger
+from traceguard.engine.reference import with_references
 from traceguard.explain.evidence import Evidence
 from traceguard.explain.question import Question
 from traceguard.traces.factors import ABSENT, FIRST_LEVEL, Factor
@@ -61,7 +62,7 @@ def compare(evidence: Evidence, question: Question) -> Compared:
     facts = evidence.facts
     facts = replace(facts, start=window.begun[window.rows_of(facts.trace_hash)])
     ledger = replace(evidence.ledger, requests=facts)
-    factors = list(evidence.read.factors)
+    factors = with_references(evidence.read.factors, question.references)
     rows = circumstances.rows_of(facts.trace_hash)
     count = evidence.sampling.count[window.rows_of(facts.trace_hash)]
     levels, unit = circumstances.levels[rows], circumstances.unit[rows]

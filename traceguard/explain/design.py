@@ -19,7 +19,7 @@ ALONE = (
     0.02  # least part of a column's variance that the others may leave unexplained; below, they cannot be told apart
 )
 CONSTANT = 1e-9  # within-slice sum of squares of a column that does not vary within any slice
-_PREFERENCE = {"flag": 0, "version": 1, "period": 2}
+_PREFERENCE = {"flag": 0, "version": 1, "attribute": 2, "period": 3}
 
 
 @dataclass(frozen=True, slots=True)

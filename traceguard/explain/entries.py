@@ -187,7 +187,7 @@ def _references_in_time(
     later = start if period is None else levels[:, period].astype(np.int64)
     references = {}
     for factor in {design.columns[j].levels[0].factor for j in steps if design.columns[j].tested}:
-        if factor.kind == "period":
+        if factor.kind == "period" or factor.stated:
             continue
         codes = levels[:, factors.index(factor)]
         real = [code for code in np.unique(codes) if code >= FIRST_LEVEL]

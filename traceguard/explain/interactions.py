@@ -135,8 +135,11 @@ def _effects(cells: Cells, looked_at: Sequence[int]) -> tuple[Floats, Floats]:
 
 
 def _allowed(design: Design) -> list[tuple[int, int]]:
-    """The pairs of columns that may act together: of two factors, one of them a flag."""
-    tested = [j for j, c in enumerate(design.columns) if c.tested]
+    """The pairs of columns that may act together: of two factors, one of them a flag.
+
+    What acts only together with an attribute is told by narrowing its cause down.
+    """
+    tested = [j for j, c in enumerate(design.columns) if c.tested and c.levels[0].factor.kind != "attribute"]
     return [
         (j, k) for j, k in combinations(tested, 2)
         if design.columns[j].levels[0].factor != design.columns[k].levels[0].factor

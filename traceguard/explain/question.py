@@ -1,7 +1,9 @@
 """What is asked of an analysis."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from traceguard.engine.reference import Reference
 from traceguard.explain.verdict import Floor
 from traceguard.units import Period
 
@@ -10,7 +12,8 @@ from traceguard.units import Period
 class Question:
     """The choices of one report: significance level, periods, and what to narrow it to.
 
-    `ignore_watermark` says that requests past the watermark are judged.
+    `ignore_watermark` says that requests past the watermark are judged; `references` are levels that others are held
+    against because the user says so, `expected_ratio` the shares of units that a flag's levels should have.
     """
 
     alpha: float = 0.05
@@ -21,4 +24,6 @@ class Question:
     entry: str | None = None
     unit: str | None = None
     ignore_watermark: bool = False
+    references: tuple[Reference, ...] = ()
+    expected_ratio: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     floor: Floor = field(default_factory=Floor)

@@ -1,4 +1,4 @@
-"""What a request ran under: flags, versions, the period; and whose request it was.
+"""What a request ran under: flags, versions, the period, attributes; and whose request it was.
 
 A flag's state belongs to the whole trace, whichever span evaluated it. Levels are small integers per factor: 0 stands
 for "never evaluated" (or the service was not called), 1 for "mixed" (several levels in one request); real levels follow
@@ -19,11 +19,12 @@ FIRST_LEVEL = 2
 class Factor:
     """A thing that may explain a change. `levels[code]` is the level's text; codes 0 and 1 are absent and mixed."""
 
-    kind: Literal["flag", "version", "period"]
+    kind: Literal["flag", "version", "period", "attribute"]
     key: str
     service: str | None
     levels: tuple[str, ...]
     reference: int  # code of the level the others are held against
+    stated: bool = False  # the user named the reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,15 @@ class Circumstances:
         """Row numbers of the given traces, all of which must be known."""
         rows: NDArray[np.int64] = np.searchsorted(self.trace_hash, trace_hash)
         return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """An attribute that the user names, and which of its values each of t traces has, -1 for none."""
+
+    key: str
+    values: tuple[str, ...]  # ascending
+    code: NDArray[np.int32]  # t
 
 
 PREFERRED_REFERENCES = ("off", "false", "control", "default", "0")

@@ -28,12 +28,13 @@ if TYPE_CHECKING:
     from traceguard.settings import Settings
 
 _WINDOW = ("since", "until", "env")
+_COHORTS = ("reference", "attribute", "where")  # each may be given several times
 
 # Route, the pipeline's function, the options it takes.
 _QUESTIONS = {
     "report": (
         "report",
-        ("baseline", "candidate", "flag", "service", "entry", "unit", "alpha", "ignore_watermark", *_WINDOW),
+        ("baseline", "candidate", "flag", "service", "entry", "unit", "alpha", "ignore_watermark", *_COHORTS, *_WINDOW),
     ),
     "graph": ("graph", ("level", "every", "sketches", "baseline", "candidate", *_WINDOW)),
     "blast-radius": ("blast_radius", ("service", "operation", "flag", *_WINDOW)),
@@ -92,6 +93,8 @@ class Api:
             more: dict[str, Any] = {"settings": self._settings} if function in _WITH_SETTINGS else {}
             if kind == "report":
                 more["draw_map"] = form in WITH_MAP
+            if "attribute" in given:
+                given["attributes"] = given.pop("attribute")
             result = ask(question.store, **given, **more, progress=question.show)
             return _rendered(result, form)
 
@@ -178,17 +181,24 @@ def _snapshot(request: Request, question: "Question") -> Response:
     return copies.Download(copy, f"{question.store.path.stem}-snapshot.duckdb")
 
 
-def _parameters(request: Request, known: "Iterable[str]", also: "Iterable[str]" = ()) -> dict[str, str]:
-    """The query string as options: dashes or underscores, each at most once; empty ones (forms send them) left out."""
+def _parameters(request: Request, known: "Iterable[str]", also: "Iterable[str]" = ()) -> dict[str, Any]:
+    """The query string as options: dashes or underscores; empty ones (forms send them) left out.
+
+    Each is given at most once, and is a text; those that may be given several times are lists.
+    """
     given = [(name.replace("-", "_"), value) for name, value in request.query_params.multi_items()]
     allowed = [*known, *also]
     for name, times in Counter(name for name, _ in given).items():
         if name not in allowed:
             takes = f"it takes {', '.join(allowed)}" if allowed else "it takes none"
             raise UsageError(f"{request.url.path} has no parameter {name!r}; {takes}.")
-        if times > 1:
+        if times > 1 and name not in _COHORTS:
             raise UsageError(f"The parameter {name} is given {times} times; give it once.")
-    return {name: value for name, value in given if value}
+    single: dict[str, Any] = {name: value for name, value in given if value}
+    several = {
+        name: [value for other, value in given if other == name and value] for name in _COHORTS if name in single
+    }
+    return single | several
 
 
 def _format(kind: str, wanted: str | None, known: "Sequence[str]") -> str:
