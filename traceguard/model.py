@@ -335,11 +335,31 @@ class GraphDiff(Document):
     unchanged_edges: int
 
 
+class StepChange(Document):
+    """A change of what a caller does after a call: it stops where it went on before, or the other way round.
+
+    `after` is null for callers that (no longer) call anything. `reference` and `observed` are shares of stops, among
+    callers reached the same way whose call did the same; `calls` are those lost (negative) or new per request.
+    """
+
+    entry: Entry
+    caller: Step
+    after: Step | None
+    reference: float
+    observed: float
+    calls: Effect
+    q_value: float
+
+
 class Structure(Document):
-    """Dependencies between services that only one of two compared periods has, with enough requests to say so."""
+    """What only one of two compared periods has, with enough requests to say so.
+
+    Edges are dependencies between services, `steps` the calls that follow other calls.
+    """
 
     new_edges: list[EdgeChange]
     vanished_edges: list[EdgeChange]
+    steps: list[StepChange] = Field(default_factory=list)
 
 
 class Report(Document):

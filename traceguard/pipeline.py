@@ -271,9 +271,10 @@ def report(
         ignore_watermark=judge_all, expected_ratio=settings.expected_ratio,
     )  # fmt: skip
     cohorts = Cohorts(named or settings.attributes, bool(named), parse_where(conditions))
-    window, gap = _period(since, until), None
+    window, gap, compared = _period(since, until), None, None
     if periods[0] is not None and periods[1] is not None:
-        window, gap = _hull(window, periods[0], periods[1])
+        compared = (periods[0], periods[1])
+        window, gap = _hull(window, *compared)
     with _opened(store) as opened, opened.cursor() as cursor:
         _check_names(cursor, flag=flag, service=service, entry=entry, env=env)
         question = replace(question, references=read_references(cursor, references, cohorts.keys))
@@ -290,18 +291,18 @@ def report(
                 left_out = replace(left_out, elsewhere=traces_elsewhere(cursor, window, env, gap))
             sampling = read_sampling(cursor, traces, settings.sample_rate_keys)
             found = gather(
-                cursor, traces, read, left_out, sampling, ignore_watermark=judge_all,
+                cursor, traces, read, left_out, sampling, ignore_watermark=judge_all, periods=compared,
                 watch=lambda stage, partitions: _shown(partitions, traces, progress, stage),
             )  # fmt: skip
             return traces, found, found.size
 
-        asked = (window, gap, env, unit, judge_all, cohorts, repr(settings))
+        asked = (window, gap, compared, env, unit, judge_all, cohorts, repr(settings))
         evidence = _evidence().get(opened, cursor, asked, window, gathered)
         progress("Explaining")
         document = explain(evidence, question, traceguard.__version__)
-        if periods[0] is not None and periods[1] is not None:
+        if compared is not None:
             progress("Comparing the graphs")
-            first, second = _within(window, periods[0]), _within(window, periods[1])
+            first, second = (_within(window, each) for each in compared)
             document = with_structure(document, _difference(cursor, first, second, env))
         progress("Drawing the map")
         return Analysis(document, graph=_graph(cursor, window, env) if draw_map else None, settings=settings)

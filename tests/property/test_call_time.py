@@ -38,7 +38,8 @@ def times_of(linked: Linked) -> CallTimes:
     """The times with what they need."""
     callee = callees(linked)
     begun = np.array([linked.start[linked.trace == t].min() for t in range(len(linked.trace_ids))], dtype=np.int64)
-    return call_times_of(linked, callee, blocks_of(begun, BASELINE, CANDIDATE), shapes_and_ways(linked, callee))
+    block = blocks_of(begun, BASELINE, CANDIDATE)[linked.trace[linked.root]]
+    return call_times_of(linked, callee, block, shapes_and_ways(linked, callee))
 
 
 def slow_times(linked: Linked) -> Counter[tuple[int, bool, int]]:

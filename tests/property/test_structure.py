@@ -37,7 +37,8 @@ def traces(draw: st.DrawFn) -> list[Span]:
 def structure(linked: Linked) -> Structure:
     """The structure with what it needs."""
     begun = np.array([linked.start[linked.trace == t].min() for t in range(len(linked.trace_ids))], dtype=np.int64)
-    return structure_of(linked, callees(linked), blocks_of(begun, BASELINE, CANDIDATE))
+    block = blocks_of(begun, BASELINE, CANDIDATE)[linked.trace[linked.root]]
+    return structure_of(linked, callees(linked), block)
 
 
 def label(linked: Linked, callee: NDArray[np.int32], i: int) -> int:
@@ -46,13 +47,14 @@ def label(linked: Linked, callee: NDArray[np.int32], i: int) -> int:
 
 
 def children(linked: Linked, i: int) -> list[int]:
-    """The children of a span, the first to finish first."""
+    """The children of a span, the first to be called first."""
     found = []
     child = int(linked.first_child[i])
     while child >= 0:
         found.append(child)
         child = int(linked.next_sibling[child])
-    return found[::-1]
+    found.reverse()
+    return sorted(found, key=lambda c: (linked.start[c], linked.operation[c]))
 
 
 def shape(linked: Linked, callee: NDArray[np.int32], i: int) -> object:

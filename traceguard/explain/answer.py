@@ -7,6 +7,7 @@ from typing import get_args
 import numpy as np
 
 from traceguard import model
+from traceguard.explain.call_time_change import call_time_changes
 from traceguard.explain.causes import (
     Finding,
     entry_document,
@@ -19,8 +20,11 @@ from traceguard.explain.caveats import warnings_of
 from traceguard.explain.compared import Compared, Group, compare
 from traceguard.explain.entries import Clock, EntryEffects, entry_effects
 from traceguard.explain.evidence import Evidence, share_of_time
+from traceguard.explain.period_findings import lost_calls, scored
 from traceguard.explain.question import Question
 from traceguard.explain.sign import depends_on_skew
+from traceguard.explain.structure import steps_document
+from traceguard.explain.structure_change import structure_changes
 from traceguard.explain.verdict import Judged, doubtful, judge, settled
 from traceguard.traces.clock_skew import Offset
 from traceguard.traces.link import Names
@@ -53,7 +57,16 @@ def explain(evidence: Evidence, question: Question, version: str) -> model.Repor
         wanted = [f for f in findings if question.service in (None, names.component(f.component)[0])]
         return rank(wanted, compared, evidence, environments, question.alpha)
 
-    causes = ranked([*worse, *weak])
+    gone: list[Finding] = []
+    structure = None
+    if evidence.between is not None:
+        changes = structure_changes(evidence.between.structure, names, question.alpha)
+        weak = scored(weak, call_time_changes(evidence.between.times, names, question.alpha))
+        gone = lost_calls(changes, judged)
+        steps = steps_document(changes, names, environments)
+        structure = model.Structure(new_edges=[], vanished_edges=[], steps=steps)
+    causes = ranked([*worse, *weak, *gone])
+    unheld = bool(weak) or not all(f.holds for f in gone)
     unsure = _unsure([*worse, *weak, *better], evidence, question)
     return model.Report(
         traceguard_version=version,
@@ -65,7 +78,7 @@ def explain(evidence: Evidence, question: Question, version: str) -> model.Repor
         causes=causes,
         improvements=ranked(better),
         warnings=warnings_of(
-            evidence, question, compared, judged, verdict, explained=bool(worse), weak=bool(weak), unsure=unsure
+            evidence, question, compared, judged, verdict, explained=bool(worse), weak=unheld, unsure=unsure
         ),
         alpha=question.alpha,
         sampling=model.Sampling(
@@ -74,6 +87,7 @@ def explain(evidence: Evidence, question: Question, version: str) -> model.Repor
         left_out=[model.LeftOut(kind=kind, name=name, requests=n) for kind, name, n in evidence.left_out_by],
         clock_skew=[_skew_document(offset, names) for offset in evidence.offsets],
         critical_paths=_critical_paths(evidence),
+        structure=structure,
     )
 
 

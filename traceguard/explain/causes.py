@@ -3,8 +3,11 @@
 Inside each regressed (entry point, level) pair the components are tested with false-discovery control
 (Benjamini-Hochberg). The same component under the same level at several entry points is one cause. Order: the lower
 bound of the robust effect, in units of the entry point's spread, so that milliseconds and failures compete fairly.
+Between two periods calls also get lost (see `period_findings`): these come after what explains a regression, and before
+what does not hold.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -28,6 +31,8 @@ from traceguard.units import format_ms
 
 LEAST_SHARE = 0.02  # parts below this share of the regression are not worth a line
 SHOWN = 50  # causes in a report
+_WEAK = 2  # a finding's standing that does not hold
+_UNITS: Mapping[str, Literal["ms", "fraction", "calls"]] = {"latency": "ms", "error": "fraction", "calls": "calls"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,7 @@ class Finding:
     """A component's effect under a level at one entry point."""
 
     judged: Judged
-    metric: Literal["latency", "error"]
+    metric: Literal["latency", "error", "calls"]
     component: int
     estimate: float
     low: float
@@ -111,11 +116,11 @@ def rank(
     groups: dict[tuple[object, ...], list[Finding]] = {}
     for finding in findings:
         groups.setdefault(cause_key(finding), []).append(finding)
-    # What holds comes before what does not, whatever the scores.
     ordered = sorted(
         groups.values(),
-        key=lambda group: (not any(f.holds for f in group), -max(f.score for f in group), group[0].component),
+        key=lambda group: (min(map(_standing, group)), -max(f.score for f in group), group[0].component),
     )
+    ordered = _spread_over_services(ordered, evidence.window.names)
     shown = [sorted(group, key=lambda f: -f.score) for group in ordered[:SHOWN]]
     ledgers = {(g.entry, g.environment): compared.ledger.select(g.mine) for g in compared.groups}
     typical: dict[int, model.Exemplars] = {}
@@ -131,6 +136,26 @@ def rank(
         for i, group in enumerate(shown)
     ]
     return in_order(causes)
+
+
+def _standing(finding: Finding) -> int:
+    """What explains a regression comes first, then lost calls, then what does not hold, whatever the scores."""
+    return _WEAK if not finding.holds else 1 if finding.metric == "calls" else 0
+
+
+def _spread_over_services(ordered: Sequence[list[Finding]], names: Names) -> list[list[Finding]]:
+    """Of what does not hold each service's best first, then each one's second, and so on.
+
+    A service of many operations would fill the first places with guesses at the same thing.
+    """
+    seen: Counter[str] = Counter()
+    turns = []
+    for group in ordered:
+        service = names.component(group[0].component)[0]
+        weak = min(map(_standing, group)) == _WEAK
+        turns.append(seen[service] if weak else -1)
+        seen[service] += 1
+    return [ordered[i] for i in sorted(range(len(ordered)), key=lambda i: turns[i])]
 
 
 def cause_key(finding: Finding) -> tuple[object, ...]:
@@ -164,7 +189,7 @@ def _cause(
     best, names = group[0], evidence.window.names
     column = best.judged.effects.column
     service, operation, locus = where = names.component(best.component)
-    unit: Literal["ms", "fraction"] = "ms" if best.metric == "latency" else "fraction"
+    unit = _UNITS[best.metric]
     adjusted = np.array([f.judged.effects.adjusted for f in group], dtype=np.float64)
     weight = adjusted / adjusted.sum()
     estimate = float((weight * [f.estimate for f in group]).sum())
@@ -241,6 +266,10 @@ def _summary(
     if timeouts is not None and timeouts > 0.5:
         amount += ", mostly by timeouts"
     part = f"that is {share:.0%} of what got {changed} at {at}"
+    if effect.unit == "calls":
+        amount = f"is where {abs(effect.estimate):.2g} calls per request are lost"
+        amount += f" ({1 - alpha:.0%} interval {effect.low:.2g} to {effect.high:.2g})"
+        part = f"that is {share:.0%} of the calls lost at {at}"
     return f"{when}, {what} {amount}; {part}, {requests.affected:,} requests affected."
 
 

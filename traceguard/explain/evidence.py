@@ -14,6 +14,7 @@ from traceguard.engine.left_out import Kind, LeftOut
 from traceguard.engine.local import Window, fetch, reduced
 from traceguard.engine.trace_counts import TraceCounts
 from traceguard.engine.watermark import LATEST_NS, Completeness
+from traceguard.explain.between import Between, between, nothing_between
 from traceguard.explain.sampling import Sampled, judge_sampling
 from traceguard.traces.clock_skew import Calls, Offset, corrected, outside_by_service
 from traceguard.traces.critical_path import callees
@@ -23,7 +24,9 @@ from traceguard.traces.fan_out import FanOut, fan_out, no_fan_out
 from traceguard.traces.link import Linked
 from traceguard.traces.retries import calls as find_calls
 from traceguard.traces.sampling import Sampling
+from traceguard.traces.structure import blocks_of
 from traceguard.traces.timeouts import Stated
+from traceguard.units import Period
 
 if TYPE_CHECKING:
     import duckdb
@@ -56,12 +59,13 @@ class Evidence:
     past_watermark: int  # traces that began from the watermark on
     headless: int  # judged traces of which only fragments came; each counts as one incomplete request
     streams: dict[str, int]  # long-lived streams that are left out, by service and operation
+    between: Between | None  # of the two periods, where two were asked about
 
     @property
     def size(self) -> int:
         """About how many bytes it takes."""
         of_traces = 100 * self.window.trace_hash.size + self.read.circumstances.size
-        return sum(ledger.size for ledger in (self.ledger, self.in_step) if ledger) + of_traces
+        return sum(part.size for part in (self.ledger, self.in_step, self.between) if part) + of_traces
 
     @property
     def facts(self) -> Requests:
@@ -97,24 +101,27 @@ def share_of_time(part: NDArray[np.int64], whole: NDArray[np.int64]) -> float:
 
 def gather(
     cursor: "duckdb.DuckDBPyConnection", window: Window, read: Read, left_out: LeftOut,
-    sampling: Sampling | None = None, *, ignore_watermark: bool = False,
+    sampling: Sampling | None = None, *, ignore_watermark: bool = False, periods: tuple[Period, Period] | None = None,
     watch: Callable[[str, Iterator[Any]], Iterator[Any]] = lambda _, partitions: partitions,
 ) -> Evidence:  # fmt: skip
     """Reduce the window to facts, a partition at a time.
 
-    `cursor` is the one that the window was opened on; without `sampling` no trace says how it was sampled. The
-    partitions are gone over once more where clocks differ. Requests past the watermark are left out unless
-    `ignore_watermark` is given. Each pass goes through `watch`, with its name.
+    `cursor` is the one that the window was opened on; without `sampling` no trace says how it was sampled. `periods`
+    are the baseline and the candidate, where these are compared. The partitions are gone over once more where clocks
+    differ, and where requests of the periods lie past the watermark: these are left out unless `ignore_watermark` is
+    given. Each pass goes through `watch`, with its name.
     """
     stated = read_failures(cursor, window)
     writer, counts, completeness, calls = Writer(window.rows), TraceCounts(window), Completeness(window), Calls()
     error_paths: dict[int, Path] = {}
-    repeated_early, repeated_late = no_fan_out(), no_fan_out()
-    for part in watch("Linking traces", reduced(cursor, window, _Reduction(window, stated, left_out))):
+    repeated_early, repeated_late, found = no_fan_out(), no_fan_out(), nothing_between()
+    reduction = _Reduction(window, stated, left_out, between(window, left_out, *periods) if periods else None)
+    for part in watch("Linking traces", reduced(cursor, window, reduction)):
         writer.add(part.facts)
         error_paths |= part.paths
         repeated_early += part.repeated_early
         repeated_late += part.repeated_late
+        found += part.between
         counts.add(part.linked)
         calls.add(part.linked, part.callee)
         completeness.add(part.linked, part.callee)
@@ -134,6 +141,12 @@ def gather(
         for facts in watch("Taking clock skew out", parts):
             again.add(facts)
         in_step, _ = _counted(again.ledger(), window, left_out, judged)
+    if periods and (blocks_of(window.begun[~judged], *periods) >= 0).any():
+        # The watermark is only known now, and a short candidate may lie near it.
+        part_of, found = between(window, left_out, *periods, judged), nothing_between()
+        again_parts = reduced(cursor, window, lambda linked: part_of(linked, callees(linked)))
+        for more in watch("Leaving out what may still come", again_parts):
+            found += more
     wanted = judged & (left_out.trace < 0)
     return Evidence(
         window=window, read=read, ledger=ledger, judged=judged, spans=int(completeness.spans[judged].sum()),
@@ -150,6 +163,7 @@ def gather(
         ),
         headless=int(np.count_nonzero(counts.headless & wanted)), streams=counts.streams(wanted),
         offsets=skewed, in_step=in_step, watermark=watermark, past_watermark=int(past.sum()),
+        between=found if periods else None,
     )  # fmt: skip
 
 
@@ -163,13 +177,17 @@ class _Partial:
     paths: dict[int, Path]
     repeated_early: FanOut
     repeated_late: FanOut  # of requests so near the end that they may turn out to lie past the watermark
+    between: Between
 
 
 class _Reduction:
     """Makes a partition's part; used by several threads at once."""
 
-    def __init__(self, window: Window, stated: Stated, left_out: LeftOut) -> None:
-        self._window, self._stated, self._left_out = window, stated, left_out
+    def __init__(
+        self, window: Window, stated: Stated, left_out: LeftOut,
+        between: Callable[[Linked, NDArray[np.int32]], Between] | None,
+    ) -> None:  # fmt: skip
+        self._window, self._stated, self._left_out, self._between = window, stated, left_out, between
         begun = window.begun
         self._middle = int(np.median(begun)) if begun.size else 0
         self._sure = int(begun.max()) - LATEST_NS if begun.size else 0
@@ -182,8 +200,9 @@ class _Reduction:
         wanted = self._left_out.rule_of(linked.operation[linked.root], rows) < 0
         early = self._window.begun[rows] < self._sure
         call = find_calls(linked, callee)
-        repeated = (fan_out(linked, callee, call, self._middle, wanted & part) for part in (early, ~early))
-        return _Partial(linked, callee, facts.by_entry(), paths, *repeated)
+        first, last = (fan_out(linked, callee, call, self._middle, wanted & part) for part in (early, ~early))
+        found = self._between(linked, callee) if self._between else nothing_between()
+        return _Partial(linked, callee, facts.by_entry(), paths, first, last, found)
 
 
 def _counted(ledger: Ledger, window: Window, left_out: LeftOut, judged: NDArray[np.bool_]) -> tuple[Ledger, list[int]]:

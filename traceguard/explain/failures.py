@@ -29,7 +29,7 @@ class Failures:
 
 
 def failures(
-    group: Sequence[tuple[Judged, Ledger]], component: int, metric: Literal["latency", "error"], names: Names,
+    group: Sequence[tuple[Judged, Ledger]], component: int, metric: Literal["latency", "error", "calls"], names: Names,
     paths: Mapping[int, Path],
 ) -> Failures:  # fmt: skip
     """How the affected requests of a cause at `component` failed; errors are looked at where they are its metric.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from traceguard.kernels import kernel
 from traceguard.traces.cells import histogram_bins
 from traceguard.traces.link import Linked
-from traceguard.traces.structure import BLOCKS
+from traceguard.traces.structure import BLOCKS, Shaped
 
 UNIT_NS = 1_000  # added to every time, so that differences of a microsecond count for little on a logarithmic scale
 
@@ -66,14 +66,10 @@ def _alone(order, first_child, next_sibling, start, end):  # type: ignore[no-unt
     return alone
 
 
-def call_times_of(
-    linked: Linked, callee: NDArray[np.int32], block: NDArray[np.int32],
-    shaped: tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int32]],
-) -> CallTimes:  # fmt: skip
+def call_times_of(linked: Linked, callee: NDArray[np.int32], block: NDArray[np.int32], shaped: Shaped) -> CallTimes:
     """The times of one partition's calls; see `structure.structure_of` for the arguments."""
-    shape, _, order = shaped
-    of_span = block[linked.trace[linked.root]][linked.request]
-    order = order[of_span[order] >= 0]
+    of_span = block[linked.request]
+    order = shaped.order[of_span[shaped.order] >= 0]
     own = order[callee[order] < 0]
     alone = _alone(own, linked.first_child, linked.next_sibling, linked.start, linked.end)
     client = order[callee[order] >= 0]
@@ -86,7 +82,7 @@ def call_times_of(
     rows = pl.DataFrame(
         {
             "component": np.concatenate((2 * linked.operation[own], 2 * linked.operation[server] + 1)),
-            "stratum": np.concatenate((shape[own], caller.astype(np.uint64))),
+            "stratum": np.concatenate((shaped.shape[own], caller.astype(np.uint64))),
             "late": of_span[span] >= BLOCKS,
             "bin": histogram_bins(times + UNIT_NS),
             "count": np.ones(span.size, dtype=np.int64),

@@ -2,11 +2,12 @@
 
 Code that returns early, fails, or takes another branch need not get slower: calls vanish or appear. Read as a sequence,
 a request says where: a caller that used to go on after a call, and now stops, changed at that place. So each span that
-calls is a walk from start over its children, the first to finish first, to its stop, and each step of it is counted.
+calls is a walk from start over its children, the first to be called first, to its stop, and each step of it is counted.
+(In what order calls are made is the caller's code; in what order parallel ones finish says which of them got slower.)
 
 Steps are only compared within a stratum, of which the caller's own behaviour is no part: the way that led to the caller
-(operations from the root down, each with the call that finished before it was made), and the shape of the call just
-finished (its operation and the shapes of what it called, each once, in no order). So a change is counted once, where it
+(operations from the root down, each with the call that was made before it), and the shape of the call just
+made (its operation and the shapes of what it called, each once, in no order). So a change is counted once, where it
 began: callers of what changed see another shape, and what it no longer reaches is on another way. What a request is
 about (its entry point's mix) shows as the way, as far as the entry point's first calls tell.
 
@@ -44,7 +45,7 @@ class Structure:
     """Steps and requests of two periods; merges by `+`.
 
     Block `b` is one of the baseline below `BLOCKS`, of the candidate from there on. `steps`: entry, environment, parent
-    (operation), after (operation finished before, START), next (operation called next, STOP), stratum, block, count.
+    (operation), after (operation called before, START), next (operation called next, STOP), stratum, block, count.
     `requests`: entry, environment, block, count.
     """
 
@@ -71,6 +72,53 @@ def _mixed(seed, value):  # type: ignore[no-untyped-def]
     h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return h ^ (h >> np.uint64(31))
+
+
+@dataclass(frozen=True, slots=True)
+class Shaped:
+    """Shape and way of each span (n), and the spans in trees of whole requests, parents before children.
+
+    `latest` is each span's child that was called last, `before` the sibling called before a child, -1 for none.
+    """
+
+    shape: NDArray[np.uint64]
+    way: NDArray[np.uint64]
+    order: NDArray[np.int32]
+    latest: NDArray[np.int32]
+    before: NDArray[np.int32]
+
+
+@kernel(f"Tuple(({_I32}, {_I32}))({_I32}, {_I32}, {_I64}, {_I32})")
+def _by_start(first_child, next_sibling, start, operation):  # type: ignore[no-untyped-def]
+    """The children of each span, which come by end, by start, the latest first; those of one start by operation."""
+    latest, before = first_child.copy(), next_sibling.copy()
+    held = np.empty(16, dtype=np.int32)
+    for i in range(first_child.size):
+        count, sorted_ = 0, True
+        child = first_child[i]
+        while child >= 0:
+            if count == held.size:
+                more = np.empty(2 * count, dtype=np.int32)
+                more[:count] = held
+                held = more
+            if count > 0:
+                last = held[count - 1]
+                sorted_ &= start[child] < start[last] or (
+                    start[child] == start[last] and operation[child] <= operation[last]
+                )
+            held[count] = child
+            count += 1
+            child = next_sibling[child]
+        if sorted_:
+            continue
+        mine = held[:count][::-1].copy()
+        mine = mine[np.argsort(operation[mine], kind="mergesort")]
+        mine = mine[np.argsort(start[mine], kind="mergesort")]
+        latest[i] = mine[count - 1]
+        before[mine[0]] = -1
+        for k in range(1, count):
+            before[mine[k]] = mine[k - 1]
+    return latest, before
 
 
 @kernel(f"Tuple(({_U64}, {_U64}, {_I32}))({_I32}, {_I32}, {_I32}, {_I32}, {_I32})")
@@ -154,14 +202,11 @@ def _walk(order, first_child, next_sibling, callee, operation, shape, way):  # t
     return caller[:m].copy(), after[:m].copy(), then[:m].copy(), stratum[:m].copy()
 
 
-def shapes_and_ways(
-    linked: Linked, callee: NDArray[np.int32]
-) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int32]]:
-    """Shape and way of each span (n), and the spans that are in trees of whole requests, parents before children."""
-    found: tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int32]] = _shapes_and_ways(
-        linked.root[linked.whole], linked.first_child, linked.next_sibling, callee, linked.operation
-    )
-    return found
+def shapes_and_ways(linked: Linked, callee: NDArray[np.int32]) -> Shaped:
+    """What the steps and times of one partition are told apart by; `callee` are its `callees`."""
+    latest, before = _by_start(linked.first_child, linked.next_sibling, linked.start, linked.operation)
+    shape, way, order = _shapes_and_ways(linked.root[linked.whole], latest, before, callee, linked.operation)
+    return Shaped(shape, way, order, latest, before)
 
 
 def blocks_of(start: NDArray[np.int64], baseline: Period, candidate: Period) -> NDArray[np.int32]:
@@ -176,34 +221,32 @@ def blocks_of(start: NDArray[np.int64], baseline: Period, candidate: Period) -> 
 
 
 def structure_of(
-    linked: Linked, callee: NDArray[np.int32], block: NDArray[np.int32],
-    shaped: tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int32]] | None = None,
-) -> Structure:  # fmt: skip
+    linked: Linked, callee: NDArray[np.int32], block: NDArray[np.int32], shaped: Shaped | None = None
+) -> Structure:
     """The steps of one partition; fragments, streams and what lies in neither period are left out.
 
-    `callee` are its `callees`; `block` (t) says in which block each trace began (see `blocks_of`); `shaped` are its
-    `shapes_and_ways`, where they are known already.
+    `callee` are its `callees`; `block` (r) says in which block each request counts (see `blocks_of`), -1 for none;
+    `shaped` are its `shapes_and_ways`, where they are known already.
     """
-    shape, way, order = shapes_and_ways(linked, callee) if shaped is None else shaped
-    root_block = block[linked.trace[linked.root]]
-    order = order[root_block[linked.request[order]] >= 0]
+    shaped = shaped or shapes_and_ways(linked, callee)
+    order = shaped.order[block[linked.request[shaped.order]] >= 0]
     caller, after, then, stratum = _walk(
-        order, linked.first_child, linked.next_sibling, callee, linked.operation, shape, way
+        order, shaped.latest, shaped.before, callee, linked.operation, shaped.shape, shaped.way
     )
     request = linked.request[caller]
     steps = pl.DataFrame(
         {
             "entry": linked.operation[linked.root[request]], "environment": linked.environment[request],
             "parent": linked.operation[caller], "after": after, "next": then, "stratum": stratum,
-            "block": root_block[request], "count": np.ones(caller.size, dtype=np.int64),
+            "block": block[request], "count": np.ones(caller.size, dtype=np.int64),
         },
         schema=_STEP | _COUNT,
     )  # fmt: skip
-    counted = linked.whole & (root_block >= 0)
+    counted = linked.whole & (block >= 0)
     requests = pl.DataFrame(
         {
             "entry": linked.operation[linked.root[counted]], "environment": linked.environment[counted],
-            "block": root_block[counted], "count": np.ones(int(counted.sum()), dtype=np.int64),
+            "block": block[counted], "count": np.ones(int(counted.sum()), dtype=np.int64),
         },
         schema=_REQUEST | _COUNT,
     )  # fmt: skip

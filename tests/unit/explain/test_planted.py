@@ -98,6 +98,53 @@ def test_periods_are_compared() -> None:
     assert (first.factors[0].kind, first.factors[0].level, first.service) == ("period", "candidate", "pricing")
 
 
+def test_calls_that_a_period_lost_are_a_cause() -> None:
+    """Code that returns early gets no slower: the caller that stops is named, and nothing regressed."""
+    healthy = shop(plants=())
+    cut = tuple(
+        replace(o, stages=o.stages[:3]) if (o.service, o.name) == ("checkout", "PlaceOrder") else o
+        for o in healthy.operations
+    )
+    before, after = recorded(healthy, part=(0, 2)), recorded(replace(healthy, operations=cut), seed=2, part=(1, 2))
+    analysis = reported([before, after], **HALVES)
+    first = analysis.causes[0]
+    assert analysis.verdict == "no_regression"
+    assert (first.metric, first.service, first.operation, first.effect.unit) == (
+        "calls", "checkout", "PlaceOrder", "calls",
+    )  # fmt: skip
+    assert first.effect.high < 0
+    assert first.q_value <= analysis.document.alpha
+    assert [(e.entry.operation, e.effect.estimate) for e in first.entries] == [
+        ("POST /checkout", first.effect.estimate)
+    ]
+    (step,) = (s for s in analysis.document.structure.steps if s.caller.service == "checkout")
+    assert (step.caller.operation, step.after.operation) == ("PlaceOrder", "Reserve")
+    assert step.reference < 0.1
+    assert step.observed > 0.9
+    assert "calls per request are lost" in first.summary
+
+
+def test_what_explains_a_regression_comes_before_lost_calls() -> None:
+    """Lost calls fail no gate, so they do not lead where something that does was found."""
+    healthy = shop(plants=())
+    cut = tuple(
+        replace(o, stages=o.stages[:1]) if (o.service, o.name) == ("frontend", "POST /cart") else o
+        for o in healthy.operations
+    )
+    slow = replace(healthy, operations=cut, plants=(Plant("catalog", "ListProducts", self_ms=30),))
+    analysis = reported([recorded(healthy, part=(0, 2)), recorded(slow, seed=2, part=(1, 2))], **HALVES)
+    assert analysis.verdict == "regression"
+    assert (analysis.causes[0].service, analysis.causes[0].metric) == ("catalog", "latency")
+    assert any((c.service, c.metric) == ("frontend", "calls") for c in analysis.causes)
+
+
+def test_guesses_at_one_service_do_not_fill_the_list() -> None:
+    """Of what does not hold each service's best comes before any one's second."""
+    causes = reported(recorded(shop(plants=())), **HALVES).causes
+    first = [c.service for c in causes[: len({c.service for c in causes})]]
+    assert len(first) == len(set(first))
+
+
 def test_periods_without_a_change_stay_silent_but_ranked() -> None:
     """Weak period causes are listed with their q-values, and the verdict stays."""
     analysis = reported(recorded(shop(plants=())), **HALVES)

@@ -132,6 +132,21 @@ def test_another_mix_of_requests_is_no_change() -> None:
     assert not changes(linked)
 
 
+def test_parallel_calls_may_finish_in_another_order() -> None:
+    """That one of them got slower is no change of what follows what."""
+    spans = []
+    for trace in range(1, 2 * REQUESTS + 1):
+        late = trace > REQUESTS
+        begun = (trace - 1) * (1_000_000 // REQUESTS)
+        slow, fast = (400, 300) if late else (100, 300)
+        spans += [
+            Span(1, None, "gate", begun, begun + 500, "serve /", "server", trace=trace),
+            Span(2, 1, "gate", begun + 10, begun + 10 + slow, "price", "internal", trace=trace),
+            Span(3, 1, "gate", begun + 12, begun + 12 + fast, "stock", "internal", trace=trace),
+        ]
+    assert not changes(linked_of(spans))
+
+
 def test_new_calls_are_found_too() -> None:
     """A caller that now writes what it read makes a call a request more."""
 
