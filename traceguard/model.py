@@ -97,18 +97,40 @@ class Histogram(Document):
 
 
 class Part(Document):
-    """One component's part in a regression: its change of critical-path milliseconds per affected request."""
+    """One component's part in a regression: its change of critical-path milliseconds per affected request.
+
+    `count_ms` comes of more or fewer calls a request, `cost_ms` of more or less time a call; they add up to `delta_ms`.
+    """
 
     service: str
     operation: str
     locus: Locus
     delta_ms: float
+    count_ms: float | None = None
+    cost_ms: float | None = None
+
+
+class ErrorPart(Document):
+    """One component's part in a change of an error rate: errors that began there, per affected request."""
+
+    service: str
+    operation: str
+    locus: Locus
+    delta: float
+
+
+class Handled(Document):
+    """Failures per request that did not fail the request, among those at the reference level and the affected ones."""
+
+    reference: float
+    observed: float
 
 
 class Regression(Document):
     """A change of an entry point's metric under a factor.
 
-    `reference` is what the affected requests would show at the reference level.
+    `reference` is what the affected requests would show at the reference level. `parts` add up to the change of
+    latency_mean, `error_parts` to that of error_rate, which also tells of failures that were `handled`.
     """
 
     entry: Entry
@@ -123,6 +145,8 @@ class Regression(Document):
     q_value: float
     distribution: Histogram | None = None
     parts: list[Part] = Field(default_factory=list)
+    error_parts: list[ErrorPart] = Field(default_factory=list)
+    handled: Handled | None = None
 
 
 class Effect(Document):
@@ -351,6 +375,30 @@ class StepChange(Document):
     q_value: float
 
 
+class MixEntry(Document):
+    """An entry point's share of all requests of both periods, and what it adds to the change of their mean latency."""
+
+    entry: Entry
+    reference_share: float
+    observed_share: float
+    mix_ms: float
+    within_ms: float
+
+
+class Mix(Document):
+    """The change of the mean latency of all requests between two periods, in two parts that add up to it.
+
+    `mix_ms` comes of another share of entry points in the traffic, `within_ms` of entry points that changed themselves.
+    """
+
+    reference_ms: float
+    observed_ms: float
+    delta_ms: float
+    mix_ms: float
+    within_ms: float
+    entries: list[MixEntry]
+
+
 class Structure(Document):
     """What only one of two compared periods has, with enough requests to say so.
 
@@ -363,7 +411,7 @@ class Structure(Document):
 
 
 class Report(Document):
-    """The answer of `report`. `structure` is set where two periods were compared."""
+    """The answer of `report`. `structure` and `mix` are set where two periods were compared."""
 
     schema_version: int = SCHEMA_VERSION
     traceguard_version: str
@@ -381,6 +429,7 @@ class Report(Document):
     clock_skew: list[ClockSkew] = Field(default_factory=list)
     critical_paths: CriticalPaths | None = None
     structure: Structure | None = None
+    mix: Mix | None = None
 
 
 class Target(Document):

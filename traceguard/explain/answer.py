@@ -18,6 +18,7 @@ from traceguard.explain.causes import (
 )
 from traceguard.explain.caveats import warnings_of
 from traceguard.explain.compared import Compared, Group, compare
+from traceguard.explain.decompose import handled_document, mix_document, moved, origins_document, parts_document
 from traceguard.explain.entries import Clock, EntryEffects, entry_effects
 from traceguard.explain.evidence import Evidence, share_of_time
 from traceguard.explain.period_findings import lost_calls, scored
@@ -88,6 +89,7 @@ def explain(evidence: Evidence, question: Question, version: str) -> model.Repor
         clock_skew=[_skew_document(offset, names) for offset in evidence.offsets],
         critical_paths=_critical_paths(evidence),
         structure=structure,
+        mix=mix_document(compared, names, environments),
     )
 
 
@@ -126,7 +128,10 @@ def _edges(question: Question) -> tuple[int, ...]:
 
 
 def _weak_findings(judged: Sequence[Judged], found: Sequence[Finding], question: Question) -> list[Finding]:
-    """What the candidate period would explain, below alpha: the components that are not among the found ones."""
+    """What the candidate period would explain, below alpha: the components that are not among the found ones.
+
+    Time that only moved from one component to another is left out.
+    """
     known = {(id(f.judged.effects), f.metric, f.component) for f in found}
     return [
         finding
@@ -134,6 +139,7 @@ def _weak_findings(judged: Sequence[Judged], found: Sequence[Finding], question:
         if j.period is not None
         for finding in regression_findings(j.as_period(), ("latency_mean", "error_rate"), question.alpha, weak=True)
         if (id(j.effects), finding.metric, finding.component) not in known
+        and not (finding.metric == "latency" and finding.component in moved(j, question.alpha))
     ]
 
 
@@ -173,7 +179,9 @@ def _regression(judged: Judged, i: int, names: Names, environments: Sequence[str
         reference=root.reference, observed=root.observed, delta=root.delta, low=root.low, high=root.high,
         p_adjusted=judged.p_adjusted[i], q_value=judged.q_value[i],
         distribution=_histogram(judged) if root.metric != "error_rate" else None,
-        parts=_parts(judged, names) if root.metric == "latency_mean" else [],
+        parts=parts_document(judged, names) if root.metric == "latency_mean" else [],
+        error_parts=origins_document(judged, names) if root.metric == "error_rate" else [],
+        handled=handled_document(judged) if root.metric == "error_rate" else None,
     )  # fmt: skip
 
 
@@ -186,15 +194,6 @@ def _histogram(judged: Judged) -> model.Histogram:
         reference=np.add.reduceat(reference, cuts).tolist(),
         observed=np.add.reduceat(observed, cuts).tolist(),
     )
-
-
-def _parts(judged: Judged, names: Names) -> list[model.Part]:
-    estimate = judged.effects.latency.estimate
-    parts = []
-    for i in np.argsort(-np.abs(estimate), kind="stable"):
-        service, operation, locus = names.component(int(judged.where.outcomes.components[i]))
-        parts.append(model.Part(service=service, operation=operation, locus=locus, delta_ms=float(estimate[i])))
-    return parts
 
 
 def _verdict(

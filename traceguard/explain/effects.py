@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from traceguard.explain.count_and_cost import count_part
 from traceguard.explain.design import Column
 from traceguard.model import Metric
 from traceguard.stats.regression import Fit, jackknife_error
@@ -79,6 +80,7 @@ class LevelEffects:
     errors: PartEffects
     histogram: tuple[Floats, Floats, Floats]  # edges in ms, reference shares, observed shares
     adjusted: float  # how many requests the affected ones stand for
+    by_count: Floats  # c: the part of each latency estimate that the number of calls makes
 
 
 def level_effects(
@@ -98,6 +100,10 @@ def level_effects(
     mean = _root("latency_mean", observed[0], fit.beta[at, 0], error[0], critical, by_mean, NS_PER_MS)
     rate = _root("error_rate", observed[2], fit.beta[at, 2], error[2], critical, by_rate, 1.0)
     mean, rate = replace(mean, p_alone=tests.alone(1)), replace(rate, p_alone=tests.alone(2))
+    spent, made = outcomes.part(0), outcomes.part(2)
+    by_count = count_part(
+        outcomes.components, *((observed[each] - fit.beta[at, each], observed[each]) for each in (spent, made))
+    )
     quantiles, histogram = _quantiles(fit, at, own_y, outcomes, n, critical, tests)
     return LevelEffects(
         column=column, inseparable=inseparable, affected=column.affected, clusters=float(fit.clusters[at]),
@@ -105,6 +111,7 @@ def level_effects(
         latency=_parts(fit, at, error, critical, outcomes.part(0), outcomes.part(1), tests.means, NS_PER_MS),
         errors=_parts(fit, at, error, critical, outcomes.part(3), outcomes.part(3), tests.rates, 1.0),
         histogram=histogram, adjusted=adjusted,
+        by_count=by_count / NS_PER_MS,
     )  # fmt: skip
 
 

@@ -167,7 +167,7 @@ def _parts(parts: Sequence[Part]) -> tuple[PartBar, ...]:
     """The largest parts, and the rest as one, so that what is shown adds up."""
     ordered = sorted(parts, key=lambda p: -abs(p.delta_ms))
     rows = [
-        (clean(f"{p.service} {p.operation}"), "self" if p.locus == "self" else "inbound", p.delta_ms)
+        (clean(f"{p.service} {p.operation}"), f"{p.locus}{', by calls' if _by_calls(p) else ''}", p.delta_ms)
         for p in ordered[:_SHOWN_PARTS]
     ]
     rest = ordered[_SHOWN_PARTS:]
@@ -184,6 +184,11 @@ def _parts(parts: Sequence[Part]) -> tuple[PartBar, ...]:
         )
         for name, locus, delta in rows
     )
+
+
+def _by_calls(part: Part) -> bool:
+    """Whether it is rather the number of calls that changed than the time of each."""
+    return abs(part.count_ms or 0.0) > abs(part.cost_ms or 0.0)
 
 
 def _chips(of: Cause | Regression) -> tuple[Chip, ...]:

@@ -21,6 +21,7 @@ from traceguard.report.wording import (
     effect_text,
     factors_name,
     headline,
+    mix_text,
     percent,
     place,
     probability,
@@ -73,6 +74,8 @@ def _analysis(result: Analysis, *, with_map: bool, rows: int) -> str:
     if report.baseline and report.candidate:
         sides = (("Baseline", report.baseline), ("candidate", report.candidate))
         blocks.append(", ".join(f"{name} {side.start} to {side.end}" for name, side in sides) + ".")
+    if report.mix:
+        blocks.append(prose(mix_text(report.mix)))
     if report.causes:
         blocks += ["### Why", *(_cause(cause, level) for cause in report.causes[:3])]
         more = report.causes[3:]

@@ -27,6 +27,7 @@ from traceguard.report.wording import (
     factors_name,
     graph_size,
     headline,
+    mix_text,
     percent,
     place,
     probability,
@@ -82,6 +83,8 @@ def _analysis(analysis: Analysis) -> Group:
     if report.baseline and report.candidate:
         periods = [f"{p.start} to {p.end}" for p in (report.baseline, report.candidate)]
         parts.append(Text(f"baseline {periods[0]}\ncandidate {periods[1]}", "dim"))
+    if report.mix:
+        parts.append(Text(mix_text(report.mix), "dim"))
     if report.regressions:
         parts += [_heading("What got worse"), _regressions(report.regressions, level)]
     why = "Why" if report.verdict == "regression" else "What would explain it best, on evidence too weak to judge"

@@ -17,7 +17,19 @@ if TYPE_CHECKING:
 
     import networkx as nx
 
-    from traceguard.model import Cause, Effect, Entry, Factor, GraphDiff, Regression, Report, Scenario, Target, Window
+    from traceguard.model import (
+        Cause,
+        Effect,
+        Entry,
+        Factor,
+        GraphDiff,
+        Mix,
+        Regression,
+        Report,
+        Scenario,
+        Target,
+        Window,
+    )
 
 METRICS = {
     "latency_mean": "mean latency",
@@ -122,6 +134,13 @@ def entry_name(entry: Entry) -> str:
     """An entry point: `POST /checkout of frontend`, with its environment where the store holds several."""
     name = f"{entry.operation} of {entry.service}"
     return clean(f"{name} in {entry.environment}" if entry.environment else name)
+
+
+def mix_text(mix: Mix) -> str:
+    """How the mean latency of all requests changed between two periods, and how much of that is another mix."""
+    whole = f"{quantity(mix.reference_ms, 'ms')} to {quantity(mix.observed_ms, 'ms')}"
+    parts = f"{quantity(mix.mix_ms, 'ms', signed=True)} by another mix of entry points"
+    return f"All requests, on average: {whole}; {parts}, {quantity(mix.within_ms, 'ms', signed=True)} within them."
 
 
 def metric_unit(metric: str) -> str:

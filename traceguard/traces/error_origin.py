@@ -69,6 +69,23 @@ def error_origins(linked: Linked, handled: NDArray[np.bool_] | None = None) -> N
     return origin
 
 
+def handled_failures(linked: Linked, origin: NDArray[np.int32]) -> NDArray[np.int32]:
+    """How many failures began in each request beside the one that failed it; shape r. `origin` (r) are its origins.
+
+    A failure begins at a failed span without a failed child, as an origin does.
+    """
+    failed = linked.failed & ~linked.evaluation
+    passes_on = np.zeros(failed.size, dtype=np.bool_)
+    below = failed & (linked.parent >= 0) & ~linked.detached
+    passes_on[linked.parent[below]] = True
+    began = np.bincount(linked.request[failed & ~passes_on], minlength=linked.root.size)
+    # What began at an origin failed the request; it is among the ones that began unless it is a caller that gave up.
+    blamed = np.maximum(origin, 0)
+    counted = (origin >= 0) & failed[blamed] & ~passes_on[blamed]
+    handled: NDArray[np.int32] = (began - counted).astype(np.int32)
+    return handled
+
+
 def error_paths(
     linked: Linked, origin: NDArray[np.int32], callee: NDArray[np.int32]
 ) -> tuple[NDArray[np.uint64], dict[int, Path]]:

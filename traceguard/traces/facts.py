@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from traceguard.kernels import kernel
 from traceguard.traces.critical_path import callees, components, critical_path
-from traceguard.traces.error_origin import Path, error_origins, error_paths
+from traceguard.traces.error_origin import Path, error_origins, error_paths, handled_failures
 from traceguard.traces.link import Linked
 from traceguard.traces.retries import retries
 from traceguard.traces.timeouts import NOTHING_STATED, Stated, timed_out
@@ -38,6 +38,7 @@ class Requests:
     incomplete: NDArray[np.bool_]  # r: the trace misses spans, perhaps some of this request
     ambiguous: NDArray[np.int64]  # r: ns of the critical path that another child could claim as well
     overlapped: NDArray[np.int64]  # r: ns during which other work ran beside the critical path
+    handled: NDArray[np.int32]  # r: failures that began in the request and did not fail it
 
     def select(self, keep: NDArray[np.bool_]) -> Self:
         """The requests that `keep` marks."""
@@ -54,6 +55,7 @@ class Requests:
         return Requests(
             trace_hash=u64, entry=i32, environment=i32, start=i64, dur=i64, failed=mark, origin=i32, detached=mark,
             timed_out=mark, path=u64, incomplete=mark, ambiguous=i64, overlapped=i64,
+            handled=i32,
         )  # fmt: skip
 
 
@@ -220,7 +222,7 @@ def facts_and_paths(
         retries=row_retries, attempts=row_attempts,
         timed_out=timed_out(linked, callee, origin, stated),
         path=path, incomplete=linked.incomplete[linked.trace[root]], ambiguous=critical.ambiguous,
-        overlapped=critical.overlapped,
+        overlapped=critical.overlapped, handled=handled_failures(linked, origin),
     )  # fmt: skip
     return everything.select(linked.whole), paths
 

@@ -123,6 +123,23 @@ def test_what_is_removed_meanwhile_leaves_the_watermark() -> None:
     np.testing.assert_array_equal(np.unique(found.facts.trace_hash), window.trace_hash[judged])
 
 
+def test_periods_are_not_compared_past_the_watermark() -> None:
+    """What follows which call is counted of the judged requests only, the last block's too."""
+    recording = recorded(shop(plants=())).decoded()
+    spans = recording.spans
+    mask = late("catalog", 60)(spans["service"].cast("string"), spans["kind"].cast("string"), spans["start_ns"])
+    middle = START_NS + DURATION_NS // 2
+    with open_store(":memory:", mode="write") as store, store.cursor() as cursor:
+        store.append([replace(recording, spans=spans.filter(mask))])
+        window = open_window(cursor, Period(), None)
+        periods = Period(START_NS, middle), Period(middle, END_NS)
+        read = read_circumstances(cursor, window, None, UNIT_KEYS)
+        found = gather(cursor, window, read, LeftOut.nothing(window), periods=periods)
+    assert found.past_watermark > 0
+    assert found.between is not None
+    assert found.between.structure.requests["count"].sum() == found.facts.dur.size
+
+
 def test_the_watermark_can_be_ignored() -> None:
     """Who asks for it gets everything judged, and is still told."""
     analysis = reported(late("catalog", 60), ignore_watermark=True)

@@ -70,6 +70,7 @@ def made_facts(dur: np.ndarray, failed: np.ndarray) -> Facts:
         retries=zeros, attempts=np.zeros(r, dtype=np.int64), timed_out=np.zeros(r, dtype=np.bool_),
         path=np.zeros(r, dtype=np.uint64), incomplete=np.zeros(r, dtype=np.bool_),
         ambiguous=np.zeros(r, dtype=np.int64), overlapped=np.zeros(r, dtype=np.int64),
+        handled=zeros,
     )  # fmt: skip
 
 

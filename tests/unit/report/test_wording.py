@@ -5,6 +5,7 @@ from types import ModuleType
 
 import pytest
 
+from traceguard import model
 from traceguard.report import wording
 
 
@@ -109,4 +110,13 @@ def test_times_name_a_shared_day_once() -> None:
     assert (
         wording.between("2026-11-23T12:00:00Z", "2026-11-24T01:00:00Z")
         == "2026-11-23 12:00:00 to 2026-11-24 01:00:00 UTC"
+    )
+
+
+def test_a_change_of_mix_is_told_from_a_change() -> None:
+    """Both parts of the mean's change stand beside it, signed."""
+    mix = model.Mix(reference_ms=50.0, observed_ms=61.0, delta_ms=11.0, mix_ms=12.0, within_ms=-1.0, entries=[])
+    minus = "\N{MINUS SIGN}"
+    assert wording.mix_text(mix) == (
+        f"All requests, on average: 50 ms to 61 ms; +12 ms by another mix of entry points, {minus}1 ms within them."
     )
