@@ -375,6 +375,19 @@ class StepChange(Document):
     q_value: float
 
 
+class Deploy(Document):
+    """A version of a service that was first seen in the window, and the one that it is compared with.
+
+    `at_once` says that some entry point's requests all came to it at one moment, so that before is compared with after.
+    """
+
+    service: str
+    version: str
+    reference: str
+    first_seen: str
+    at_once: bool
+
+
 class MixEntry(Document):
     """An entry point's share of all requests of both periods, and what it adds to the change of their mean latency."""
 
@@ -430,6 +443,7 @@ class Report(Document):
     critical_paths: CriticalPaths | None = None
     structure: Structure | None = None
     mix: Mix | None = None
+    deploys: list[Deploy] = Field(default_factory=list)
 
 
 class Target(Document):

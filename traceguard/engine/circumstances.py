@@ -32,6 +32,16 @@ _EARLY = 1 / 10  # the part of a window that counts as its start
 
 
 @dataclass(frozen=True, slots=True)
+class Deploy:
+    """A version of a service, the one that it is compared with, and when it was first seen in the whole store, ns."""
+
+    service: str
+    version: str
+    reference: str
+    first_seen: int
+
+
+@dataclass(frozen=True, slots=True)
 class Read:
     """Circumstances with the factors they are coded in and what was set aside."""
 
@@ -42,6 +52,7 @@ class Read:
     evaluations_without_level: int
     unclear_versions: tuple[str, ...]  # services whose versions were there together from the store's first moments
     unbounded_levels: tuple[int, ...] = ()  # how many levels each of the unbounded flags has
+    deploys: tuple[Deploy, ...] = ()
     attributes: tuple[Attribute, ...] = ()
 
 
@@ -54,7 +65,7 @@ def read_circumstances(
     """
     flags, set_aside = _flag_factors(cursor)
     unbounded, many = tuple(key for key, _ in set_aside), tuple(levels for _, levels in set_aside)
-    versions, unclear = version_factors(cursor)
+    versions, unclear, deploys = version_factors(cursor)
     levels = np.full((window.trace_hash.size, len(flags) + len(versions)), ABSENT, dtype=np.int16)
     for query, first, found in (("trace_flags", 0, flags), ("trace_versions", len(flags), versions)):
         if found:
@@ -65,7 +76,8 @@ def read_circumstances(
     )
     units, known = _units(cursor, window, unit, unit_keys)
     without = int(fetch(cursor, "flags_without_level")["evaluations"][0])
-    return Read(factors, Circumstances(window.trace_hash, levels, units), unbounded, known, without, unclear, many)
+    circumstances = Circumstances(window.trace_hash, levels, units)
+    return Read(factors, circumstances, unbounded, known, without, unclear, many, deploys)
 
 
 def _flag_factors(cursor: "duckdb.DuckDBPyConnection") -> tuple[list[Factor], list[tuple[str, int]]]:
@@ -86,15 +98,17 @@ def bounded(traces: NDArray[np.int64]) -> bool:
     return traces.size <= MAX_LEVELS or bool(common)
 
 
-def version_factors(cursor: "duckdb.DuckDBPyConnection") -> tuple[tuple[Factor, ...], tuple[str, ...]]:
-    """A factor per service with several versions, and the services for which it is unclear which came first.
+def version_factors(
+    cursor: "duckdb.DuckDBPyConnection",
+) -> tuple[tuple[Factor, ...], tuple[str, ...], tuple[Deploy, ...]]:
+    """A factor per service with several versions, the services for which it is unclear which came first, and deploys.
 
     The reference is the version with the earliest span of the whole store. Where the store begins amid a rollout that
     is chance: of versions that appear within its first moments the lowest number is taken, and where there are no
     numbers the commonest.
     """
     found = fetch(cursor, "version_levels")
-    factors, unclear = [], []
+    factors, unclear, deploys = [], [], []
     for (service,), rows in found.group_by(["service"], maintain_order=True):
         if rows.height < 2:
             continue
@@ -111,7 +125,9 @@ def version_factors(cursor: "duckdb.DuckDBPyConnection") -> tuple[tuple[Factor, 
             if reference > 0 or not numbered:
                 unclear.append(str(service))
         factors.append(Factor("version", "service.version", str(service), ("", "", *levels), FIRST_LEVEL + reference))
-    return tuple(factors), tuple(unclear)
+        seen = zip(levels, rows["first_seen"].to_list(), strict=True)
+        deploys += [Deploy(str(service), v, levels[reference], at) for v, at in seen if v != levels[reference]]
+    return tuple(factors), tuple(unclear), tuple(deploys)
 
 
 def _version_number(version: str) -> tuple[int, ...] | None:

@@ -19,6 +19,7 @@ from traceguard.explain.causes import (
 from traceguard.explain.caveats import warnings_of
 from traceguard.explain.compared import Compared, Group, compare
 from traceguard.explain.decompose import handled_document, mix_document, moved, origins_document, parts_document
+from traceguard.explain.deploys import deploys_document
 from traceguard.explain.entries import Clock, EntryEffects, entry_effects
 from traceguard.explain.evidence import Evidence, share_of_time
 from traceguard.explain.period_findings import lost_calls, scored
@@ -90,6 +91,7 @@ def explain(evidence: Evidence, question: Question, version: str) -> model.Repor
         critical_paths=_critical_paths(evidence),
         structure=structure,
         mix=mix_document(compared, names, environments),
+        deploys=deploys_document(evidence, judged),
     )
 
 

@@ -19,6 +19,7 @@ from traceguard.explain.count_and_cost import count_part
 from traceguard.explain.design import Column
 from traceguard.model import Metric
 from traceguard.stats.regression import Fit, jackknife_error
+from traceguard.stats.serial import Serial
 from traceguard.traces.cells import Cells, Outcomes
 
 Floats = NDArray[np.float64]
@@ -85,11 +86,12 @@ class LevelEffects:
 
 def level_effects(
     fit: Fit, at: int, sums: tuple[Floats, Floats], cells: Cells, outcomes: Outcomes, column: Column,
-    inseparable: tuple[Column, ...], alpha: float, n: float, adjusted: float,
+    inseparable: tuple[Column, ...], alpha: float, n: float, adjusted: float, serial: Serial | None = None,
 ) -> LevelEffects:  # fmt: skip
     """Effects of the fit's column number `at`; `sums` are Σy (k) and Σx·y by bucket (B, k) of that column.
 
-    `n` is the column's sum over the weighted requests, `adjusted` how many requests its recorded ones stand for.
+    `n` is the column's sum over the weighted requests, `adjusted` how many requests its recorded ones stand for;
+    `serial` are the column's residuals where buckets are blocks of time.
     """
     all_y, own_y = sums
     error = fit.error[at]
@@ -104,7 +106,7 @@ def level_effects(
     by_count = count_part(
         outcomes.components, *((observed[each] - fit.beta[at, each], observed[each]) for each in (spent, made))
     )
-    quantiles, histogram = _quantiles(fit, at, own_y, outcomes, n, critical, tests)
+    quantiles, histogram = _quantiles(fit, at, own_y, outcomes, n, critical, tests, serial)
     return LevelEffects(
         column=column, inseparable=inseparable, affected=column.affected, clusters=float(fit.clusters[at]),
         roots=(mean, *quantiles, rate),
@@ -213,7 +215,14 @@ def _shrunk(estimate: Floats, error: Floats) -> Floats:
 
 
 def _quantiles(
-    fit: Fit, at: int, own_y: Floats, outcomes: Outcomes, affected: float, critical: float, tests: _Tests
+    fit: Fit,
+    at: int,
+    own_y: Floats,
+    outcomes: Outcomes,
+    affected: float,
+    critical: float,
+    tests: _Tests,
+    serial: Serial | None,
 ) -> tuple[list[RootEffect], tuple[Floats, Floats, Floats]]:
     """Effects on the quantiles, and the distributions (edges in ms, shares at the reference level, shares observed)."""
     bins = outcomes.histogram
@@ -232,22 +241,28 @@ def _quantiles(
     spread = jackknife_error(seen - expected, difference)
     effects = []
     for i, (metric, _) in enumerate(QUANTILES):
-        p = _exceedance_test(fit, at, bins, int(np.searchsorted(edges, expected[i])), own, tests)
+        p, factor = _exceedance_test(fit, at, bins, int(np.searchsorted(edges, expected[i])), own, tests, serial)
+        half = critical * factor * spread[i]
         delta = seen[i] - expected[i]
         effects.append(
             RootEffect(
                 metric, expected[i] / NS_PER_MS, seen[i] / NS_PER_MS, delta / NS_PER_MS,
-                (delta - critical * spread[i]) / NS_PER_MS, (delta + critical * spread[i]) / NS_PER_MS, *p,
+                (delta - half) / NS_PER_MS, (delta + half) / NS_PER_MS, *p,
             )
         )  # fmt: skip
     return effects, (edges / NS_PER_MS, np.maximum(supposed, 0.0), observed)
 
 
-def _exceedance_test(fit: Fit, at: int, bins: slice, edge: int, own: Floats, tests: _Tests) -> tuple[float, float]:
-    """Test the change of the share of requests at or beyond histogram edge number `edge`."""
+def _exceedance_test(
+    fit: Fit, at: int, bins: slice, edge: int, own: Floats, tests: _Tests, serial: Serial | None
+) -> tuple[tuple[float, float], float]:
+    """Test the change of the share of requests at or beyond histogram edge number `edge`.
+
+    Also by how much `serial` makes its error larger.
+    """
     above = slice(bins.start + edge, bins.stop)
     if above.start >= above.stop:
-        return (1.0, 1.0)
+        return (1.0, 1.0), 1.0
     estimate = fit.beta[at, above].sum()
     events = tests.all[above].sum()
     overall = events / tests.requests
@@ -255,15 +270,17 @@ def _exceedance_test(fit: Fit, at: int, bins: slice, edge: int, own: Floats, tes
     inflation = float(tests.cells.inflation(above)[0])
     independent = np.sqrt(fit.inverse_diagonal[at] * overall * (1.0 - overall) * inflation)
     error = np.maximum(clustered, independent)
+    factor = 1.0 if serial is None else float(serial.factor(np.array([error]), above)[0][0])
     # A request lies in one bin, so the bins' events and squared weights add up.
     weights = tests.cells.event_weight(above)
     weight = float((weights * tests.all[above]).sum() / max(events, 1.0)) if events > 0 else 1.0
-    return _first(
+    p = _first(
         tests.rate(
-            np.array([estimate]), np.array([error]), own[:, edge:].sum(1)[:, None], np.array([events]),
+            np.array([estimate]), np.array([factor * error]), own[:, edge:].sum(1)[:, None], np.array([events]),
             np.array([weight]),
         )
     )  # fmt: skip
+    return p, factor
 
 
 def _quantile(shares: Floats, edges: Floats, levels: Floats) -> Floats:

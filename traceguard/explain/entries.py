@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from traceguard.explain.design import ALONE, Column, Design, design_of, separate, with_products
 from traceguard.explain.effects import LevelEffects, level_effects
 from traceguard.explain.interactions import Sample, interactions
+from traceguard.explain.over_time import calibrated, residuals
 from traceguard.stats.regression import Fit, fit, within_gram
 from traceguard.traces.cells import BUCKETS, Cells, Outcomes, cells_of, outcomes_of, winsor_caps
 from traceguard.traces.factors import FIRST_LEVEL, Factor
@@ -76,12 +77,16 @@ class Clock:
         edges = np.sort(start)[(np.arange(1, count) * start.size) // count]
         return np.searchsorted(edges, start, side="right").astype(np.int32)
 
+    def sections(self, start: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Between which of the bounds each request began."""
+        return np.searchsorted(np.array(self.edges, dtype=np.int64), start, side="right")
+
     def blocks(self, start: NDArray[np.int64]) -> NDArray[np.int32]:
         """Blocks of at least `SHORTEST_BLOCK_NS`, at most `BUCKETS` in all, none across a period's bound.
 
         Only time with requests is divided: neither the night between two periods nor a stray clock makes blocks long.
         """
-        marks = np.searchsorted(np.array(self.edges, dtype=np.int64), start, side="right")
+        marks = self.sections(start)
         sections = [marks == mark for mark in np.unique(marks)]
         bounds = [np.quantile(start[inside], (STRAY, 1 - STRAY)) for inside in sections]
         occupied = sum(high - low for low, high in bounds)
@@ -126,7 +131,9 @@ def entry_effects(
         whole = np.zeros(facts.start.size, dtype=np.int32)
         cells = cells_of(facts, outcomes, caps, whole, blocks, design.active, len(design.columns), weight)
         only_steps = tuple(replace(c, tested=c.tested and j in steps) for j, c in enumerate(design.columns))
-        by_time = _effects(Design(only_steps, design.active), cells, outcomes, alpha, stands_for)
+        sections = np.zeros(BUCKETS, dtype=np.int64)
+        sections[blocks] = clock.sections(facts.start)
+        by_time = _effects(Design(only_steps, design.active), cells, outcomes, alpha, stands_for, sections)
         few = _few_blocks(by_time, factors, levels, blocks)
     within, by_time = (_with_alike(effects, design, factors, levels) for effects in (within, by_time))
     return EntryEffects(
@@ -203,8 +210,10 @@ def _only(design: Design, kept: list[int]) -> Design:
 
 
 def _effects(
-    design: Design, cells: Cells, outcomes: Outcomes, alpha: float, stands_for: NDArray[np.float64]
-) -> tuple[LevelEffects, ...]:
+    design: Design, cells: Cells, outcomes: Outcomes, alpha: float, stands_for: NDArray[np.float64],
+    sections: NDArray[np.int64] | None = None,
+) -> tuple[LevelEffects, ...]:  # fmt: skip
+    """The effects of the tested columns; `sections` (B) are those of the buckets, where these are blocks of time."""
     n, sx, xx = (a.astype(np.float64) for a in (cells.n, cells.sx, cells.xx))
     gram = within_gram(n.sum(1), sx.sum(1), xx.sum(0))
     kept, classes = separate(design.columns, gram)
@@ -214,12 +223,19 @@ def _effects(
     fitted: Fit = fit(
         n, sx[:, :, kept], sy, xx[np.ix_(range(xx.shape[0]), kept, kept)], xy, cells.squares, cells.inflation()
     )
+    serial = {}
+    if sections is not None:
+        serial = {
+            at: residuals(fitted, at, n[0], sx[0][:, kept], sy[0], sections)
+            for at, j in enumerate(kept) if design.columns[j].tested
+        }  # fmt: skip
+        fitted = calibrated(fitted, serial)
     all_y = sy.sum((0, 1))
     return tuple(
         level_effects(
             fitted, at, (all_y, xy[:, at]), cells, outcomes, design.columns[j],
             _members(design, classes.get(j, ())), alpha, float(sx[:, :, j].sum()),
-            float(stands_for[(design.active == j).any(axis=1)].sum()),
+            float(stands_for[(design.active == j).any(axis=1)].sum()), serial.get(at),
         )
         for at, j in enumerate(kept)
         if design.columns[j].tested

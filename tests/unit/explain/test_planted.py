@@ -10,7 +10,7 @@ import traceguard
 from traceguard.errors import UsageError
 from traceguard.simulate import Flag, Fleet, Plant, Variant, Version, generate, shop
 from traceguard.store import open_store
-from traceguard.units import Period
+from traceguard.units import Period, parse_time
 
 FLAG = ("new-pricing", "on")
 HALF = START_NS + DURATION_NS // 2
@@ -87,6 +87,9 @@ def test_a_version_for_everybody_at_once_is_compared_across_time() -> None:
     first = analysis.causes[0]
     assert (first.factors[0].level, first.service, first.operation) == ("1.10.0", "payment", "Charge")
     assert "rolled_out_at_once" in [w.code for w in analysis.warnings]
+    (deploy,) = (d for d in analysis.document.deploys if d.service == "payment")
+    assert (deploy.version, deploy.reference, deploy.at_once) == ("1.10.0", "1.9.0", True)
+    assert HALF <= parse_time(deploy.first_seen, 0) < HALF + 60_000_000_000
 
 
 def test_periods_are_compared() -> None:
@@ -151,6 +154,12 @@ def test_periods_without_a_change_stay_silent_but_ranked() -> None:
     assert analysis.verdict == "no_regression"
     assert all(cause.q_value > analysis.document.alpha for cause in analysis.causes)
     assert "weak_evidence" in [w.code for w in analysis.warnings]
+
+
+def test_growing_traffic_is_no_regression() -> None:
+    """Three times the requests at the end are the same requests."""
+    analysis = reported(recorded(replace(shop(plants=()), growth=2.0)), **HALVES)
+    assert analysis.verdict == "no_regression"
 
 
 def test_short_periods_are_inconclusive() -> None:
