@@ -130,6 +130,8 @@ class Narrowing:
         """The cause with the value that its findings are about, if there is one."""
         if not self._attributes or cause.rank > NARROWED or not any(f.holds for f in findings):
             return cause
+        if cause.metric == "calls":  # no request has a number of lost calls
+            return cause
         keys = {factor.key for factor in cause.factors if factor.kind == "attribute"}
         columns = _other_columns(findings)
         found = self._search(_joined([self._part(n, f, columns) for n, f in enumerate(findings)]), cause, keys)
@@ -145,7 +147,7 @@ class Narrowing:
         where, own = finding.judged.where, finding.judged.effects
         group = self._groups[where.identity]
         facts = self._compared.ledger.select(group.mine).facts()
-        value = _outcome(facts, finding.component, finding.metric)
+        value = _outcome(facts, finding.component, "latency" if finding.metric == "latency" else "error")
         at = int(np.searchsorted(where.outcomes.components, finding.component))
         others = np.zeros((value.size, len(columns)), dtype=np.bool_)
         for other in (*where.within, *where.by_time):
