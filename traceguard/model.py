@@ -12,6 +12,7 @@ SCHEMA_VERSION = 1
 
 Metric = Literal["latency_mean", "latency_p50", "latency_p95", "latency_p99", "error_rate"]
 Verdict = Literal["regression", "no_regression", "inconclusive", "no_data"]
+Inference = Literal["fixed_horizon", "anytime_valid"]
 Locus = Literal["self", "inbound"]
 
 
@@ -437,6 +438,7 @@ class Report(Document):
     improvements: list[Cause]
     warnings: list[Warning]
     alpha: float = 0.05
+    inference: Inference = "fixed_horizon"
     sampling: Sampling | None = None
     left_out: list[LeftOut] = Field(default_factory=list)
     clock_skew: list[ClockSkew] = Field(default_factory=list)

@@ -225,7 +225,7 @@ def report(
     entry: str | None = None, unit: str | None = None, alpha: float | str = 0.05, env: str | None = None,
     settings: Settings | None = None, draw_map: bool = True, progress: Show = _silent,
     ignore_watermark: bool | str = False, reference: Pairs = (), attributes: str | Sequence[str] = (),
-    where: Pairs = (),
+    where: Pairs = (), live: bool | str = False,
 ) -> Analysis:  # fmt: skip
     """Rank what explains latency and error regressions; see the interface for the document.
 
@@ -235,7 +235,8 @@ def report(
     with one key either, `*` standing for any text.
 
     Requests near the end of the data whose spans may still come are left out (`window.watermark` says from when on)
-    unless `ignore_watermark` is given.
+    unless `ignore_watermark` is given. With `live` intervals and verdict hold at every look at a window that still
+    grows, for which they are wider.
     `draw_map` adds the service graph for pages and pull requests; without it a large window takes half the time.
     UsageError for options that cannot be used, UnknownNameError for names that the store does not have.
     """
@@ -250,7 +251,7 @@ def report(
             _ask(url, "report", since=since, until=until, baseline=_text(baseline), candidate=_text(candidate),
                  flag=flag, service=service, entry=entry, unit=unit, alpha=alpha, env=env,
                  ignore_watermark=ignore_watermark or None, reference=references, attribute=named,
-                 where=conditions)
+                 where=conditions, live=live or None)
         )  # fmt: skip
         drawn = graph(store, since=since, until=until, env=env) if draw_map else None
         return Analysis(document, graph=drawn, settings=settings)
@@ -268,7 +269,7 @@ def report(
     periods = _compared(baseline, candidate)
     question = Question(
         alpha=level, baseline=periods[0], candidate=periods[1], flag=flag, service=service, entry=entry, unit=unit,
-        ignore_watermark=judge_all, expected_ratio=settings.expected_ratio,
+        ignore_watermark=judge_all, expected_ratio=settings.expected_ratio, live=parse_switch(live, "live"),
     )  # fmt: skip
     cohorts = Cohorts(named or settings.attributes, bool(named), parse_where(conditions))
     window, gap, compared = _period(since, until), None, None

@@ -73,6 +73,8 @@ def test_report_is_the_document_of_the_command(site: Site) -> None:
     status, headers, content = site.get("/api/report", format="md", flag="new-pricing", alpha="0.01")
     assert (status, headers["Content-Type"]) == (200, "text/markdown; charset=utf-8")
     assert b"new-pricing" in content
+    status, _, content = site.get("/api/report", live="true")
+    assert (status, Report.model_validate_json(content).inference) == (200, "anytime_valid")
 
 
 @pytest.mark.parametrize(

@@ -210,6 +210,9 @@ def report(
     ignore_watermark: Annotated[
         bool, typer.Option("--ignore-watermark", help="Also judge requests whose spans may still come.")
     ] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="For a running rollout: hold at every look, however often you look.")
+    ] = False,
     fail_on_regression: Annotated[
         bool, typer.Option("--fail-on-regression", help="Exit 3 on a regression and 4 where the data cannot tell.")
     ] = False,
@@ -230,6 +233,7 @@ def report(
         "since": since, "until": until, "baseline": baseline, "candidate": candidate, "flag": flag, "service": service,
         "entry": entry, "unit": unit, "alpha": alpha, "env": environment, "ignore_watermark": ignore_watermark,
         "reference": reference, "attributes": attribute, "where": where,
+        "live": live,
     }  # fmt: skip
     return answer("report", pipeline.report, db, question, format=format, out=output, strict=fail_on_regression)
 

@@ -83,6 +83,7 @@ def explain(evidence: Evidence, question: Question, version: str) -> model.Repor
             evidence, question, compared, judged, verdict, explained=bool(worse), weak=unheld, unsure=unsure
         ),
         alpha=question.alpha,
+        inference="anytime_valid" if question.live else "fixed_horizon",
         sampling=model.Sampling(
             stated=evidence.sampled.stated, adjusted_requests=evidence.sampled.adjusted, biased=biased
         ),
@@ -120,7 +121,7 @@ def _effects(group: Group, compared: Compared, clock: Clock, question: Question)
     mine = group.mine
     return entry_effects(
         group.entry, group.environment, compared.ledger.select(mine).facts(), compared.factors, compared.levels[mine],
-        compared.unit[mine], clock, question.alpha, compared.count[mine],
+        compared.unit[mine], clock, question.alpha, compared.count[mine], live=question.live,
     )  # fmt: skip
 
 

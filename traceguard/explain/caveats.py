@@ -10,10 +10,12 @@ from traceguard.engine.trace_size import too_large
 from traceguard.explain.causes import Finding, factor_documents
 from traceguard.explain.compared import MAX_ENTRIES, MIN_ENTRY_REQUESTS, Compared
 from traceguard.explain.design import Column
+from traceguard.explain.entries import MIN_CLUSTERS
 from traceguard.explain.evidence import Evidence, share_of_time
 from traceguard.explain.guards import guards
 from traceguard.explain.question import Question
 from traceguard.explain.verdict import Judged, requests_to_settle
+from traceguard.stats.sequential import FIRST_LOOK_CLUSTERS
 from traceguard.traces.factors import MIXED, Factor
 from traceguard.units import format_ms, format_time
 
@@ -233,8 +235,17 @@ def _about_the_design(judged: Sequence[Judged]) -> _Caveats:
     for together in sorted(collinear):
         yield "collinear_factors", f"{together}; give some requests only one of them to tell them apart."
     if few := _names(j for j in judged if not j.testable and not j.by_time):
-        yield "few_units", f"Too few users or sessions to judge {few}: fewer than 10 independent groups."
-    if few := _names(j for j in judged if not j.testable and j.by_time):
+        least = max(FIRST_LOOK_CLUSTERS if j.where.live else MIN_CLUSTERS for j in judged)
+        yield "few_units", f"Too few users or sessions to judge {few}: fewer than {least:.0f} independent groups."
+    if unsettled := _names(j for j in judged if j.by_time and j.where.live):
+        yield (
+            "live_by_time",
+            (
+                f"{unsettled[0].upper()}{unsettled[1:]} can only be compared before with after, and no such interval"
+                " holds at every look: it makes no regression with --live. Ask again without it when all is over."
+            ),
+        )
+    if few := _names(j for j in judged if j.by_time and not j.testable and not j.where.live):
         yield (
             "few_blocks",
             (

@@ -18,6 +18,7 @@ from scipy import stats
 from traceguard.explain.count_and_cost import count_part
 from traceguard.explain.design import Column
 from traceguard.model import Metric
+from traceguard.stats.intervals import Inference
 from traceguard.stats.regression import Fit, jackknife_error
 from traceguard.stats.serial import Serial
 from traceguard.traces.cells import Cells, Outcomes
@@ -86,7 +87,7 @@ class LevelEffects:
 
 def level_effects(
     fit: Fit, at: int, sums: tuple[Floats, Floats], cells: Cells, outcomes: Outcomes, column: Column,
-    inseparable: tuple[Column, ...], alpha: float, n: float, adjusted: float, serial: Serial | None = None,
+    inseparable: tuple[Column, ...], inference: Inference, n: float, adjusted: float, serial: Serial | None = None,
 ) -> LevelEffects:  # fmt: skip
     """Effects of the fit's column number `at`; `sums` are Σy (k) and Σx·y by bucket (B, k) of that column.
 
@@ -95,23 +96,23 @@ def level_effects(
     """
     all_y, own_y = sums
     error = fit.error[at]
-    critical = float(stats.t.ppf(1 - alpha / 2, fit.dof[at]))
+    margin = inference.margin(fit.information(at), fit.dof[at])
     observed = own_y.sum(0) / n
-    tests = _Tests(fit, at, own_y, all_y, n, float(cells.n.sum()), cells)
+    tests = _Tests(fit, at, own_y, all_y, n, float(cells.n.sum()), cells, inference)
     by_mean, by_rate = _first(tests.means(slice(1, 2))), _first(tests.rates(slice(2, 3)))
-    mean = _root("latency_mean", observed[0], fit.beta[at, 0], error[0], critical, by_mean, NS_PER_MS)
-    rate = _root("error_rate", observed[2], fit.beta[at, 2], error[2], critical, by_rate, 1.0)
+    mean = _root("latency_mean", observed[0], fit.beta[at, 0], error[0], margin[0], by_mean, NS_PER_MS)
+    rate = _root("error_rate", observed[2], fit.beta[at, 2], error[2], margin[2], by_rate, 1.0)
     mean, rate = replace(mean, p_alone=tests.alone(1)), replace(rate, p_alone=tests.alone(2))
     spent, made = outcomes.part(0), outcomes.part(2)
     by_count = count_part(
         outcomes.components, *((observed[each] - fit.beta[at, each], observed[each]) for each in (spent, made))
     )
-    quantiles, histogram = _quantiles(fit, at, own_y, outcomes, n, critical, tests, serial)
+    quantiles, histogram = _quantiles(fit, at, own_y, outcomes, n, tests, serial)
     return LevelEffects(
         column=column, inseparable=inseparable, affected=column.affected, clusters=float(fit.clusters[at]),
         roots=(mean, *quantiles, rate),
-        latency=_parts(fit, at, error, critical, outcomes.part(0), outcomes.part(1), tests.means, NS_PER_MS),
-        errors=_parts(fit, at, error, critical, outcomes.part(3), outcomes.part(3), tests.rates, 1.0),
+        latency=_parts(fit, at, margin * error, outcomes.part(0), outcomes.part(1), tests.means, NS_PER_MS),
+        errors=_parts(fit, at, margin * error, outcomes.part(3), outcomes.part(3), tests.rates, 1.0),
         histogram=histogram, adjusted=adjusted,
         by_count=by_count / NS_PER_MS,
     )  # fmt: skip
@@ -128,19 +129,22 @@ class _Tests:
     affected: float
     requests: float
     cells: Cells
+    inference: Inference
 
     def means(self, columns: slice) -> tuple[Floats, Floats]:
         """Tests of means."""
-        return self._t(self.fit.beta[self.at, columns], self.fit.error[self.at, columns])
+        estimate, error = self.fit.beta[self.at, columns], self.fit.error[self.at, columns]
+        return self._t(estimate, error, self.fit.information(self.at)[columns])
 
     def rates(self, columns: slice) -> tuple[Floats, Floats]:
         """Tests of rates of events."""
         estimate, error = self.fit.beta[self.at, columns], self.fit.error[self.at, columns]
         weight = self.cells.event_weight(columns)
-        return self.rate(estimate, error, self.own[:, columns], self.all[columns], weight)
+        information = self.fit.information(self.at)[columns]
+        return self.rate(estimate, error, information, self.own[:, columns], self.all[columns], weight)
 
     def rate(
-        self, estimate: Floats, error: Floats, own: Floats, events: Floats, weight: Floats
+        self, estimate: Floats, error: Floats, information: Floats, own: Floats, events: Floats, weight: Floats
     ) -> tuple[Floats, Floats]:
         """Tests of rates, `own` (B, c) being the affected requests' events by bucket; exact where few are expected.
 
@@ -150,10 +154,11 @@ class _Tests:
         affected requests are binomial if the level changes nothing. Of the affected side only the buckets of units that
         saw an event are counted, so that one unit that fails again and again counts once.
         """
-        worse, better = self._t(estimate, error)
+        worse, better = self._t(estimate, error, information)
         rare = self.affected * events / weight < MIN_EXPECTED_EVENTS * self.requests
         hit = np.count_nonzero(own > 0, axis=0).astype(np.float64)
         exact = stats.binom.sf(hit - 1, hit + (events - own.sum(0)) / weight, self.affected / self.requests)
+        exact = self.inference.of_few_events(exact)
         return np.where(rare, np.maximum(worse, exact), worse), np.where(rare, 1.0, better)
 
     def alone(self, k: int) -> float:
@@ -161,11 +166,15 @@ class _Tests:
         error = float(self.fit.independent_error(self.at)[k])
         return float(stats.norm.sf(self.fit.beta[self.at, k] / error)) if error > 0.0 else 1.0
 
-    def _t(self, estimate: Floats, error: Floats) -> tuple[Floats, Floats]:
-        t = estimate / np.where(error > 0.0, error, np.inf)
-        dof = self.fit.dof[self.at]
+    def margin(self, information: float) -> float:
+        """Half the width of an interval, in standard errors."""
+        return float(self.inference.margin(np.array([information]), self.fit.dof[self.at])[0])
+
+    def _t(self, estimate: Floats, error: Floats, information: Floats) -> tuple[Floats, Floats]:
         known = error > 0.0
-        return np.where(known, stats.t.sf(t, dof), 1.0), np.where(known, stats.t.cdf(t, dof), 1.0)
+        t = estimate / np.where(known, error, np.inf)
+        worse, better = self.inference.p_values(t, information, self.fit.dof[self.at])
+        return np.where(known, worse, 1.0), np.where(known, better, 1.0)
 
 
 def _first(p_values: tuple[Floats, Floats]) -> tuple[float, float]:
@@ -173,11 +182,11 @@ def _first(p_values: tuple[Floats, Floats]) -> tuple[float, float]:
 
 
 def _root(
-    metric: Metric, observed: float, estimate: float, error: float, critical: float, p: tuple[float, float], unit: float
+    metric: Metric, observed: float, estimate: float, error: float, margin: float, p: tuple[float, float], unit: float
 ) -> RootEffect:
     # No less than nothing can be expected: a reference below zero is the estimate's noise.
     reference = max(observed - estimate, 0.0)
-    delta, half = observed - reference, critical * error
+    delta, half = observed - reference, margin * error
     return RootEffect(
         metric, reference / unit, observed / unit, delta / unit, min(estimate - half, delta) / unit,
         max(estimate + half, delta) / unit, *p,
@@ -187,21 +196,20 @@ def _root(
 def _parts(
     fit: Fit,
     at: int,
-    error: Floats,
-    critical: float,
+    half: Floats,
     raw: slice,
     robust: slice,
     test: Callable[[slice], tuple[Floats, Floats]],
     unit: float,
 ) -> PartEffects:
-    estimate, spread = fit.beta[at, raw], error[raw]
+    estimate = fit.beta[at, raw]
     p_worse, p_better = test(robust)
     return PartEffects(
         estimate=estimate / unit,
-        low=(estimate - critical * spread) / unit,
-        high=(estimate + critical * spread) / unit,
-        sure=(fit.beta[at, robust] - critical * error[robust]) / unit,
-        best=(fit.beta[at, robust] + critical * error[robust]) / unit,
+        low=(estimate - half[raw]) / unit,
+        high=(estimate + half[raw]) / unit,
+        sure=(fit.beta[at, robust] - half[robust]) / unit,
+        best=(fit.beta[at, robust] + half[robust]) / unit,
         hint=_shrunk(fit.beta[at, robust], fit.independent_error(at)[robust]) / unit,
         p_worse=p_worse,
         p_better=p_better,
@@ -215,14 +223,7 @@ def _shrunk(estimate: Floats, error: Floats) -> Floats:
 
 
 def _quantiles(
-    fit: Fit,
-    at: int,
-    own_y: Floats,
-    outcomes: Outcomes,
-    affected: float,
-    critical: float,
-    tests: _Tests,
-    serial: Serial | None,
+    fit: Fit, at: int, own_y: Floats, outcomes: Outcomes, affected: float, tests: _Tests, serial: Serial | None
 ) -> tuple[list[RootEffect], tuple[Floats, Floats, Floats]]:
     """Effects on the quantiles, and the distributions (edges in ms, shares at the reference level, shares observed)."""
     bins = outcomes.histogram
@@ -241,9 +242,9 @@ def _quantiles(
     spread = jackknife_error(seen - expected, difference)
     effects = []
     for i, (metric, _) in enumerate(QUANTILES):
-        p, factor = _exceedance_test(fit, at, bins, int(np.searchsorted(edges, expected[i])), own, tests, serial)
-        half = critical * factor * spread[i]
-        delta = seen[i] - expected[i]
+        edge = int(np.searchsorted(edges, expected[i]))
+        p, information, factor = _exceedance_test(fit, at, bins, edge, own, tests, serial)
+        delta, half = seen[i] - expected[i], tests.margin(information) * factor * spread[i]
         effects.append(
             RootEffect(
                 metric, expected[i] / NS_PER_MS, seen[i] / NS_PER_MS, delta / NS_PER_MS,
@@ -255,32 +256,30 @@ def _quantiles(
 
 def _exceedance_test(
     fit: Fit, at: int, bins: slice, edge: int, own: Floats, tests: _Tests, serial: Serial | None
-) -> tuple[tuple[float, float], float]:
+) -> tuple[tuple[float, float], float, float]:
     """Test the change of the share of requests at or beyond histogram edge number `edge`.
 
-    Also by how much `serial` makes its error larger.
+    Gives p-values, the information, and by how much `serial` makes the error larger.
     """
     above = slice(bins.start + edge, bins.stop)
     if above.start >= above.stop:
-        return (1.0, 1.0), 1.0
+        return (1.0, 1.0), 0.0, 1.0
     estimate = fit.beta[at, above].sum()
     events = tests.all[above].sum()
     overall = events / tests.requests
     clustered = jackknife_error(estimate, fit.without[:, at, above].sum(1))
-    inflation = float(tests.cells.inflation(above)[0])
-    independent = np.sqrt(fit.inverse_diagonal[at] * overall * (1.0 - overall) * inflation)
-    error = np.maximum(clustered, independent)
+    noise = overall * (1.0 - overall) * float(tests.cells.inflation(above)[0])
+    error = np.maximum(clustered, np.sqrt(fit.inverse_diagonal[at] * noise))
     factor = 1.0 if serial is None else float(serial.factor(np.array([error]), above)[0][0])
+    information = float(noise / (factor * error) ** 2) if error > 0.0 else 0.0
     # A request lies in one bin, so the bins' events and squared weights add up.
     weights = tests.cells.event_weight(above)
     weight = float((weights * tests.all[above]).sum() / max(events, 1.0)) if events > 0 else 1.0
-    p = _first(
-        tests.rate(
-            np.array([estimate]), np.array([factor * error]), own[:, edge:].sum(1)[:, None], np.array([events]),
-            np.array([weight]),
-        )
+    p = tests.rate(
+        np.array([estimate]), np.array([factor * error]), np.array([information]), own[:, edge:].sum(1)[:, None],
+        np.array([events]), np.array([weight]),
     )  # fmt: skip
-    return p, factor
+    return _first(p), information, factor
 
 
 def _quantile(shares: Floats, edges: Floats, levels: Floats) -> Floats:

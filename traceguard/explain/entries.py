@@ -16,7 +16,9 @@ from traceguard.explain.design import ALONE, Column, Design, design_of, separate
 from traceguard.explain.effects import LevelEffects, level_effects
 from traceguard.explain.interactions import Sample, interactions
 from traceguard.explain.over_time import calibrated, residuals
+from traceguard.stats.intervals import FixedHorizon, Inference
 from traceguard.stats.regression import Fit, fit, within_gram
+from traceguard.stats.sequential import AnytimeValid
 from traceguard.traces.cells import BUCKETS, Cells, Outcomes, cells_of, outcomes_of, winsor_caps
 from traceguard.traces.factors import FIRST_LEVEL, Factor
 from traceguard.traces.facts import Facts, Requests
@@ -50,6 +52,7 @@ class EntryEffects:
     few_blocks: frozenset[tuple[tuple[Factor, int], ...]]
     stands_for: NDArray[np.float64]  # how many requests each recorded one stands for
     stated: bool  # whether some of them say so
+    live: bool  # whether what is compared within slices holds at every look at a growing window
 
     @property
     def identity(self) -> tuple[int, int]:
@@ -104,11 +107,14 @@ class Clock:
 def entry_effects(
     entry: int, environment: int, facts: Facts, factors: Sequence[Factor], levels: NDArray[np.int16],
     unit: NDArray[np.uint64], clock: Clock, alpha: float, count: NDArray[np.float64] | None = None,
+    *, live: bool = False,
 ) -> EntryEffects:  # fmt: skip
     """Estimate every tested level at one entry point; `levels` (r, factors) and `unit` (r) go with `facts`.
 
-    `count` (r) says how many requests each recorded one stands for, NaN for unknown.
+    `count` (r) says how many requests each recorded one stands for, NaN for unknown. With `live` what is compared
+    within slices holds at every look at a growing window; nothing does of what is compared across time.
     """
+    at_once = FixedHorizon(alpha)
     design = design_of(factors, levels)
     outcomes = outcomes_of(facts)
     stands_for = np.ones(facts.dur.size) if count is None else recorded_as(count)
@@ -125,7 +131,9 @@ def entry_effects(
     by_time: tuple[LevelEffects, ...] = ()
     few: set[tuple[tuple[Factor, int], ...]] = set()
     if any(c.tested and j not in steps for j, c in enumerate(design.columns)):
-        within = _within(Sample(facts, slices, buckets, weight), design, steps, outcomes, caps, alpha, stands_for)
+        inference = AnytimeValid(alpha) if live else at_once
+        sample = Sample(facts, slices, buckets, weight)
+        within = _within(sample, design, steps, outcomes, caps, inference, stands_for)
     if any(design.columns[j].tested for j in steps):
         blocks = clock.blocks(facts.start)
         whole = np.zeros(facts.start.size, dtype=np.int32)
@@ -133,29 +141,31 @@ def entry_effects(
         only_steps = tuple(replace(c, tested=c.tested and j in steps) for j, c in enumerate(design.columns))
         sections = np.zeros(BUCKETS, dtype=np.int64)
         sections[blocks] = clock.sections(facts.start)
-        by_time = _effects(Design(only_steps, design.active), cells, outcomes, alpha, stands_for, sections)
+        by_time = _effects(Design(only_steps, design.active), cells, outcomes, at_once, stands_for, sections)
         few = _few_blocks(by_time, factors, levels, blocks)
     within, by_time = (_with_alike(effects, design, factors, levels) for effects in (within, by_time))
     return EntryEffects(
         entry, environment, facts.dur.size, facts.requests, tuple(factors), levels, outcomes, within, by_time,
         frozenset(few), stands_for, count is not None and not np.isnan(count).all(),
+        live,
     )  # fmt: skip
 
 
 def _within(
     sample: Sample, design: Design, steps: set[int], outcomes: Outcomes, caps: tuple[int, NDArray[np.int64]],
-    alpha: float, stands_for: NDArray[np.float64],
+    inference: Inference, stands_for: NDArray[np.float64],
 ) -> tuple[LevelEffects, ...]:  # fmt: skip
     """Effects compared within slices: of single levels on all requests, of products on those not searched for them."""
     products = interactions(sample, design, outcomes, caps)
     whole = with_products(design, products)
     part = _only(whole, [j for j in range(len(whole.columns)) if j not in steps])
-    found = _effects(part, sample.cells(outcomes, caps, part), outcomes, alpha, stands_for)
+    found = _effects(part, sample.cells(outcomes, caps, part), outcomes, inference, stands_for)
     if not products:
         return found
     fresh = ~sample.searched
     unseen = Design(part.columns, part.active[fresh])
-    again = _effects(unseen, sample.select(fresh).cells(outcomes, caps, unseen), outcomes, alpha, stands_for[fresh])
+    cells = sample.select(fresh).cells(outcomes, caps, unseen)
+    again = _effects(unseen, cells, outcomes, inference, stands_for[fresh])
     single = tuple(effects for effects in found if len(effects.column.levels) == 1)
     # They speak for all requests under them.
     adjusted = {effects.column: effects.adjusted for effects in found}
@@ -210,7 +220,7 @@ def _only(design: Design, kept: list[int]) -> Design:
 
 
 def _effects(
-    design: Design, cells: Cells, outcomes: Outcomes, alpha: float, stands_for: NDArray[np.float64],
+    design: Design, cells: Cells, outcomes: Outcomes, inference: Inference, stands_for: NDArray[np.float64],
     sections: NDArray[np.int64] | None = None,
 ) -> tuple[LevelEffects, ...]:  # fmt: skip
     """The effects of the tested columns; `sections` (B) are those of the buckets, where these are blocks of time."""
@@ -234,7 +244,7 @@ def _effects(
     return tuple(
         level_effects(
             fitted, at, (all_y, xy[:, at]), cells, outcomes, design.columns[j],
-            _members(design, classes.get(j, ())), alpha, float(sx[:, :, j].sum()),
+            _members(design, classes.get(j, ())), inference, float(sx[:, :, j].sum()),
             float(stands_for[(design.active == j).any(axis=1)].sum()), serial.get(at),
         )
         for at, j in enumerate(kept)

@@ -15,6 +15,7 @@ from traceguard.explain.design import Column
 from traceguard.explain.effects import LevelEffects, RootEffect
 from traceguard.explain.entries import MIN_CLUSTERS, EntryEffects
 from traceguard.stats.multiplicity import benjamini_hochberg, holm
+from traceguard.stats.sequential import FIRST_LOOK_CLUSTERS
 
 BY_PARTS = 0.2  # part of alpha for regressions that a component shows before the root does
 SETTLED = 0.25  # an upper bound below this part of the reference latency counts as "no regression that matters"
@@ -86,23 +87,31 @@ class Judged:
 def judge(entries: Sequence[EntryEffects], alpha: float) -> list[Judged]:
     """Adjust the p-values of all tests together.
 
-    Levels with too few clusters of units or blocks of time are not tested.
+    Levels with too few clusters of units or blocks of time are not tested; at a running rollout none across time is.
     """
     found: list[tuple[EntryEffects, LevelEffects, bool, bool]] = []
     for entry in entries:
-        found += [(entry, effects, False, effects.clusters >= MIN_CLUSTERS) for effects in entry.within]
-        found += [(entry, effects, True, effects.column.identity not in entry.few_blocks) for effects in entry.by_time]
-    tested = [row for row in found if row[3]]
+        least = FIRST_LOOK_CLUSTERS if entry.live else MIN_CLUSTERS
+        found += [(entry, effects, False, effects.clusters >= least) for effects in entry.within]
+        found += [
+            (entry, effects, True, not entry.live and effects.column.identity not in entry.few_blocks)
+            for effects in entry.by_time
+        ]
+    # While it runs, tests to come count from the beginning: the more they grow, the weaker is what was promised.
+    counted = [testable or (entry.live and not by_time) for entry, _, by_time, testable in found]
+    tested = [row for row, counts in zip(found, counted, strict=True) if counts]
+    sure = np.array([testable for _, effects, _, testable in tested for _ in effects.roots], dtype=np.bool_)
     worse = np.array([root.p_worse for _, effects, _, _ in tested for root in effects.roots])
     better = np.array([root.p_better for _, effects, _, _ in tested for root in effects.roots])
+    worse, better = np.where(sure, worse, 1.0), np.where(sure, better, 1.0)
     adjusted, q, adjusted_better = holm(worse), benjamini_hochberg(worse), holm(better)
-    by_part = _by_parts([(effects, by_time) for _, effects, by_time, _ in tested], alpha)
+    by_part = np.where(sure, _by_parts([(effects, by_time) for _, effects, by_time, _ in tested], alpha), 1.0)
     adjusted = np.minimum(np.minimum(adjusted / (1.0 - BY_PARTS), by_part / BY_PARTS), 1.0)
     judged = []
     at = 0
-    for entry, effects, by_time, testable in found:
+    for (entry, effects, by_time, testable), counts in zip(found, counted, strict=True):
         count = len(effects.roots)
-        if testable:
+        if counts:
             cut = slice(at, at + count)
             values = (tuple(adjusted[cut].tolist()), tuple(q[cut].tolist()), tuple(adjusted_better[cut].tolist()))
             at += count

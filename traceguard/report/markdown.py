@@ -21,6 +21,7 @@ from traceguard.report.wording import (
     effect_text,
     factors_name,
     headline,
+    inference_text,
     mix_text,
     percent,
     place,
@@ -69,7 +70,7 @@ def _analysis(result: Analysis, *, with_map: bool, rows: int) -> str:
         MARKER.format(kind="report"),
         f"## {_SIGNS[report.verdict]} {VERDICTS[report.verdict]}",
         f"**{prose(headline(report))}**",
-        prose(window_text(report.window)),
+        prose(f"{window_text(report.window)}. {inference_text(report)}"),
     ]
     if report.baseline and report.candidate:
         sides = (("Baseline", report.baseline), ("candidate", report.candidate))

@@ -29,6 +29,7 @@ from traceguard.report.wording import (
     graph_size,
     headline,
     incomplete_text,
+    inference_text,
     interval,
     leading_regression,
     metric_unit,
@@ -117,7 +118,8 @@ def analysis(result: Analysis) -> str:
     return page(
         "report.html", code=code, blocks=blocks, report=report, verdict=VERDICTS[report.verdict],
         headline=headline(report), window=window_text(report.window), about=period_text(report.window),
-        facts=_report_facts(report), level=level, causes=cards.cause_cards(report.causes, report, result.settings),
+        inference=inference_text(report), facts=_report_facts(report), level=level,
+        causes=cards.cause_cards(report.causes, report, result.settings),
         more_causes=tables.causes(report.causes[12:], level),
         improvements=cards.cause_cards(report.improvements, report, result.settings),
         more_improvements=tables.causes(report.improvements[6:], level),
@@ -244,7 +246,8 @@ def _repeat(report: Report) -> str:
     if report.baseline and report.candidate:
         sides = (("baseline", report.baseline), ("candidate", report.candidate))
         parts += [f"--{name} {side.start}/{side.end}" for name, side in sides]
-    return " ".join([*parts, f"--alpha {report.alpha:g}"])
+    live = ["--live"] if report.inference == "anytime_valid" else []
+    return " ".join([*parts, f"--alpha {report.alpha:g}", *live])
 
 
 @cache

@@ -27,6 +27,7 @@ from traceguard.report.wording import (
     factors_name,
     graph_size,
     headline,
+    inference_text,
     mix_text,
     percent,
     place,
@@ -79,6 +80,7 @@ def _analysis(analysis: Analysis) -> Group:
     parts: list[RenderableType] = [
         Text.assemble((VERDICTS[report.verdict].upper(), _COLORS[report.verdict]), "  ", headline(report)),
         Text(window_text(report.window), "dim"),
+        Text(inference_text(report), "dim"),
     ]
     if report.baseline and report.candidate:
         periods = [f"{p.start} to {p.end}" for p in (report.baseline, report.candidate)]

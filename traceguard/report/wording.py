@@ -111,6 +111,17 @@ def confidence(alpha: float) -> str:
     return percent(1 - alpha)
 
 
+_HOLDS = {
+    "fixed_horizon": "holds for one look at a finished window",
+    "anytime_valid": "live: holds at every look while the rollout runs",
+}
+
+
+def inference_text(report: Report) -> str:
+    """For how many looks at the data intervals and verdict hold."""
+    return f"The verdict {_HOLDS[report.inference]}."
+
+
 def factor_name(factor: Factor) -> str:
     """A factor and its level, short: `new-pricing=on`, `payment 1.8.0`, `candidate period`, `region=eu`."""
     if factor.kind == "version":

@@ -47,6 +47,15 @@ class Fit:
         error: Floats = np.sqrt(self.inverse_diagonal[at] * self.noise)
         return error
 
+    def information(self, at: int) -> Floats:
+        """How many independent observations would tell the coefficients of column number `at` as well; shape k.
+
+        The residual variance over the squared error, 0 where there is no error to speak of.
+        """
+        error = self.error[at]
+        told: Floats = np.where(error > 0.0, self.noise / np.where(error > 0.0, error, 1.0) ** 2, 0.0)
+        return told
+
 
 def jackknife_error(whole: Floats, without: Floats) -> Floats:
     """Delete-one-group jackknife standard error of a statistic; `without` has the groups as its first axis."""

@@ -34,7 +34,19 @@ _COHORTS = ("reference", "attribute", "where")  # each may be given several time
 _QUESTIONS = {
     "report": (
         "report",
-        ("baseline", "candidate", "flag", "service", "entry", "unit", "alpha", "ignore_watermark", *_COHORTS, *_WINDOW),
+        (
+            "baseline",
+            "candidate",
+            "flag",
+            "service",
+            "entry",
+            "unit",
+            "alpha",
+            "ignore_watermark",
+            "live",
+            *_COHORTS,
+            *_WINDOW,
+        ),
     ),
     "graph": ("graph", ("level", "every", "sketches", "baseline", "candidate", *_WINDOW)),
     "blast-radius": ("blast_radius", ("service", "operation", "flag", *_WINDOW)),
