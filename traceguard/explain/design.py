@@ -53,6 +53,11 @@ class Column:
         return tuple(level.identity for level in self.levels)
 
     @property
+    def joint(self) -> bool:
+        """Whether several levels must come together."""
+        return len(self.levels) > 1
+
+    @property
     def period(self) -> bool:
         """Whether it is the candidate period's."""
         return self.levels[0].factor.kind == "period"

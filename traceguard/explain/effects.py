@@ -8,7 +8,6 @@ observed one minus the effect on each histogram bin (distribution regression, Ch
 2013).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -85,20 +84,28 @@ class LevelEffects:
     by_count: Floats  # c: the part of each latency estimate that the number of calls makes
 
 
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Σy (k) of the requests that a column is about."""
+
+    own: Floats  # (B, k): affected requests, by bucket
+    compared: Floats  # affected ones and those under the reference: who never reached a service has no event there
+    requests: float  # how many these are
+
+
 def level_effects(
-    fit: Fit, at: int, sums: tuple[Floats, Floats], cells: Cells, outcomes: Outcomes, column: Column,
+    fit: Fit, at: int, sums: Sums, cells: Cells, outcomes: Outcomes, column: Column,
     inseparable: tuple[Column, ...], inference: Inference, n: float, adjusted: float, serial: Serial | None = None,
 ) -> LevelEffects:  # fmt: skip
-    """Effects of the fit's column number `at`; `sums` are Σy (k) and Σx·y by bucket (B, k) of that column.
+    """Effects of the fit's column number `at`, with its `sums`.
 
     `n` is the column's sum over the weighted requests, `adjusted` how many requests its recorded ones stand for;
     `serial` are the column's residuals where buckets are blocks of time.
     """
-    all_y, own_y = sums
-    error = fit.error[at]
+    own_y, error = sums.own, fit.error[at]
     margin = inference.margin(fit.information(at), fit.dof[at])
     observed = own_y.sum(0) / n
-    tests = _Tests(fit, at, own_y, all_y, n, float(cells.n.sum()), cells, inference)
+    tests = _Tests(fit, at, own_y, sums.compared, n, sums.requests, cells, inference, serial is not None)
     by_mean, by_rate = _first(tests.means(slice(1, 2))), _first(tests.rates(slice(2, 3)))
     mean = _root("latency_mean", observed[0], fit.beta[at, 0], error[0], margin[0], by_mean, NS_PER_MS)
     rate = _root("error_rate", observed[2], fit.beta[at, 2], error[2], margin[2], by_rate, 1.0)
@@ -108,14 +115,36 @@ def level_effects(
         outcomes.components, *((observed[each] - fit.beta[at, each], observed[each]) for each in (spent, made))
     )
     quantiles, histogram = _quantiles(fit, at, own_y, outcomes, n, tests, serial)
+    # A tail is cut off by the cap: how often time lies beyond it is tested beside the capped mean.
+    latency = _either(tests.means(outcomes.part(1)), tests.rates(outcomes.part(4)))
+    errors = tests.rates(outcomes.part(3))
     return LevelEffects(
         column=column, inseparable=inseparable, affected=column.affected, clusters=float(fit.clusters[at]),
         roots=(mean, *quantiles, rate),
-        latency=_parts(fit, at, margin * error, outcomes.part(0), outcomes.part(1), tests.means, NS_PER_MS),
-        errors=_parts(fit, at, margin * error, outcomes.part(3), outcomes.part(3), tests.rates, 1.0),
+        latency=_parts(fit, at, margin * error, outcomes.part(0), outcomes.part(1), latency, NS_PER_MS),
+        errors=_parts(fit, at, margin * error, outcomes.part(3), outcomes.part(3), errors, 1.0),
         histogram=histogram, adjusted=adjusted,
         by_count=by_count / NS_PER_MS,
     )  # fmt: skip
+
+
+def held_against(average: LevelEffects, alone: LevelEffects) -> LevelEffects:
+    """The average effects of a level, each as sure as the less sure of them and of its effect without other levels."""
+
+    def parts(one: PartEffects, other: PartEffects) -> PartEffects:
+        return replace(
+            one, p_worse=np.maximum(one.p_worse, other.p_worse), p_better=np.maximum(one.p_better, other.p_better)
+        )
+
+    return replace(
+        average,
+        roots=tuple(
+            replace(one, p_worse=max(one.p_worse, other.p_worse), p_better=max(one.p_better, other.p_better))
+            for one, other in zip(average.roots, alone.roots, strict=True)
+        ),
+        latency=parts(average.latency, alone.latency),
+        errors=parts(average.errors, alone.errors),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +154,12 @@ class _Tests:
     fit: Fit
     at: int
     own: Floats  # (B, k): sums over affected requests
-    all: Floats  # k: sums over all requests
+    all: Floats  # k: sums over the affected requests and those that they are held against
     affected: float
-    requests: float
+    requests: float  # as many
     cells: Cells
     inference: Inference
+    in_time: bool  # compared across time: clusters are blocks of it, and an outage is no event of a unit
 
     def means(self, columns: slice) -> tuple[Floats, Floats]:
         """Tests of means."""
@@ -152,14 +182,22 @@ class _Tests:
 
         With rare events the clustered variance is near zero by chance and t far too sure. Given all events, those of
         affected requests are binomial if the level changes nothing. Of the affected side only the buckets of units that
-        saw an event are counted, so that one unit that fails again and again counts once.
+        saw an event are counted, so that one unit that fails again and again counts once. What the exact test cannot do
+        is to hold other levels constant: so the estimate must also stand out of the errors that it had if nothing
+        changed. (The estimated error grows with the very events that are to be found.)
         """
         worse, better = self._t(estimate, error, information)
+        usual = events / self.requests
+        null = np.sqrt(self.fit.inverse_diagonal[self.at] * usual * (1.0 - usual) * weight)
+        if not self.in_time:
+            adjusted, _ = self._t(estimate, null, np.full(null.shape, 1.0 / self.fit.inverse_diagonal[self.at]))
+        else:
+            adjusted = worse
         rare = self.affected * events / weight < MIN_EXPECTED_EVENTS * self.requests
         hit = np.count_nonzero(own > 0, axis=0).astype(np.float64)
         exact = stats.binom.sf(hit - 1, hit + (events - own.sum(0)) / weight, self.affected / self.requests)
         exact = self.inference.of_few_events(exact)
-        return np.where(rare, np.maximum(worse, exact), worse), np.where(rare, 1.0, better)
+        return np.where(rare, np.maximum(adjusted, exact), worse), np.where(rare, 1.0, better)
 
     def alone(self, k: int) -> float:
         """The p-value for worse of the mean of outcome `k` if requests were independent."""
@@ -175,6 +213,12 @@ class _Tests:
         t = estimate / np.where(known, error, np.inf)
         worse, better = self.inference.p_values(t, information, self.fit.dof[self.at])
         return np.where(known, worse, 1.0), np.where(known, better, 1.0)
+
+
+def _either(one: tuple[Floats, Floats], other: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+    """The p-values of two tests of the same, of which either is enough (Bonferroni)."""
+    worse, better = (np.minimum(2.0 * np.minimum(a, b), 1.0) for a, b in zip(one, other, strict=True))
+    return worse, better
 
 
 def _first(p_values: tuple[Floats, Floats]) -> tuple[float, float]:
@@ -194,16 +238,10 @@ def _root(
 
 
 def _parts(
-    fit: Fit,
-    at: int,
-    half: Floats,
-    raw: slice,
-    robust: slice,
-    test: Callable[[slice], tuple[Floats, Floats]],
-    unit: float,
+    fit: Fit, at: int, half: Floats, raw: slice, robust: slice, p_values: tuple[Floats, Floats], unit: float
 ) -> PartEffects:
     estimate = fit.beta[at, raw]
-    p_worse, p_better = test(robust)
+    p_worse, p_better = p_values
     return PartEffects(
         estimate=estimate / unit,
         low=(estimate - half[raw]) / unit,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traceguard.explain.design import ALONE, Column, Design, design_of, separate, with_products
-from traceguard.explain.effects import LevelEffects, level_effects
+from traceguard.explain.effects import LevelEffects, Sums, held_against, level_effects
 from traceguard.explain.interactions import Sample, interactions
 from traceguard.explain.over_time import calibrated, residuals
 from traceguard.stats.intervals import FixedHorizon, Inference
@@ -156,21 +156,23 @@ def _within(
     inference: Inference, stands_for: NDArray[np.float64],
 ) -> tuple[LevelEffects, ...]:  # fmt: skip
     """Effects compared within slices: of single levels on all requests, of products on those not searched for them."""
+    plain = _only(design, [j for j in range(len(design.columns)) if j not in steps])
+    average = _effects(plain, sample.cells(outcomes, caps, plain), outcomes, inference, stands_for)
     products = interactions(sample, design, outcomes, caps)
+    if not products:
+        return average
     whole = with_products(design, products)
     part = _only(whole, [j for j in range(len(whole.columns)) if j not in steps])
-    found = _effects(part, sample.cells(outcomes, caps, part), outcomes, inference, stands_for)
-    if not products:
-        return found
+    found = {e.column: e for e in _effects(part, sample.cells(outcomes, caps, part), outcomes, inference, stands_for)}
     fresh = ~sample.searched
     unseen = Design(part.columns, part.active[fresh])
     cells = sample.select(fresh).cells(outcomes, caps, unseen)
     again = _effects(unseen, cells, outcomes, inference, stands_for[fresh])
-    single = tuple(effects for effects in found if len(effects.column.levels) == 1)
-    # They speak for all requests under them.
-    adjusted = {effects.column: effects.adjusted for effects in found}
-    joint = (e for e in again if len(e.column.levels) > 1)
-    return (*single, *(replace(e, adjusted=adjusted.get(e.column, e.adjusted)) for e in joint))
+    # A level is told by its effect on all requests under it, but counts only if it acts without the others, too.
+    single = (held_against(e, found.get(e.column, e)) for e in average)
+    # Products speak for all requests under them.
+    joint = (replace(e, adjusted=found[e.column].adjusted) for e in again if e.column in found and e.column.joint)
+    return (*single, *joint)
 
 
 def _steps(design: Design, factors: Sequence[Factor], levels: NDArray[np.int16], slices: NDArray[np.int32]) -> set[int]:
@@ -240,16 +242,30 @@ def _effects(
             for at, j in enumerate(kept) if design.columns[j].tested
         }  # fmt: skip
         fitted = calibrated(fitted, serial)
-    all_y = sy.sum((0, 1))
     return tuple(
         level_effects(
-            fitted, at, (all_y, xy[:, at]), cells, outcomes, design.columns[j],
+            fitted, at, _sums(cells, design, j), cells, outcomes, design.columns[j],
             _members(design, classes.get(j, ())), inference, float(sx[:, :, j].sum()),
             float(stands_for[(design.active == j).any(axis=1)].sum()), serial.get(at),
         )
         for at, j in enumerate(kept)
         if design.columns[j].tested
     )  # fmt: skip
+
+
+def _sums(cells: Cells, design: Design, j: int) -> Sums:
+    """The sums of column number `j`; requests under further levels of its factors are not what it is compared with."""
+    factors = {level.factor for level in design.columns[j].levels}
+    mine = set(design.columns[j].levels)
+    others = [
+        k for k, column in enumerate(design.columns)
+        if not column.joint and column.levels[0].factor in factors and column.levels[0] not in mine
+    ]  # fmt: skip
+    own = cells.xy[:, j].astype(np.float64)
+    compared = (cells.sy.sum((0, 1)) - cells.xy[:, others].sum((0, 1))).astype(np.float64)
+    requests = float(cells.n.sum() - cells.sx[..., others].sum())
+    affected = float(cells.sx[..., j].sum())
+    return Sums(own, np.maximum(compared, own.sum(0)), max(requests, affected))
 
 
 def _with_alike(

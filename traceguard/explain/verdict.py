@@ -17,7 +17,7 @@ from traceguard.explain.entries import MIN_CLUSTERS, EntryEffects
 from traceguard.stats.multiplicity import benjamini_hochberg, holm
 from traceguard.stats.sequential import FIRST_LOOK_CLUSTERS
 
-BY_PARTS = 0.2  # part of alpha for regressions that a component shows before the root does
+BY_PARTS = 0.4  # part of alpha for regressions that a component shows before the root does
 SETTLED = 0.25  # an upper bound below this part of the reference latency counts as "no regression that matters"
 
 
@@ -126,20 +126,21 @@ def _by_parts(tested: Sequence[tuple[LevelEffects, bool]], alpha: float) -> Floa
     """Adjusted p-values for worse of the levels' root metrics by way of their parts; 1 where that way is closed.
 
     One component's time varies far less between users than the whole request's, so that it shows a regression which the
-    root's own test cannot. It stands for the root's mean (of its errors, for the error rate) only where the root itself
+    root's own test cannot. It stands for a root metric (its errors for the error rate) only where that metric itself
     got worse, by its own test alone: time that moved from one component to another is no regression. What came for
-    everybody at once is left to the root: a handful of blocks has no such tails.
+    everybody at once is left to the root: a handful of blocks has no such tails. Half of the way's alpha is for errors.
     """
-    smallest = [
-        (1.0, 1.0) if by_time else tuple(float(p.min(initial=1.0)) for p in (e.latency.p_worse, e.errors.p_worse))
-        for e, by_time in tested
-    ]
-    tests = sum(e.latency.p_worse.size + e.errors.p_worse.size for e, by_time in tested if not by_time)
+    none = np.empty(0)
+    latency = [none if by_time else effects.latency.p_worse for effects, by_time in tested]
+    errors = [none if by_time else effects.errors.p_worse for effects, by_time in tested]
+    # A component without time or errors has nothing to test.
+    of_latency, of_errors = (sum(int(np.count_nonzero(p < 1.0)) for p in kind) for kind in (latency, errors))
     adjusted = []
-    for (effects, _), (latency, errors) in zip(tested, smallest, strict=True):
+    for (effects, _), spent, failed in zip(tested, latency, errors, strict=True):
         for root in effects.roots:
-            part = {"latency_mean": latency, "error_rate": errors}.get(root.metric, 1.0)
-            adjusted.append(min(1.0, tests * part) if root.p_worse <= alpha else 1.0)
+            p, tests = (failed, of_errors) if root.metric == "error_rate" else (spent, of_latency)
+            worse = root.p_worse <= alpha
+            adjusted.append(min(1.0, 2.0 * tests * float(p.min(initial=1.0))) if worse else 1.0)
     return np.array(adjusted)
 
 

@@ -23,12 +23,12 @@ BINS_PER_OCTAVE = 16
 _OCTAVES = 63  # every duration that fits its 64 bits
 BINS = BINS_PER_OCTAVE * _OCTAVES
 ROOT_OUTCOMES = 3  # duration, capped duration, failed
-PART_OUTCOMES = 4  # time, capped time, calls, errors that began there
+PART_OUTCOMES = 5  # time, capped time, calls, errors that began there, time beyond the cap (yes or no)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """What the columns of y mean: root outcomes, then the latency histogram's bins, then four outcomes per component.
+    """What the columns of y mean: root outcomes, then the latency histogram's bins, then five outcomes per component.
 
     `low_bin` is the histogram bin of the first bin column, `bins` their number; `components` lists component ids in
     column order.
@@ -44,7 +44,7 @@ class Outcomes:
         return ROOT_OUTCOMES + self.bins + PART_OUTCOMES * len(self.components)
 
     def part(self, outcome: int) -> slice:
-        """Columns of one outcome (0 time, 1 capped time, 2 calls, 3 errors) for all components."""
+        """Columns of one outcome (0 time, 1 capped time, 2 calls, 3 errors, 4 slow) for all components."""
         first = ROOT_OUTCOMES + self.bins
         count = len(self.components)
         return slice(first + outcome * count, first + (outcome + 1) * count)
@@ -177,6 +177,9 @@ def _accumulate(  # type: ignore[no-untyped-def]
                 slots[used], values[used] = base + c, time[m]
                 slots[used + 1], values[used + 1] = base + parts + c, min(time[m], caps[c])
                 used += 2
+                if time[m] > caps[c]:
+                    slots[used], values[used] = base + 4 * parts + c, 1
+                    used += 1
             if calls[m] != 0:
                 slots[used], values[used] = base + 2 * parts + c, calls[m]
                 used += 1
