@@ -219,6 +219,18 @@ class CauseEntry(Document):
     requests: Requests
 
 
+class Separation(Document):
+    """What would tell a cause's level from those that came together with it.
+
+    `shared` is the part of the effect that is theirs together; `requests` (of about `units` users) would run under one
+    of them without the others, half under each.
+    """
+
+    shared: float
+    requests: int
+    units: int
+
+
 class Cause(Document):
     """A factor (or several together) at a service and operation that explains part of a regression.
 
@@ -246,6 +258,7 @@ class Cause(Document):
     error_paths: list[ErrorPath] = Field(default_factory=list)
     retries_per_request: float = 0.0
     narrowed_to: NarrowedTo | None = None
+    separation: Separation | None = None
 
 
 class Sampling(Document):

@@ -24,6 +24,7 @@ from traceguard.explain.evidence import Evidence
 from traceguard.explain.exemplars import exemplars
 from traceguard.explain.failures import failures
 from traceguard.explain.narrow import Narrowing, in_order
+from traceguard.explain.separation import separation
 from traceguard.explain.verdict import Judged
 from traceguard.stats.multiplicity import benjamini_hochberg
 from traceguard.traces.link import Names
@@ -222,6 +223,7 @@ def _cause(
         q_value=best.q_value,
         requests=requests,
         inseparable_from=[factor_documents(other) for other in best.judged.effects.inseparable],
+        separation=separation(best.judged, best.estimate, (best.high - best.low) / 2),
         exemplars=typical,
         entries=entries,
         summary=_summary(factors, where, effect, share, requests, entries, alpha, failed.timeout_fraction),

@@ -51,6 +51,7 @@ class EntryEffects:
     by_time: tuple[LevelEffects, ...]
     few_blocks: frozenset[tuple[tuple[Factor, int], ...]]
     stands_for: NDArray[np.float64]  # how many requests each recorded one stands for
+    units: int  # distinct users or whatever is randomised
     stated: bool  # whether some of them say so
     live: bool  # whether what is compared within slices holds at every look at a growing window
 
@@ -146,7 +147,7 @@ def entry_effects(
     within, by_time = (_with_alike(effects, design, factors, levels) for effects in (within, by_time))
     return EntryEffects(
         entry, environment, facts.dur.size, facts.requests, tuple(factors), levels, outcomes, within, by_time,
-        frozenset(few), stands_for, count is not None and not np.isnan(count).all(),
+        frozenset(few), stands_for, np.unique(unit).size, count is not None and not np.isnan(count).all(),
         live,
     )  # fmt: skip
 

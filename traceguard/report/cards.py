@@ -13,6 +13,7 @@ from urllib.parse import quote
 from traceguard.report import tables
 from traceguard.report.wording import (
     METRICS,
+    apart_text,
     clean,
     confidence,
     count,
@@ -84,7 +85,7 @@ class CauseCard:
     affected: str
     fraction: str
     summary: str
-    inseparable: tuple[str, ...]
+    inseparable: str
     entries: Table
     affected_traces: tuple[TraceLink, ...]
     reference_traces: tuple[TraceLink, ...]
@@ -133,7 +134,7 @@ def cause_cards(causes: Sequence[Cause], report: Report, settings: Settings) -> 
             bar=_bar(c.effect.low, c.effect.high, c.effect.estimate, reach[c.effect.unit]),
             share=percent(c.share), share_bar=_clip(c.share * TRACK), q_value=probability(c.q_value),
             affected=count(c.requests.affected), fraction=percent(c.requests.fraction), summary=clean(c.summary),
-            inseparable=tuple(factors_name(factors) for factors in c.inseparable_from),
+            inseparable=apart_text(c) if c.inseparable_from else "",
             entries=tables.cause_entries(c, level),
             affected_traces=_links(c.exemplars.affected, settings),
             reference_traces=_links(c.exemplars.reference, settings),

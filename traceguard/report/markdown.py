@@ -14,6 +14,7 @@ from traceguard.report import tables
 from traceguard.report.diagrams import mermaid
 from traceguard.report.wording import (
     VERDICTS,
+    apart_text,
     clean,
     confidence,
     count,
@@ -150,8 +151,7 @@ def _cause(cause: Cause, level: str) -> str:
     facts = f"{percent(cause.share)} of the change, {whom}, q {prose(probability(cause.q_value))}"
     lines = [f"{where}: {effect}", f"   {facts}. {prose(cause.summary)}"]
     if cause.inseparable_from:
-        others = "; ".join(code(factors_name(factors)) for factors in cause.inseparable_from)
-        lines.append(f"   The data cannot tell this apart from {others}.")
+        lines.append(f"   {prose(apart_text(cause))}")
     return "  \n".join(lines)
 
 

@@ -17,6 +17,7 @@ from rich.text import Text
 from traceguard.report import differences, tables
 from traceguard.report.wording import (
     VERDICTS,
+    apart_text,
     clean,
     confidence,
     count,
@@ -140,8 +141,7 @@ def _cause(cause: Cause, level: str) -> Group:
     )  # fmt: skip
     lines: list[RenderableType] = [_indent(title), _indent(numbers, 5), _indent(Text(clean(cause.summary)), 5)]
     if cause.inseparable_from:
-        others = "; ".join(factors_name(factors) for factors in cause.inseparable_from)
-        lines.append(_indent(Text(f"The data cannot tell this apart from {others}.", "yellow"), 5))
+        lines.append(_indent(Text(apart_text(cause), "yellow"), 5))
     if len(cause.entries) > 1:
         lines.append(_indent(_grid(tables.cause_entries(cause, level)), 3))
     sides = (("with it", cause.exemplars.affected), ("without", cause.exemplars.reference))

@@ -117,6 +117,16 @@ _HOLDS = {
 }
 
 
+def apart_text(cause: Cause) -> str:
+    """What a cause cannot be told apart from, and what would do it."""
+    others = "; ".join(factors_name(factors) for factors in cause.inseparable_from)
+    text = f"The data cannot tell this apart from {others}."
+    if cause.separation is None:
+        return text
+    needed = f"about {cause.separation.requests:,} requests ({cause.separation.units:,} users)"
+    return f"{text} The whole effect is theirs together; {needed} under one without the other would separate them."
+
+
 def inference_text(report: Report) -> str:
     """For how many looks at the data intervals and verdict hold."""
     return f"The verdict {_HOLDS[report.inference]}."

@@ -188,6 +188,10 @@ def test_flags_that_always_come_together_are_named_as_inseparable() -> None:
     named = {analysis.causes[0].factors[0].key, analysis.causes[0].inseparable_from[0][0].key}
     assert named == {"new-pricing", "twin"}
     assert "collinear_factors" in [w.code for w in analysis.warnings]
+    apart = analysis.causes[0].separation
+    assert apart is not None
+    assert (apart.shared, apart.units <= apart.requests) == (1.0, True)
+    assert 40 <= apart.requests < 400
 
 
 def test_parts_sum_to_the_regression() -> None:
