@@ -74,7 +74,7 @@ $(OPENFEATURE)-%/.stands: | $(VENV)/.develops
 test: $(VENV)/.develops $(NODE)/.stands $(OPENFEATURE)-0.2/.stands $(OPENFEATURE)-0.3/.stands ## run every test (TESTS=path for some)
 	@$(BIN)/python -m pytest $(TESTS)
 
-check: format-check lint types imports test test-duckdb15 ## everything that runs before a change lands
+check: format-check lint types imports test test-duckdb15 accuracy ## everything that runs before a change lands
 
 format: $(VENV)/.develops ## format the code and mend what ruff can mend
 	@$(BIN)/ruff format .

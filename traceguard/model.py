@@ -131,7 +131,8 @@ class Regression(Document):
     """A change of an entry point's metric under a factor.
 
     `reference` is what the affected requests would show at the reference level. `parts` add up to the change of
-    latency_mean, `error_parts` to that of error_rate, which also tells of failures that were `handled`.
+    latency_mean, `error_parts` to that of error_rate, which also tells of failures that were `handled`. `pre_period`
+    says that users were compared who were alike before the factor began.
     """
 
     entry: Entry
@@ -148,6 +149,7 @@ class Regression(Document):
     parts: list[Part] = Field(default_factory=list)
     error_parts: list[ErrorPart] = Field(default_factory=list)
     handled: Handled | None = None
+    pre_period: bool = False
 
 
 class Effect(Document):

@@ -185,6 +185,7 @@ def _regression(judged: Judged, i: int, names: Names, environments: Sequence[str
         parts=parts_document(judged, names) if root.metric == "latency_mean" else [],
         error_parts=origins_document(judged, names) if root.metric == "error_rate" else [],
         handled=handled_document(judged) if root.metric == "error_rate" else None,
+        pre_period=judged.effects.pre_period,
     )  # fmt: skip
 
 

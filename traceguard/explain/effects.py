@@ -82,6 +82,7 @@ class LevelEffects:
     histogram: tuple[Floats, Floats, Floats]  # edges in ms, reference shares, observed shares
     adjusted: float  # how many requests the affected ones stand for
     by_count: Floats  # c: the part of each latency estimate that the number of calls makes
+    pre_period: bool = False  # compared among users who were alike before
 
 
 @dataclass(frozen=True, slots=True)

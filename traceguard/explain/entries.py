@@ -16,6 +16,7 @@ from traceguard.explain.design import ALONE, Column, Design, design_of, separate
 from traceguard.explain.effects import LevelEffects, Sums, held_against, level_effects
 from traceguard.explain.interactions import Sample, interactions
 from traceguard.explain.over_time import calibrated, residuals
+from traceguard.explain.pre_period import PrePeriod, with_pre_period
 from traceguard.stats.intervals import FixedHorizon, Inference
 from traceguard.stats.regression import Fit, fit, within_gram
 from traceguard.stats.sequential import AnytimeValid
@@ -134,7 +135,11 @@ def entry_effects(
     if any(c.tested and j not in steps for j, c in enumerate(design.columns)):
         inference = AnytimeValid(alpha) if live else at_once
         sample = Sample(facts, slices, buckets, weight)
-        within = _within(sample, design, steps, outcomes, caps, inference, stands_for)
+        candidates = [j for j, c in enumerate(design.columns) if c.tested and j not in steps]
+        before = with_pre_period(
+            design, candidates, factors, levels, arrow, facts.start, unit, np.minimum(facts.dur, caps[0])
+        )
+        within = _within(sample, design, steps, outcomes, caps, inference, stands_for, before)
     if any(design.columns[j].tested for j in steps):
         blocks = clock.blocks(facts.start)
         whole = np.zeros(facts.start.size, dtype=np.int32)
@@ -154,11 +159,19 @@ def entry_effects(
 
 def _within(
     sample: Sample, design: Design, steps: set[int], outcomes: Outcomes, caps: tuple[int, NDArray[np.int64]],
-    inference: Inference, stands_for: NDArray[np.float64],
+    inference: Inference, stands_for: NDArray[np.float64], before: PrePeriod | None,
 ) -> tuple[LevelEffects, ...]:  # fmt: skip
     """Effects compared within slices: of single levels on all requests, of products on those not searched for them."""
-    plain = _only(design, [j for j in range(len(design.columns)) if j not in steps])
-    average = _effects(plain, sample.cells(outcomes, caps, plain), outcomes, inference, stands_for)
+
+    def effects_of(design: Design) -> tuple[LevelEffects, ...]:
+        varying = _only(design, [j for j in range(len(design.columns)) if j not in steps])
+        return _effects(varying, sample.cells(outcomes, caps, varying), outcomes, inference, stands_for)
+
+    average = effects_of(design)
+    if before is not None:
+        among_alike = {e.column: replace(e, pre_period=True) for e in effects_of(before.design)}
+        late = {design.columns[j] for j in before.columns}
+        average = tuple(among_alike.get(e.column, e) if e.column in late else e for e in average)
     products = interactions(sample, design, outcomes, caps)
     if not products:
         return average
