@@ -20,7 +20,7 @@ from traceguard.model import Metric
 from traceguard.stats.intervals import Inference
 from traceguard.stats.regression import Fit, jackknife_error
 from traceguard.stats.serial import Serial
-from traceguard.traces.cells import Cells, Outcomes
+from traceguard.traces.cells import Outcomes, Totals
 
 Floats = NDArray[np.float64]
 
@@ -95,7 +95,7 @@ class Sums:
 
 
 def level_effects(
-    fit: Fit, at: int, sums: Sums, cells: Cells, outcomes: Outcomes, column: Column,
+    fit: Fit, at: int, sums: Sums, totals: Totals, outcomes: Outcomes, column: Column,
     inseparable: tuple[Column, ...], inference: Inference, n: float, adjusted: float, serial: Serial | None = None,
 ) -> LevelEffects:  # fmt: skip
     """Effects of the fit's column number `at`, with its `sums`.
@@ -106,7 +106,7 @@ def level_effects(
     own_y, error = sums.own, fit.error[at]
     margin = inference.margin(fit.information(at), fit.dof[at])
     observed = own_y.sum(0) / n
-    tests = _Tests(fit, at, own_y, sums.compared, n, sums.requests, cells, inference, serial is not None)
+    tests = _Tests(fit, at, own_y, sums.compared, n, sums.requests, totals, inference, serial is not None)
     by_mean, by_rate = _first(tests.means(slice(1, 2))), _first(tests.rates(slice(2, 3)))
     mean = _root("latency_mean", observed[0], fit.beta[at, 0], error[0], margin[0], by_mean, NS_PER_MS)
     rate = _root("error_rate", observed[2], fit.beta[at, 2], error[2], margin[2], by_rate, 1.0)
@@ -158,7 +158,7 @@ class _Tests:
     all: Floats  # k: sums over the affected requests and those that they are held against
     affected: float
     requests: float  # as many
-    cells: Cells
+    totals: Totals
     inference: Inference
     in_time: bool  # compared across time: clusters are blocks of it, and an outage is no event of a unit
 
@@ -170,7 +170,7 @@ class _Tests:
     def rates(self, columns: slice) -> tuple[Floats, Floats]:
         """Tests of rates of events."""
         estimate, error = self.fit.beta[self.at, columns], self.fit.error[self.at, columns]
-        weight = self.cells.event_weight(columns)
+        weight = self.totals.event_weight(columns)
         information = self.fit.information(self.at)[columns]
         return self.rate(estimate, error, information, self.own[:, columns], self.all[columns], weight)
 
@@ -307,12 +307,12 @@ def _exceedance_test(
     events = tests.all[above].sum()
     overall = events / tests.requests
     clustered = jackknife_error(estimate, fit.without[:, at, above].sum(1))
-    noise = overall * (1.0 - overall) * float(tests.cells.inflation(above)[0])
+    noise = overall * (1.0 - overall) * float(tests.totals.inflation(above)[0])
     error = np.maximum(clustered, np.sqrt(fit.inverse_diagonal[at] * noise))
     factor = 1.0 if serial is None else float(serial.factor(np.array([error]), above)[0][0])
     information = float(noise / (factor * error) ** 2) if error > 0.0 else 0.0
     # A request lies in one bin, so the bins' events and squared weights add up.
-    weights = tests.cells.event_weight(above)
+    weights = tests.totals.event_weight(above)
     weight = float((weights * tests.all[above]).sum() / max(events, 1.0)) if events > 0 else 1.0
     p = tests.rate(
         np.array([estimate]), np.array([factor * error]), np.array([information]), own[:, edge:].sum(1)[:, None],

@@ -20,7 +20,7 @@ from traceguard.explain.pre_period import PrePeriod, with_pre_period
 from traceguard.stats.intervals import FixedHorizon, Inference
 from traceguard.stats.regression import Fit, fit, within_gram
 from traceguard.stats.sequential import AnytimeValid
-from traceguard.traces.cells import BUCKETS, Cells, Outcomes, cells_of, outcomes_of, winsor_caps
+from traceguard.traces.cells import BUCKETS, Cells, Outcomes, Totals, cells_of, outcomes_of, winsor_caps
 from traceguard.traces.factors import FIRST_LEVEL, Factor
 from traceguard.traces.facts import Facts, Requests
 from traceguard.traces.sampling import recorded_as, weights
@@ -246,8 +246,9 @@ def _effects(
     if not any(design.columns[j].tested for j in kept):
         return ()
     sy, xy = cells.sy.astype(np.float64), cells.xy[:, kept].astype(np.float64)
+    totals = cells.totals()
     fitted: Fit = fit(
-        n, sx[:, :, kept], sy, xx[np.ix_(range(xx.shape[0]), kept, kept)], xy, cells.squares, cells.inflation()
+        n, sx[:, :, kept], sy, xx[np.ix_(range(xx.shape[0]), kept, kept)], xy, totals.squares, totals.inflation()
     )
     serial = {}
     if sections is not None:
@@ -258,7 +259,7 @@ def _effects(
         fitted = calibrated(fitted, serial)
     return tuple(
         level_effects(
-            fitted, at, _sums(cells, design, j), cells, outcomes, design.columns[j],
+            fitted, at, _sums(cells, totals, design, j), totals, outcomes, design.columns[j],
             _members(design, classes.get(j, ())), inference, float(sx[:, :, j].sum()),
             float(stands_for[(design.active == j).any(axis=1)].sum()), serial.get(at),
         )
@@ -267,7 +268,7 @@ def _effects(
     )  # fmt: skip
 
 
-def _sums(cells: Cells, design: Design, j: int) -> Sums:
+def _sums(cells: Cells, totals: Totals, design: Design, j: int) -> Sums:
     """The sums of column number `j`; requests under further levels of its factors are not what it is compared with."""
     factors = {level.factor for level in design.columns[j].levels}
     mine = set(design.columns[j].levels)
@@ -276,8 +277,8 @@ def _sums(cells: Cells, design: Design, j: int) -> Sums:
         if not column.joint and column.levels[0].factor in factors and column.levels[0] not in mine
     ]  # fmt: skip
     own = cells.xy[:, j].astype(np.float64)
-    compared = (cells.sy.sum((0, 1)) - cells.xy[:, others].sum((0, 1))).astype(np.float64)
-    requests = float(cells.n.sum() - cells.sx[..., others].sum())
+    compared = totals.y - cells.xy[:, others].sum((0, 1))
+    requests = totals.n - float(cells.sx[..., others].sum())
     affected = float(cells.sx[..., j].sum())
     return Sums(own, np.maximum(compared, own.sum(0)), max(requests, affected))
 

@@ -128,7 +128,7 @@ def _effects(cells: Cells, looked_at: Sequence[int]) -> tuple[Floats, Floats]:
     inverse = np.linalg.pinv(within_gram(n, sx, xx), rcond=1e-6, hermitian=True)
     moment = xy - np.einsum("s,sp,sk->pk", weight, sx, sy)
     beta = inverse @ moment
-    noise = cells.squares[looked_at] - np.einsum("s,sk->k", weight, sy**2) - (beta * moment).sum(0)
+    noise = cells.totals().squares[looked_at] - np.einsum("s,sk->k", weight, sy**2) - (beta * moment).sum(0)
     spread = np.maximum(noise, 0.0) / max(n.sum() - n.size - beta.shape[0], 1.0)
     error: Floats = np.sqrt(np.maximum(np.diag(inverse), 0.0)[:, None] * spread)
     return beta, error
@@ -248,8 +248,9 @@ def _smallest_p(cells: Cells, design: Design, looked_at: Sequence[int]) -> dict[
     kept, _ = separate(design.columns, within_gram(n.sum(1), sx.sum(1), xx.sum(0)))
     sy = cells.sy[..., looked_at].astype(np.float64)
     xy = cells.xy[:, kept][..., looked_at].astype(np.float64)
+    totals = cells.totals()
     fitted = fit(
-        n, sx[..., kept], sy, xx[:, kept][..., kept], xy, cells.squares[looked_at], cells.inflation()[looked_at]
+        n, sx[..., kept], sy, xx[:, kept][..., kept], xy, totals.squares[looked_at], totals.inflation()[looked_at]
     )
     t = np.abs(fitted.beta / np.where(fitted.error > 0, fitted.error, np.inf)).max(axis=1)
     p = 2 * stats.t.sf(t, fitted.dof)

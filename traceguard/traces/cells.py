@@ -82,10 +82,24 @@ class Cells:
         """The sums of both."""
         return Cells(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
-    @property
-    def squares(self) -> NDArray[np.float64]:
-        """Σy² per outcome, shape k."""
-        return _joined(self.yy, 32)
+    def totals(self) -> "Totals":
+        """The sums over all slices and buckets."""
+        return Totals(
+            float(self.n.sum()), self.sy.sum((0, 1)).astype(np.float64), _joined(self.yy, 32), float(self.ww[0]),
+            _joined(self.wy, 31), _joined(self.wwyy, 32),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Σ1, Σy, Σy² of all requests, and Σw², Σw²y, Σw²y²; shapes k."""
+
+    n: float
+    y: NDArray[np.float64]
+    squares: NDArray[np.float64]
+    ww: float
+    wy: NDArray[np.float64]
+    wwyy: NDArray[np.float64]
 
     def inflation(self, parts: slice | None = None) -> NDArray[np.float64]:
         """How much the variance of each outcome's sums exceeds that of as many requests of weight 1; shape k.
@@ -93,13 +107,12 @@ class Cells:
         Σw²e² / Σw·e² with e = y less its mean: 1 where all weights are, more where few requests stand for many. With
         `parts`, a run of outcomes of which a request has one at most, it is that of their sum, shape 1.
         """
-        n, y = float(self.n.sum()), self.sy.sum((0, 1)).astype(np.float64)
-        yy, wy, wwyy = self.squares, _joined(self.wy, 31), _joined(self.wwyy, 32)
+        y, yy, wy, wwyy = self.y, self.squares, self.wy, self.wwyy
         if parts is not None:
             y, yy, wy, wwyy = (sums[parts].sum(keepdims=True) for sums in (y, yy, wy, wwyy))
-        mean = y / max(n, 1.0)
+        mean = y / max(self.n, 1.0)
         plain = yy - mean * y
-        heavy = wwyy - 2.0 * mean * wy + mean**2 * float(self.ww[0])
+        heavy = wwyy - 2.0 * mean * wy + mean**2 * self.ww
         # What hardly varies leaves only rounding on both sides.
         varies = plain > 1e-9 * np.maximum(yy, 1.0)
         return np.where(varies, np.maximum(heavy / np.where(varies, plain, 1.0), 1.0), 1.0)
@@ -108,7 +121,7 @@ class Cells:
         """The weight that events of the outcomes `parts` have on average, by which their sums count too many."""
         events = self.squares[parts]
         seen = events > 0
-        return np.where(seen, _joined(self.wwyy, 32)[parts] / np.where(seen, events, 1.0), 1.0)
+        return np.where(seen, self.wwyy[parts] / np.where(seen, events, 1.0), 1.0)
 
 
 def _joined(limbs: NDArray[np.int64], bits: int) -> NDArray[np.float64]:

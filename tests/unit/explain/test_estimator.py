@@ -107,7 +107,7 @@ def fitted(table: Table, weight: np.ndarray | None = None, slices: np.ndarray | 
         np.ascontiguousarray(active), 2, weight,
     )  # fmt: skip
     sums = (a.astype(float) for a in (cells.n, cells.sx, cells.sy, cells.xx, cells.xy))
-    return fit(*sums, cells.squares)
+    return fit(*sums, cells.totals().squares)
 
 
 def test_means_rates_and_parts_are_those_of_least_squares_over_requests() -> None:

@@ -50,7 +50,7 @@ def test_sums_equal_those_of_the_rows() -> None:
     assert cells.sy[..., outcomes.part(3)].sum() == facts.failed.sum()
     assert cells.xy[:, 0, 0].sum() == facts.dur[applies == 1].sum()
     assert cells.sx.sum() == applies.sum()
-    np.testing.assert_allclose(cells.squares[0], (facts.dur.astype(float) ** 2).sum(), rtol=1e-9)
+    np.testing.assert_allclose(cells.totals().squares[0], (facts.dur.astype(float) ** 2).sum(), rtol=1e-9)
 
 
 @pytest.mark.parametrize("heaviest", [1, 7])
@@ -77,7 +77,7 @@ def test_halves_merge_to_the_whole(heaviest: int) -> None:
     for f in fields(Cells):
         if f.name not in ("yy", "wwyy"):
             np.testing.assert_array_equal(getattr(whole, f.name), getattr(merged, f.name))
-    np.testing.assert_array_equal(whole.squares, merged.squares)
+    np.testing.assert_array_equal(whole.totals().squares, merged.totals().squares)
 
 
 # Sums of 24 requests stay within 64 bits, as `weights` sees to.
@@ -105,14 +105,16 @@ def test_weighted_sums_equal_those_of_exact_arithmetic(
     assert cells.xy[:, 0, 0].sum() == sum(a * b for a, b in zip(w[1::2], y[1::2], strict=True))
     assert cells.ww[0] == sum(a * a for a in w)
     assert int(cells.wy[0, 0]) + (int(cells.wy[1, 0]) << 31) == sum(a * a * b for a, b in zip(w, y, strict=True))
-    np.testing.assert_allclose(cells.squares[0], float(sum(a * b * b for a, b in zip(w, y, strict=True))), rtol=1e-2)
+    np.testing.assert_allclose(
+        cells.totals().squares[0], float(sum(a * b * b for a, b in zip(w, y, strict=True))), rtol=1e-2
+    )
     # Failures are exact: no square of theirs is large.
     fails = facts.failed.astype(float)
     mean = (weight * fails).sum() / weight.sum()
     inflated = (weight.astype(float) ** 2 * (fails - mean) ** 2).sum() / (weight * (fails - mean) ** 2).sum()
-    np.testing.assert_allclose(cells.inflation()[2], max(inflated, 1.0), rtol=1e-6)
+    np.testing.assert_allclose(cells.totals().inflation()[2], max(inflated, 1.0), rtol=1e-6)
     np.testing.assert_allclose(
-        cells.event_weight(slice(2, 3))[0], (weight[facts.failed] ** 2).sum() / weight[facts.failed].sum()
+        cells.totals().event_weight(slice(2, 3))[0], (weight[facts.failed] ** 2).sum() / weight[facts.failed].sum()
     )
 
 
@@ -128,8 +130,8 @@ def test_weights_of_one_change_nothing() -> None:
     for f in fields(Cells):
         if f.name != "wy":
             np.testing.assert_array_equal(getattr(plain, f.name), getattr(weighed, f.name))
-    np.testing.assert_allclose(plain.inflation(), 1.0)
-    np.testing.assert_allclose(weighed.inflation(), 1.0, rtol=1e-6)
+    np.testing.assert_allclose(plain.totals().inflation(), 1.0)
+    np.testing.assert_allclose(weighed.totals().inflation(), 1.0, rtol=1e-6)
 
 
 def made_facts(dur: np.ndarray) -> Facts:
