@@ -334,6 +334,8 @@ def intervals(
         where = (cause.service, cause.operation, cause.locus)
         if where != made.component or not names(made, factors_of(cause), cause.inseparable_from):
             continue
+        if not _of_the_same_requests(made, factors_of(cause)):
+            continue
         at = [(e, truth.get((e.entry.service, e.entry.operation))) for e in cause.entries]
         known = [(e, component_effect(effect, cause.metric)) for e, effect in at if effect is not None]
         found += [(f"{cause.metric} at entry", e.effect.low, e.effect.high, effect) for e, effect in known]
@@ -343,12 +345,18 @@ def intervals(
             found.append((f"{cause.metric} of cause", cause.effect.low, cause.effect.high, mean))
     # A regression goes by the name of one of those that cannot be told apart; its cause says so.
     called = {factors_of(c) for c in document.causes if names(made, factors_of(c), c.inseparable_from)} | {made.cause}
+    called = {factors for factors in called if _of_the_same_requests(made, factors)}
     for r in document.regressions:
         effect = truth.get((r.entry.service, r.entry.operation))
         if effect is None or made.improves or frozenset(map(level_of, r.factors)) not in called:
             continue
         found.append((r.metric, r.low, r.high, root_effect(effect, r.metric)))
     return found
+
+
+def _of_the_same_requests(made: Scenario, factors: frozenset[Level]) -> bool:
+    """Whether an effect under `factors` is per request as the truth is: a version's is per request that reached it."""
+    return {level.kind for level in factors} == {level.kind for level in made.cause}
 
 
 def component_effect(effect: TrueEffect, metric: str) -> float:

@@ -25,6 +25,7 @@ from traceguard.traces.cells import Outcomes, Totals
 Floats = NDArray[np.float64]
 
 QUANTILES: tuple[tuple[Metric, float], ...] = (("latency_p50", 0.50), ("latency_p95", 0.95), ("latency_p99", 0.99))
+_AROUND = 4  # bins of the histogram
 MIN_EXPECTED_EVENTS = 20  # below, a rate must also pass an exact test
 NS_PER_MS = 1e6
 
@@ -282,8 +283,11 @@ def _quantiles(
     effects = []
     for i, (metric, _) in enumerate(QUANTILES):
         edge = int(np.searchsorted(edges, expected[i]))
-        p, information, factor = _exceedance_test(fit, at, bins, edge, own, tests, serial)
-        delta, half = seen[i] - expected[i], tests.margin(information) * factor * spread[i]
+        p, information, factor, error = _exceedance_test(fit, at, bins, edge, own, tests, serial)
+        # Without a bucket few quantiles move, so that the jackknife falls short; the share beyond, over the density
+        # there, says as much of the error as it can see (Woodruff 1952).
+        error = max(float(spread[i]), error / _density(supposed, edges, edge))
+        delta, half = seen[i] - expected[i], tests.margin(information) * factor * error
         effects.append(
             RootEffect(
                 metric, expected[i] / NS_PER_MS, seen[i] / NS_PER_MS, delta / NS_PER_MS,
@@ -293,16 +297,23 @@ def _quantiles(
     return effects, (edges / NS_PER_MS, np.maximum(supposed, 0.0), observed)
 
 
+def _density(shares: Floats, edges: Floats, edge: int) -> float:
+    """Requests per nanosecond around edge number `edge` of a histogram, over about a quarter of an octave each way."""
+    low, high = max(edge - _AROUND, 0), min(edge + _AROUND, shares.size)
+    inside = float(np.maximum(shares[low:high], 0.0).sum())
+    return inside / float(edges[high] - edges[low]) if inside > 0.0 and high > low else np.inf
+
+
 def _exceedance_test(
     fit: Fit, at: int, bins: slice, edge: int, own: Floats, tests: _Tests, serial: Serial | None
-) -> tuple[tuple[float, float], float, float]:
+) -> tuple[tuple[float, float], float, float, float]:
     """Test the change of the share of requests at or beyond histogram edge number `edge`.
 
-    Gives p-values, the information, and by how much `serial` makes the error larger.
+    Gives p-values, the information, by how much `serial` makes the error larger, and the share's error without it.
     """
     above = slice(bins.start + edge, bins.stop)
     if above.start >= above.stop:
-        return (1.0, 1.0), 0.0, 1.0
+        return (1.0, 1.0), 0.0, 1.0, 0.0
     estimate = fit.beta[at, above].sum()
     events = tests.all[above].sum()
     overall = events / tests.requests
@@ -318,7 +329,7 @@ def _exceedance_test(
         np.array([estimate]), np.array([factor * error]), np.array([information]), own[:, edge:].sum(1)[:, None],
         np.array([events]), np.array([weight]),
     )  # fmt: skip
-    return _first(p), information, factor
+    return _first(p), information, factor, float(error)
 
 
 def _quantile(shares: Floats, edges: Floats, levels: Floats) -> Floats:
