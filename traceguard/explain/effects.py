@@ -25,7 +25,7 @@ from traceguard.traces.cells import Outcomes, Totals
 Floats = NDArray[np.float64]
 
 QUANTILES: tuple[tuple[Metric, float], ...] = (("latency_p50", 0.50), ("latency_p95", 0.95), ("latency_p99", 0.99))
-_AROUND = 4  # bins of the histogram
+_LEAST_FREEDOM = 2.0  # degrees of freedom of a quantile's error
 MIN_EXPECTED_EVENTS = 20  # below, a rate must also pass an exact test
 NS_PER_MS = 1e6
 
@@ -206,9 +206,9 @@ class _Tests:
         error = float(self.fit.independent_error(self.at)[k])
         return float(stats.norm.sf(self.fit.beta[self.at, k] / error)) if error > 0.0 else 1.0
 
-    def margin(self, information: float) -> float:
-        """Half the width of an interval, in standard errors."""
-        return float(self.inference.margin(np.array([information]), self.fit.dof[self.at])[0])
+    def margin(self, information: float, dof: float) -> float:
+        """Half the width of an interval, in standard errors of at most `dof` degrees of freedom."""
+        return float(self.inference.margin(np.array([information]), min(dof, self.fit.dof[self.at]))[0])
 
     def _t(self, estimate: Floats, error: Floats, information: Floats) -> tuple[Floats, Floats]:
         known = error > 0.0
@@ -283,11 +283,11 @@ def _quantiles(
     effects = []
     for i, (metric, _) in enumerate(QUANTILES):
         edge = int(np.searchsorted(edges, expected[i]))
-        p, information, factor, error = _exceedance_test(fit, at, bins, edge, own, tests, serial)
-        # Without a bucket few quantiles move, so that the jackknife falls short; the share beyond, over the density
-        # there, says as much of the error as it can see (Woodruff 1952).
-        error = max(float(spread[i]), error / _density(supposed, edges, edge))
-        delta, half = seen[i] - expected[i], tests.margin(information) * factor * error
+        p, information, factor = _exceedance_test(fit, at, bins, edge, own, tests, serial)
+        # What tells of a quantile are the requests beyond it on the smaller side, however many users there are.
+        beyond = (1.0 - levels[i]) * min(affected, tests.requests - affected)
+        margin = tests.margin(information, max(beyond - 1.0, _LEAST_FREEDOM))
+        delta, half = seen[i] - expected[i], margin * factor * spread[i]
         effects.append(
             RootEffect(
                 metric, expected[i] / NS_PER_MS, seen[i] / NS_PER_MS, delta / NS_PER_MS,
@@ -297,23 +297,16 @@ def _quantiles(
     return effects, (edges / NS_PER_MS, np.maximum(supposed, 0.0), observed)
 
 
-def _density(shares: Floats, edges: Floats, edge: int) -> float:
-    """Requests per nanosecond around edge number `edge` of a histogram, over about a quarter of an octave each way."""
-    low, high = max(edge - _AROUND, 0), min(edge + _AROUND, shares.size)
-    inside = float(np.maximum(shares[low:high], 0.0).sum())
-    return inside / float(edges[high] - edges[low]) if inside > 0.0 and high > low else np.inf
-
-
 def _exceedance_test(
     fit: Fit, at: int, bins: slice, edge: int, own: Floats, tests: _Tests, serial: Serial | None
-) -> tuple[tuple[float, float], float, float, float]:
+) -> tuple[tuple[float, float], float, float]:
     """Test the change of the share of requests at or beyond histogram edge number `edge`.
 
-    Gives p-values, the information, by how much `serial` makes the error larger, and the share's error without it.
+    Gives p-values, the information, and by how much `serial` makes the error larger.
     """
     above = slice(bins.start + edge, bins.stop)
     if above.start >= above.stop:
-        return (1.0, 1.0), 0.0, 1.0, 0.0
+        return (1.0, 1.0), 0.0, 1.0
     estimate = fit.beta[at, above].sum()
     events = tests.all[above].sum()
     overall = events / tests.requests
@@ -329,7 +322,7 @@ def _exceedance_test(
         np.array([estimate]), np.array([factor * error]), np.array([information]), own[:, edge:].sum(1)[:, None],
         np.array([events]), np.array([weight]),
     )  # fmt: skip
-    return _first(p), information, factor, float(error)
+    return _first(p), information, factor
 
 
 def _quantile(shares: Floats, edges: Floats, levels: Floats) -> Floats:

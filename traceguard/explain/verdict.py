@@ -84,7 +84,7 @@ class Judged:
         return replace(self, effects=replace(self.effects, column=period, inseparable=others))
 
 
-def judge(entries: Sequence[EntryEffects], alpha: float) -> list[Judged]:
+def judge(entries: Sequence[EntryEffects]) -> list[Judged]:
     """Adjust the p-values of all tests together.
 
     Levels with too few clusters of units or blocks of time are not tested; at a running rollout none across time is.
@@ -105,7 +105,7 @@ def judge(entries: Sequence[EntryEffects], alpha: float) -> list[Judged]:
     better = np.array([root.p_better for _, effects, _, _ in tested for root in effects.roots])
     worse, better = np.where(sure, worse, 1.0), np.where(sure, better, 1.0)
     adjusted, q, adjusted_better = holm(worse), benjamini_hochberg(worse), holm(better)
-    by_part = np.where(sure, _by_parts([(effects, by_time) for _, effects, by_time, _ in tested], alpha), 1.0)
+    by_part = np.where(sure, _by_parts([(effects, by_time) for _, effects, by_time, _ in tested]), 1.0)
     adjusted = np.minimum(np.minimum(adjusted / (1.0 - BY_PARTS), by_part / BY_PARTS), 1.0)
     judged = []
     at = 0
@@ -122,12 +122,12 @@ def judge(entries: Sequence[EntryEffects], alpha: float) -> list[Judged]:
     return judged
 
 
-def _by_parts(tested: Sequence[tuple[LevelEffects, bool]], alpha: float) -> Floats:
+def _by_parts(tested: Sequence[tuple[LevelEffects, bool]]) -> Floats:
     """Adjusted p-values for worse of the levels' root metrics by way of their parts; 1 where that way is closed.
 
     One component's time varies far less between users than the whole request's, so that it shows a regression which the
     root's own test cannot. It stands for a root metric (its errors for the error rate) only where that metric itself
-    got worse, by its own test alone: time that moved from one component to another is no regression. What came for
+    got worse, by its own interval alone: time that moved from one component to another is no regression. What came for
     everybody at once is left to the root: a handful of blocks has no such tails. Half of the way's alpha is for errors.
     """
     none = np.empty(0)
@@ -139,7 +139,7 @@ def _by_parts(tested: Sequence[tuple[LevelEffects, bool]], alpha: float) -> Floa
     for (effects, _), spent, failed in zip(tested, latency, errors, strict=True):
         for root in effects.roots:
             p, tests = (failed, of_errors) if root.metric == "error_rate" else (spent, of_latency)
-            worse = root.p_worse <= alpha
+            worse = root.low > 0.0
             adjusted.append(min(1.0, 2.0 * tests * float(p.min(initial=1.0))) if worse else 1.0)
     return np.array(adjusted)
 
