@@ -113,7 +113,7 @@ def confidence(alpha: float) -> str:
 
 _HOLDS = {
     "fixed_horizon": "holds for one look at a finished window",
-    "anytime_valid": "live: holds at every look while the rollout runs",
+    "anytime_valid": "holds at every look while the rollout runs",
 }
 
 
