@@ -40,7 +40,7 @@ def explain(evidence: Evidence, question: Question, version: str) -> model.Repor
     compared = compare(evidence, question)
     clock = Clock(_edges(question))
     entries = [] if compared.nothing else [_effects(group, compared, clock, question) for group in compared.groups]
-    judged = [j for j in judge(entries) if _asked(j, question)]
+    judged = [j for j in judge(entries, question.alpha) if _asked(j, question)]
     names, environments = evidence.window.names, _environment_labels(evidence)
     regressions: list[model.Regression] = []
     worse: list[Finding] = []

@@ -17,7 +17,7 @@ from traceguard.explain.entries import MIN_CLUSTERS, EntryEffects
 from traceguard.stats.multiplicity import benjamini_hochberg, holm
 from traceguard.stats.sequential import FIRST_LOOK_CLUSTERS
 
-BY_PARTS = 0.4  # part of alpha for regressions that a component shows before the root does
+BY_PARTS = 0.25  # part of alpha for the tests of components, and once more for the roots of those that got worse
 SETTLED = 0.25  # an upper bound below this part of the reference latency counts as "no regression that matters"
 
 
@@ -84,7 +84,7 @@ class Judged:
         return replace(self, effects=replace(self.effects, column=period, inseparable=others))
 
 
-def judge(entries: Sequence[EntryEffects]) -> list[Judged]:
+def judge(entries: Sequence[EntryEffects], alpha: float) -> list[Judged]:
     """Adjust the p-values of all tests together.
 
     Levels with too few clusters of units or blocks of time are not tested; at a running rollout none across time is.
@@ -105,8 +105,10 @@ def judge(entries: Sequence[EntryEffects]) -> list[Judged]:
     better = np.array([root.p_better for _, effects, _, _ in tested for root in effects.roots])
     worse, better = np.where(sure, worse, 1.0), np.where(sure, better, 1.0)
     adjusted, q, adjusted_better = holm(worse), benjamini_hochberg(worse), holm(better)
-    by_part = np.where(sure, _by_parts([(effects, by_time) for _, effects, by_time, _ in tested]), 1.0)
-    adjusted = np.minimum(np.minimum(adjusted / (1.0 - BY_PARTS), by_part / BY_PARTS), 1.0)
+    by_part = np.where(
+        sure, _by_parts([(effects, by_time) for _, effects, by_time, _ in tested], BY_PARTS * alpha), 1.0
+    )
+    adjusted = np.minimum(np.minimum(adjusted / (1.0 - 2.0 * BY_PARTS), by_part / BY_PARTS), 1.0)
     judged = []
     at = 0
     for (entry, effects, by_time, testable), counts in zip(found, counted, strict=True):
@@ -122,26 +124,37 @@ def judge(entries: Sequence[EntryEffects]) -> list[Judged]:
     return judged
 
 
-def _by_parts(tested: Sequence[tuple[LevelEffects, bool]]) -> Floats:
+def _by_parts(tested: Sequence[tuple[LevelEffects, bool]], alpha: float) -> Floats:
     """Adjusted p-values for worse of the levels' root metrics by way of their parts; 1 where that way is closed.
 
     One component's time varies far less between users than the whole request's, so that it shows a regression which the
-    root's own test cannot. It stands for a root metric (its errors for the error rate) only where that metric itself
-    got worse, by its own interval alone: time that moved from one component to another is no regression. What came for
-    everybody at once is left to the root: a handful of blocks has no such tails. Half of the way's alpha is for errors.
+    root's own test cannot show among so many. So components are tested first, all together, and then the root metrics
+    of the pairs of entry point and level that have one which got worse, adjusted for as many of them: time that only
+    moved from one component to another (or that differing clocks moved) worsens no request. What came for everybody at
+    once is left to the root's own way: a handful of blocks has no such tails.
     """
     none = np.empty(0)
     latency = [none if by_time else effects.latency.p_worse for effects, by_time in tested]
     errors = [none if by_time else effects.errors.p_worse for effects, by_time in tested]
-    # A component without time or errors has nothing to test.
-    of_latency, of_errors = (sum(int(np.count_nonzero(p < 1.0)) for p in kind) for kind in (latency, errors))
-    adjusted = []
-    for (effects, _), spent, failed in zip(tested, latency, errors, strict=True):
-        for root in effects.roots:
-            p, tests = (failed, of_errors) if root.metric == "error_rate" else (spent, of_latency)
-            worse = root.low > 0.0
-            adjusted.append(min(1.0, 2.0 * tests * float(p.min(initial=1.0))) if worse else 1.0)
-    return np.array(adjusted)
+    adjusted = {"latency": _surest(latency), "errors": _surest(errors)}
+    ways = {"latency_mean": "latency", "latency_p99": "latency", "error_rate": "errors"}
+    roots = [(i, root) for i, (effects, _) in enumerate(tested) for root in effects.roots]
+    found = np.array([adjusted[ways[root.metric]][i] if root.metric in ways else 1.0 for i, root in roots])
+    for way in adjusted:
+        mine = np.array([ways.get(root.metric) == way for _, root in roots], dtype=np.bool_) & (found <= alpha)
+        found[mine] = np.maximum(
+            found[mine], holm(np.array([r.p_worse for (_, r), m in zip(roots, mine, strict=True) if m]))
+        )
+    return found
+
+
+def _surest(parts: Sequence[Floats]) -> Floats:
+    """The smallest p-value of each pair's parts, adjusted for all parts of this kind and for there being two kinds.
+
+    A component without time or errors has nothing to test.
+    """
+    tests = sum(int(np.count_nonzero(p < 1.0)) for p in parts)
+    return np.array([min(1.0, 2.0 * tests * float(p.min(initial=1.0))) for p in parts])
 
 
 def settled(judged: Sequence[Judged]) -> bool:

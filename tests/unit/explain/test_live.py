@@ -50,7 +50,7 @@ class Rollout:
             seen = facts.take(np.arange(end))
             for live in (live for live, done in alarmed.items() if not done):
                 found = entry_effects(0, 0, seen, FLAGS, levels[:end], units[:end], Clock(), alpha, live=live)
-                alarmed[live] = any(j.regressed(alpha, Floor()) for j in judge([found]))
+                alarmed[live] = any(j.regressed(alpha, Floor()) for j in judge([found], alpha))
         return alarmed[False], alarmed[True]
 
 
@@ -137,7 +137,7 @@ def test_too_few_users_for_a_first_look_are_not_judged() -> None:
     levels = (FIRST_LEVEL + (user % 2)).astype(np.int16)[:, None]
     for live in (False, True):
         found = entry_effects(0, 0, facts, FLAGS[:1], levels, user.astype(np.uint64), Clock(), 0.05, live=live)
-        (judged,) = judge([found])
+        (judged,) = judge([found], 0.05)
         assert judged.effects.clusters < FIRST_LOOK_CLUSTERS
         assert judged.testable is not live
 

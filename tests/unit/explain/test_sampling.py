@@ -134,7 +134,7 @@ def kept_apart() -> tuple[Judged, np.ndarray, Facts]:
     levels = (FIRST_LEVEL + on).astype(np.int16)[:, None]
     unit = np.arange(rare.size, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     count = np.where(rare, 10.0, 1.0)
-    (judged,) = judge([entry_effects(0, 0, facts, (FLAG,), levels, unit, Clock(), 0.05, count)])
+    (judged,) = judge([entry_effects(0, 0, facts, (FLAG,), levels, unit, Clock(), 0.05, count)], 0.05)
     return judged, rare, facts
 
 
