@@ -197,7 +197,9 @@ class _Tests:
             adjusted = worse
         rare = self.affected * events / weight < MIN_EXPECTED_EVENTS * self.requests
         hit = np.count_nonzero(own > 0, axis=0).astype(np.float64)
-        exact = stats.binom.sf(hit - 1, hit + (events - own.sum(0)) / weight, self.affected / self.requests)
+        # Whole events: weights leave fractions, for which there is no binomial.
+        others = np.rint(np.maximum(events - own.sum(0), 0.0) / weight)
+        exact = stats.binom.sf(hit - 1, hit + others, self.affected / self.requests)
         exact = self.inference.of_few_events(exact)
         return np.where(rare, np.maximum(adjusted, exact), worse), np.where(rare, 1.0, better)
 
