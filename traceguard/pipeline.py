@@ -269,7 +269,7 @@ def report(
     periods = _compared(baseline, candidate)
     question = Question(
         alpha=level, baseline=periods[0], candidate=periods[1], flag=flag, service=service, entry=entry, unit=unit,
-        ignore_watermark=judge_all, expected_ratio=settings.expected_ratio, live=parse_switch(live, "live"),
+        expected_ratio=settings.expected_ratio, live=parse_switch(live, "live"),
     )  # fmt: skip
     cohorts = Cohorts(named or settings.attributes, bool(named), parse_where(conditions))
     window, gap, compared = _period(since, until), None, None

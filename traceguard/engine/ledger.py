@@ -7,7 +7,7 @@ window. Repeated attempts are rare, so that their columns are kept as the few ro
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from io import FileIO
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traceguard.engine.temporary import temporary_file, write
-from traceguard.traces.facts import Facts, Requests, rows_of
+from traceguard.traces.facts import REQUEST_COLUMNS, Facts, Requests, rows_of
 
 MEMORY_BYTES = 128 * 2**20
 _ROWS_PER_SPAN = 1.5  # about, to say beforehand whether the rows will be many
@@ -152,7 +152,7 @@ class Ledger:
     def facts(self) -> Facts:
         """The requests with their rows, read anew each time."""
         first, columns = self.rows.of(self.at)
-        return Facts(first=first, **{f.name: getattr(self.requests, f.name) for f in fields(Requests)}, **columns)
+        return Facts(first=first, **{name: getattr(self.requests, name) for name in REQUEST_COLUMNS}, **columns)
 
     def repeats(self) -> Repeats:
         """The repeated attempts of the requests."""
@@ -161,7 +161,7 @@ class Ledger:
     @property
     def size(self) -> int:
         """About how many bytes it takes, its rows included."""
-        return self.rows.size + sum(int(getattr(self.requests, f.name).nbytes) for f in fields(Requests))
+        return self.rows.size + sum(int(getattr(self.requests, name).nbytes) for name in REQUEST_COLUMNS)
 
 
 class Writer:
@@ -185,4 +185,4 @@ class Writer:
 
 def joined(parts: Sequence[Requests]) -> Requests:
     """The requests of several partitions as one."""
-    return Requests(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Requests)))
+    return Requests(*(np.concatenate([getattr(p, name) for p in parts]) for name in REQUEST_COLUMNS))

@@ -102,12 +102,9 @@ def _groups(facts: Requests, names: Names, entry: str | None) -> tuple[tuple[Gro
 _LATE = "began past the watermark, so their spans may still come (--ignore-watermark judges them)"
 
 
-def _late(evidence: Evidence, question: Question, period: Period) -> bool:
+def _late(evidence: Evidence, period: Period) -> bool:
     """Whether requests of the period are left out because they began past the watermark."""
-    if question.ignore_watermark or evidence.watermark is None:
-        return False
-    begun = evidence.window.begun
-    return bool((_inside(begun, period) & (begun >= evidence.watermark)).any())
+    return bool((_inside(evidence.window.begun, period) & ~evidence.judged).any())
 
 
 def _nothing(
@@ -118,14 +115,14 @@ def _nothing(
         return "no_data", "No request started in the window; widen --since and --until or check what was ingested."
     if evidence.facts.dur.size == 0:
         found = ["are left out by the settings"] if evidence.left_out else []
-        found += [_LATE] if _late(evidence, question, Period()) else []
+        found += [_LATE] if _late(evidence, Period()) else []
         why = " or ".join(found) or "have no root; check how traces are propagated"
         return "no_entry_points", f"The requests of the window {why}."
     if question.baseline is not None and question.candidate is not None:
         periods = (("baseline", question.baseline), ("candidate", question.candidate))
         for code, (name, period) in enumerate(periods, FIRST_LEVEL):
             if not (levels[:, -1] == code).any():
-                late = _late(evidence, question, period)
+                late = _late(evidence, period)
                 none = f"No request started in the {name} period; check its times."
                 return "empty_period", f"The requests of the {name} period {_LATE}." if late else none
     if question.entry is not None and not groups and left_out[0] == 0:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from traceguard.explain.design import MIN_REQUESTS, Design, separate, with_products
-from traceguard.stats.regression import fit, within_gram
+from traceguard.stats.regression import fit, within_gram, within_moment
 from traceguard.traces.cells import Cells, Outcomes, cells_of, pair_sums
 from traceguard.traces.facts import ROW_COLUMNS, Facts
 
@@ -136,7 +136,7 @@ def _effects(cells: Cells, looked_at: Sequence[int]) -> tuple[Floats, Floats]:
     xx, xy = cells.xx.sum(0).astype(np.float64), cells.xy.sum(0)[:, looked_at].astype(np.float64)
     weight = 1.0 / np.maximum(n, 1.0)
     inverse = np.linalg.pinv(within_gram(n, sx, xx), rcond=1e-6, hermitian=True)
-    moment = xy - np.einsum("s,sp,sk->pk", weight, sx, sy)
+    moment = within_moment(n, sx, sy, xy)
     beta = inverse @ moment
     noise = cells.totals().squares[looked_at] - np.einsum("s,sk->k", weight, sy**2) - (beta * moment).sum(0)
     spread = np.maximum(noise, 0.0) / max(n.sum() - n.size - beta.shape[0], 1.0)

@@ -12,9 +12,8 @@ from traceguard.units import Period
 class Question:
     """The choices of one report: significance level, periods, and what to narrow it to.
 
-    `ignore_watermark` says that requests past the watermark are judged; `references` are levels that others are held
-    against because the user says so, `expected_ratio` the shares of units that a flag's levels should have; `live` says
-    that the window grows and is looked at again and again.
+    `references` are levels that others are held against because the user says so, `expected_ratio` the shares of units
+    that a flag's levels should have; `live` says that the window grows and is looked at again and again.
     """
 
     alpha: float = 0.05
@@ -24,7 +23,6 @@ class Question:
     service: str | None = None
     entry: str | None = None
     unit: str | None = None
-    ignore_watermark: bool = False
     references: tuple[Reference, ...] = ()
     expected_ratio: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     live: bool = False

@@ -71,6 +71,12 @@ def within_gram(n: Floats, sx: Floats, xx: Floats) -> Floats:
     return xx - between
 
 
+def within_moment(n: Floats, sx: Floats, sy: Floats, xy: Floats) -> Floats:
+    """Cross products of columns and outcomes about their slice means: n (S), sx (S, p), sy (S, k), xy (p, k)."""
+    between: Floats = np.einsum("s,sp,sk->pk", 1.0 / np.maximum(n, 1.0), sx, sy)
+    return xy - between
+
+
 def fit(n: Floats, sx: Floats, sy: Floats, xx: Floats, xy: Floats, yy: Floats, inflation: Floats | float = 1.0) -> Fit:
     """Fit p linearly independent columns.
 
@@ -82,7 +88,7 @@ def fit(n: Floats, sx: Floats, sy: Floats, xx: Floats, xy: Floats, yy: Floats, i
     xx_all, xy_all = xx.sum(0), xy.sum(0)
     weight = 1.0 / np.maximum(n_s, 1.0)
     gram = within_gram(n_s, sx_s, xx_all)
-    moment = xy_all - np.einsum("s,sp,sk->pk", weight, sx_s, sy_s)
+    moment = within_moment(n_s, sx_s, sy_s, xy_all)
     inverse = np.linalg.inv(gram)
     beta = inverse @ moment
     rows, columns = n_s.sum(), xx_all.shape[0]

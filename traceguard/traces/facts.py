@@ -4,7 +4,6 @@ The critical-path time of a request's facts sums exactly to its root's duration.
 and long-lived streams have no facts; they are counted.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Self, TypeVar
 
@@ -110,14 +109,6 @@ def rows_of(first, at):  # type: ignore[no-untyped-def]  # noqa: ANN201  (see th
         for m in range(begin[i], begin[i + 1]):
             rows[m] = m + shift
     return begin, rows
-
-
-def concatenate(parts: Sequence[Facts]) -> Facts:
-    """The facts of several partitions as one."""
-    columns = (*REQUEST_COLUMNS, *ROW_COLUMNS)
-    joined = {name: np.concatenate([getattr(p, name) for p in parts]) for name in columns}
-    counts = np.concatenate([np.diff(p.first) for p in parts])
-    return Facts(first=np.concatenate(([0], np.cumsum(counts))), **joined)
 
 
 _I8, _I32, _I64, _B = "int8[::1]", "int32[::1]", "int64[::1]", "boolean[::1]"

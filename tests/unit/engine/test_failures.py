@@ -6,13 +6,14 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from builders.facts import concatenate
 
 from traceguard.engine.failures import read_failures
 from traceguard.engine.local import linked_partitions, open_window
 from traceguard.otlp.columns import CORRELATIONS, FLAG_RECORDS, SPANS, Decoded
 from traceguard.store import open_store
 from traceguard.traces.critical_path import callees
-from traceguard.traces.facts import Facts, concatenate, facts_of
+from traceguard.traces.facts import Facts, facts_of
 from traceguard.units import Period
 
 MS = 1_000_000

@@ -5,12 +5,13 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 from builders.disk import full_at
+from builders.facts import concatenate
 from hypothesis import given
 from hypothesis import strategies as st
 
 from traceguard.engine.ledger import Ledger, Writer
 from traceguard.errors import StoreError
-from traceguard.traces.facts import Facts, Requests, concatenate
+from traceguard.traces.facts import Facts, Requests
 
 
 def random_facts(requests: int, seed: int) -> Facts:

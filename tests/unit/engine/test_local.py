@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 import pytest
+from builders.facts import concatenate
 from builders.scenes import START_NS, recorded
 
 from traceguard.engine.circumstances import MAX_COMMON_LEVELS, MAX_LEVELS, Read, read_circumstances
@@ -14,7 +15,7 @@ from traceguard.settings import UNIT_KEYS
 from traceguard.simulate import shop
 from traceguard.store import Store, open_store
 from traceguard.traces.factors import ABSENT, FIRST_LEVEL, MIXED
-from traceguard.traces.facts import concatenate, facts_of
+from traceguard.traces.facts import facts_of
 from traceguard.units import Period
 
 SECOND = 1_000_000_000

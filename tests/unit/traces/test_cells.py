@@ -4,6 +4,7 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+from builders.facts import concatenate
 from builders.scenes import recorded
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from traceguard.settings import UNIT_KEYS
 from traceguard.simulate import shop
 from traceguard.store import open_store
 from traceguard.traces.cells import BUCKETS, Cells, cells_of, outcomes_of, winsor_caps
-from traceguard.traces.facts import Facts, concatenate, facts_of
+from traceguard.traces.facts import Facts, facts_of
 from traceguard.units import Period
 
 
