@@ -16,6 +16,7 @@ from scipy import stats
 
 from traceguard.explain.count_and_cost import count_part
 from traceguard.explain.design import Column
+from traceguard.explain.shift import more_than_moved
 from traceguard.model import Metric
 from traceguard.stats.intervals import Inference
 from traceguard.stats.regression import Fit, jackknife_error
@@ -83,6 +84,7 @@ class LevelEffects:
     histogram: tuple[Floats, Floats, Floats]  # edges in ms, reference shares, observed shares
     adjusted: float  # how many requests the affected ones stand for
     by_count: Floats  # c: the part of each latency estimate that the number of calls makes
+    more_errors: float  # p-value that errors grew somewhere by more than they shrank elsewhere
     pre_period: bool = False  # compared among users who were alike before
 
 
@@ -127,6 +129,7 @@ def level_effects(
         errors=_parts(fit, at, margin * error, outcomes.part(3), outcomes.part(3), errors, 1.0),
         histogram=histogram, adjusted=adjusted,
         by_count=by_count / NS_PER_MS,
+        more_errors=more_than_moved(fit, at, outcomes.part(3), errors[0], inference),
     )  # fmt: skip
 
 
@@ -146,6 +149,7 @@ def held_against(average: LevelEffects, alone: LevelEffects) -> LevelEffects:
         ),
         latency=parts(average.latency, alone.latency),
         errors=parts(average.errors, alone.errors),
+        more_errors=max(average.more_errors, alone.more_errors),
     )
 
 

@@ -127,25 +127,37 @@ def judge(entries: Sequence[EntryEffects], alpha: float) -> list[Judged]:
 def _by_parts(tested: Sequence[tuple[LevelEffects, bool]], alpha: float) -> Floats:
     """Adjusted p-values for worse of the levels' root metrics by way of their parts; 1 where that way is closed.
 
-    One component's time varies far less between users than the whole request's, so that it shows a regression which the
-    root's own test cannot show among so many. So components are tested first, all together, and then the root metrics
-    of the pairs of entry point and level that have one which got worse, adjusted for as many of them: time that only
-    moved from one component to another (or that differing clocks moved) worsens no request. What came for everybody at
-    once is left to the root's own way: a handful of blocks has no such tails.
+    One component's time, or its failures, vary far less between users than the whole request's, so that they show a
+    regression which the root's own test cannot show among so many. So components are tested first, all together, and
+    then the pairs of entry point and level that have one which got worse are, adjusted for as many of them: what only
+    moved from one component to another (or what differing clocks moved) worsens no request. Of time this second test is
+    the root metric's own. Errors begin in one component of a request each, so that those of others, often most of the
+    noise, can be left out as well (`more_than_moved`). What came for everybody at once is left to the root's own way: a
+    handful of blocks has no such tails.
     """
     none = np.empty(0)
     latency = [none if by_time else effects.latency.p_worse for effects, by_time in tested]
     errors = [none if by_time else effects.errors.p_worse for effects, by_time in tested]
     adjusted = {"latency": _surest(latency), "errors": _surest(errors)}
     ways = {"latency_mean": "latency", "latency_p99": "latency", "error_rate": "errors"}
-    roots = [(i, root) for i, (effects, _) in enumerate(tested) for root in effects.roots]
-    found = np.array([adjusted[ways[root.metric]][i] if root.metric in ways else 1.0 for i, root in roots])
+    roots = [
+        (i, root.metric, _more(effects, root))
+        for i, (effects, _) in enumerate(tested) for root in effects.roots
+    ]  # fmt: skip
+    found = np.array([adjusted[ways[metric]][i] if metric in ways else 1.0 for i, metric, _ in roots])
     for way in adjusted:
-        mine = np.array([ways.get(root.metric) == way for _, root in roots], dtype=np.bool_) & (found <= alpha)
+        mine = np.array([ways.get(metric) == way for _, metric, _ in roots], dtype=np.bool_) & (found <= alpha)
         found[mine] = np.maximum(
-            found[mine], holm(np.array([r.p_worse for (_, r), m in zip(roots, mine, strict=True) if m]))
+            found[mine], holm(np.array([p for (_, _, p), m in zip(roots, mine, strict=True) if m]))
         )
     return found
+
+
+def _more(effects: LevelEffects, root: RootEffect) -> float:
+    """The p-value that what was found in a part is more of the root metric, of errors in either of two ways."""
+    if root.metric != "error_rate":
+        return root.p_worse
+    return min(1.0, 2.0 * min(root.p_worse, effects.more_errors))
 
 
 def _surest(parts: Sequence[Floats]) -> Floats:
