@@ -8,6 +8,7 @@ import numpy as np
 
 from traceguard import model
 from traceguard.explain.call_time_change import call_time_changes
+from traceguard.explain.called_more import credited
 from traceguard.explain.causes import (
     Finding,
     entry_document,
@@ -56,7 +57,8 @@ def explain(evidence: Evidence, question: Question, version: str) -> model.Repor
     verdict = _verdict(compared, question, regressions, judged, biased=biased)
 
     def ranked(findings: Sequence[Finding]) -> list[model.Cause]:
-        wanted = [f for f in findings if question.service in (None, names.component(f.component)[0])]
+        whole = credited(findings, evidence.callers, len(names.operations))
+        wanted = [f for f in whole if question.service in (None, names.component(f.component)[0])]
         return rank(wanted, compared, evidence, environments, question.alpha)
 
     gone: list[Finding] = []

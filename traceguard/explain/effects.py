@@ -84,7 +84,8 @@ class LevelEffects:
     histogram: tuple[Floats, Floats, Floats]  # edges in ms, reference shares, observed shares
     adjusted: float  # how many requests the affected ones stand for
     by_count: Floats  # c: the part of each latency estimate that the number of calls makes
-    more_errors: float  # p-value that errors grew somewhere by more than they shrank elsewhere
+    recalled: Floats  # c: p-values that the number of calls changed
+    more_errors: Floats  # c: p-values that errors grew there by more than they shrank elsewhere
     pre_period: bool = False  # compared among users who were alike before
 
 
@@ -109,7 +110,7 @@ def level_effects(
     own_y, error = sums.own, fit.error[at]
     margin = inference.margin(fit.information(at), fit.dof[at])
     observed = own_y.sum(0) / n
-    tests = _Tests(fit, at, own_y, sums.compared, n, sums.requests, totals, inference, serial is not None)
+    tests = Tests(fit, at, own_y, sums.compared, n, sums.requests, totals, inference, serial is not None)
     by_mean, by_rate = _first(tests.means(slice(1, 2))), _first(tests.rates(slice(2, 3)))
     mean = _root("latency_mean", observed[0], fit.beta[at, 0], error[0], margin[0], by_mean, NS_PER_MS)
     rate = _root("error_rate", observed[2], fit.beta[at, 2], error[2], margin[2], by_rate, 1.0)
@@ -129,7 +130,8 @@ def level_effects(
         errors=_parts(fit, at, margin * error, outcomes.part(3), outcomes.part(3), errors, 1.0),
         histogram=histogram, adjusted=adjusted,
         by_count=by_count / NS_PER_MS,
-        more_errors=more_than_moved(fit, at, outcomes.part(3), errors[0], inference),
+        recalled=2.0 * np.minimum(*tests.means(made)),
+        more_errors=more_than_moved(fit, at, outcomes.part(3), inference),
     )  # fmt: skip
 
 
@@ -149,12 +151,12 @@ def held_against(average: LevelEffects, alone: LevelEffects) -> LevelEffects:
         ),
         latency=parts(average.latency, alone.latency),
         errors=parts(average.errors, alone.errors),
-        more_errors=max(average.more_errors, alone.more_errors),
+        more_errors=np.maximum(average.more_errors, alone.more_errors),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Tests:
+class Tests:
     """One-sided p-values (worse, better) of one column's coefficients, for many outcomes at once."""
 
     fit: Fit
@@ -199,13 +201,24 @@ class _Tests:
             adjusted, _ = self._t(estimate, null, np.full(null.shape, 1.0 / self.fit.inverse_diagonal[self.at]))
         else:
             adjusted = worse
-        rare = self.affected * events / weight < MIN_EXPECTED_EVENTS * self.requests
+        rare = self._rare(events, weight)
         hit = np.count_nonzero(own > 0, axis=0).astype(np.float64)
         # Whole events: weights leave fractions, for which there is no binomial.
         others = np.rint(np.maximum(events - own.sum(0), 0.0) / weight)
         exact = stats.binom.sf(hit - 1, hit + others, self.affected / self.requests)
         exact = self.inference.of_few_events(exact)
         return np.where(rare, np.maximum(adjusted, exact), worse), np.where(rare, 1.0, better)
+
+    def least(self, columns: slice) -> Floats:
+        """The smallest p-values for worse that `rates` could give: a few events can at most all be affected ones."""
+        events, weight = self.all[columns], self.totals.event_weight(columns)
+        most = np.rint(events / weight)
+        exact = self.inference.of_few_events(stats.binom.sf(most - 1, most, self.affected / self.requests))
+        return np.where(self._rare(events, weight), exact, 0.0)
+
+    def _rare(self, events: Floats, weight: Floats) -> NDArray[np.bool_]:
+        rare: NDArray[np.bool_] = self.affected * events / weight < MIN_EXPECTED_EVENTS * self.requests
+        return rare
 
     def alone(self, k: int) -> float:
         """The p-value for worse of the mean of outcome `k` if requests were independent."""
@@ -269,7 +282,7 @@ def _shrunk(estimate: Floats, error: Floats) -> Floats:
 
 
 def _quantiles(
-    fit: Fit, at: int, own_y: Floats, outcomes: Outcomes, affected: float, tests: _Tests, serial: Serial | None
+    fit: Fit, at: int, own_y: Floats, outcomes: Outcomes, affected: float, tests: Tests, serial: Serial | None
 ) -> tuple[list[RootEffect], tuple[Floats, Floats, Floats]]:
     """Effects on the quantiles, and the distributions (edges in ms, shares at the reference level, shares observed)."""
     bins = outcomes.histogram
@@ -304,7 +317,7 @@ def _quantiles(
 
 
 def _exceedance_test(
-    fit: Fit, at: int, bins: slice, edge: int, own: Floats, tests: _Tests, serial: Serial | None
+    fit: Fit, at: int, bins: slice, edge: int, own: Floats, tests: Tests, serial: Serial | None
 ) -> tuple[tuple[float, float], float, float]:
     """Test the change of the share of requests at or beyond histogram edge number `edge`.
 

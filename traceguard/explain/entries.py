@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from traceguard.explain.design import ALONE, Column, Design, design_of, separate, with_products
 from traceguard.explain.effects import LevelEffects, Sums, held_against, level_effects
+from traceguard.explain.everywhere import ErrorSums, error_sums
 from traceguard.explain.interactions import Sample, interactions
 from traceguard.explain.over_time import calibrated, residuals
 from traceguard.explain.pre_period import PrePeriod, with_pre_period
@@ -50,6 +51,7 @@ class EntryEffects:
     outcomes: Outcomes
     within: tuple[LevelEffects, ...]
     by_time: tuple[LevelEffects, ...]
+    errors: ErrorSums | None  # of what is compared within slices, to be looked at over all entry points
     few_blocks: frozenset[tuple[tuple[Factor, int], ...]]
     stands_for: NDArray[np.float64]  # how many requests each recorded one stands for
     units: int  # distinct users or whatever is randomised
@@ -131,6 +133,7 @@ def entry_effects(
     buckets = (unit % np.uint64(BUCKETS)).astype(np.int32)
     within: tuple[LevelEffects, ...] = ()
     by_time: tuple[LevelEffects, ...] = ()
+    errors: ErrorSums | None = None
     few: set[tuple[tuple[Factor, int], ...]] = set()
     if any(c.tested and j not in steps for j, c in enumerate(design.columns)):
         inference = AnytimeValid(alpha) if live else at_once
@@ -139,7 +142,7 @@ def entry_effects(
         before = with_pre_period(
             design, candidates, factors, levels, arrow, facts.start, unit, np.minimum(facts.dur, caps[0])
         )
-        within = _within(sample, design, steps, outcomes, caps, inference, stands_for, before)
+        within, errors = _within(sample, design, steps, outcomes, caps, inference, stands_for, before)
     if any(design.columns[j].tested for j in steps):
         blocks = clock.blocks(facts.start)
         whole = np.zeros(facts.start.size, dtype=np.int32)
@@ -151,7 +154,7 @@ def entry_effects(
         few = _few_blocks(by_time, factors, levels, blocks)
     within, by_time = (_with_alike(effects, design, factors, levels) for effects in (within, by_time))
     return EntryEffects(
-        entry, environment, facts.dur.size, facts.requests, tuple(factors), levels, outcomes, within, by_time,
+        entry, environment, facts.dur.size, facts.requests, tuple(factors), levels, outcomes, within, by_time, errors,
         frozenset(few), stands_for, np.unique(unit).size, count is not None and not np.isnan(count).all(),
         live,
     )  # fmt: skip
@@ -160,21 +163,27 @@ def entry_effects(
 def _within(
     sample: Sample, design: Design, steps: set[int], outcomes: Outcomes, caps: tuple[int, NDArray[np.int64]],
     inference: Inference, stands_for: NDArray[np.float64], before: PrePeriod | None,
-) -> tuple[LevelEffects, ...]:  # fmt: skip
-    """Effects compared within slices: of single levels on all requests, of products on those not searched for them."""
+) -> tuple[tuple[LevelEffects, ...], ErrorSums]:  # fmt: skip
+    """Effects compared within slices: of single levels on all requests, of products on those not searched for them.
 
-    def effects_of(design: Design) -> tuple[LevelEffects, ...]:
+    And the sums of the errors of single levels.
+    """
+
+    def effects_of(design: Design) -> tuple[tuple[LevelEffects, ...], ErrorSums]:
         varying = _only(design, [j for j in range(len(design.columns)) if j not in steps])
-        return _effects(varying, sample.cells(outcomes, caps, varying), outcomes, inference, stands_for)
+        cells = sample.cells(outcomes, caps, varying)
+        totals = cells.totals()
+        sums = {j: _sums(cells, totals, varying, j) for j, c in enumerate(varying.columns) if c.tested}
+        return _effects(varying, cells, outcomes, inference, stands_for), error_sums(cells, outcomes, varying, sums)
 
-    average = effects_of(design)
+    average, errors = effects_of(design)
     if before is not None:
-        among_alike = {e.column: replace(e, pre_period=True) for e in effects_of(before.design)}
+        among_alike = {e.column: replace(e, pre_period=True) for e in effects_of(before.design)[0]}
         late = {design.columns[j] for j in before.columns}
         average = tuple(among_alike.get(e.column, e) if e.column in late else e for e in average)
     products = interactions(sample, design, outcomes, caps)
     if not products:
-        return average
+        return average, errors
     whole = with_products(design, products)
     part = _only(whole, [j for j in range(len(whole.columns)) if j not in steps])
     found = {e.column: e for e in _effects(part, sample.cells(outcomes, caps, part), outcomes, inference, stands_for)}
@@ -186,7 +195,7 @@ def _within(
     single = (held_against(e, found.get(e.column, e)) for e in average)
     # Products speak for all requests under them.
     joint = (replace(e, adjusted=found[e.column].adjusted) for e in again if e.column in found and e.column.joint)
-    return (*single, *joint)
+    return (*single, *joint), errors
 
 
 def _steps(design: Design, factors: Sequence[Factor], levels: NDArray[np.int16], slices: NDArray[np.int32]) -> set[int]:

@@ -16,6 +16,7 @@ from traceguard.engine.trace_counts import TraceCounts
 from traceguard.engine.watermark import LATEST_NS, Completeness
 from traceguard.explain.between import Between, between, nothing_between
 from traceguard.explain.sampling import Sampled, judge_sampling
+from traceguard.traces.callers import caller_pairs
 from traceguard.traces.clock_skew import Calls, Offset, corrected, outside_by_service
 from traceguard.traces.critical_path import callees
 from traceguard.traces.error_origin import Path
@@ -50,6 +51,7 @@ class Evidence:
     skewed: dict[str, float]  # services whose clock visibly differs from their callers', with the part of calls
     error_paths: dict[int, Path]  # what the facts' path numbers stand for
     fan_out: FanOut
+    callers: NDArray[np.int64]  # pairs caller * operations + callee, ascending
     sampling: Sampling
     sampled: Sampled
     left_out_by: tuple[tuple[Kind, str, int], ...]  # rules that leave out requests, and how many
@@ -114,6 +116,7 @@ def gather(
     stated = read_failures(cursor, window)
     writer, counts, completeness, calls = Writer(window.rows), TraceCounts(window), Completeness(window), Calls()
     error_paths: dict[int, Path] = {}
+    callers = np.empty(0, dtype=np.int64)
     repeated_early, repeated_late, found = no_fan_out(), no_fan_out(), nothing_between()
     reduction = _Reduction(window, stated, left_out, between(window, left_out, *periods) if periods else None)
     for part in watch("Linking traces", reduced(cursor, window, reduction)):
@@ -122,6 +125,7 @@ def gather(
         repeated_early += part.repeated_early
         repeated_late += part.repeated_late
         found += part.between
+        callers = np.union1d(callers, part.callers)
         counts.add(part.linked)
         calls.add(part.linked, part.callee)
         completeness.add(part.linked, part.callee)
@@ -155,7 +159,7 @@ def gather(
         skewed={window.names.services[i]: float(outside[i] / judged_calls[i]) for i in worth},
         error_paths=error_paths,
         fan_out=repeated_early if not judged.all() else repeated_early + repeated_late,
-        sampling=sampling,
+        callers=callers, sampling=sampling,
         sampled=judge_sampling(ledger.requests, window.rows_of(ledger.requests.trace_hash), sampling),
         left_out_by=(
             *((kind, name, count) for (kind, name), count in zip(left_out.rules, by_rule, strict=True) if count),
@@ -178,6 +182,7 @@ class _Partial:
     repeated_early: FanOut
     repeated_late: FanOut  # of requests so near the end that they may turn out to lie past the watermark
     between: Between
+    callers: NDArray[np.int64]
 
 
 class _Reduction:
@@ -202,7 +207,7 @@ class _Reduction:
         call = find_calls(linked, callee)
         first, last = (fan_out(linked, callee, call, self._middle, wanted & part) for part in (early, ~early))
         found = self._between(linked, callee) if self._between else nothing_between()
-        return _Partial(linked, callee, facts.by_entry(), paths, first, last, found)
+        return _Partial(linked, callee, facts.by_entry(), paths, first, last, found, caller_pairs(linked, callee))
 
 
 def _counted(ledger: Ledger, window: Window, left_out: LeftOut, judged: NDArray[np.bool_]) -> tuple[Ledger, list[int]]:

@@ -13,27 +13,25 @@ from traceguard.stats.regression import Fit, jackknife_error
 _SHRANK = 1.64  # standard errors below zero from which a component may be where it came from: one in twenty by chance
 
 
-def more_than_moved(fit: Fit, at: int, parts: slice, p_worse: NDArray[np.float64], inference: Inference) -> float:
-    """One-sided p-value that the part which most surely grew did so by more than others shrank.
+def more_than_moved(fit: Fit, at: int, parts: slice, inference: Inference) -> NDArray[np.float64]:
+    """One-sided p-values that each of c parts grew by more than others shrank; shape c.
 
-    `parts` are the outcomes that tell of c components' parts, `p_worse` (c) their p-values. Held against it are the
-    component that shrank most and all that did so by more than chance would have it; in healthy fleets, too, some one
-    shrank most, so the test errs to the side of a shift.
+    `parts` are the outcomes that tell of the components' parts. Held against each are the component that shrank most
+    and all that did so by more than chance would have it; in healthy fleets, too, some one shrank most, so the test
+    errs to the side of a shift. What shrank itself has not grown: 1.
     """
-    if p_worse.size == 0:
-        return 1.0
     estimate, error = fit.beta[at, parts], fit.error[at, parts]
-    grown = int(np.argmin(p_worse))
-    members = estimate < -_SHRANK * error
-    members[np.argmin(estimate)] |= estimate.min() < 0.0
-    members[grown] = True
-    columns = parts.start + np.flatnonzero(members)
-    net = float(estimate[members].sum())
-    together = float(jackknife_error(fit.beta[at, columns].sum(), fit.without[:, at, columns].sum(1)))
+    if estimate.size == 0:
+        return np.empty(0)
+    shrunk = estimate < -_SHRANK * error
+    shrunk[np.argmin(estimate)] |= estimate.min() < 0.0
+    without = fit.without[:, at, parts]
+    net = estimate + estimate[shrunk].sum()
+    together = jackknife_error(net, without + without[:, shrunk].sum(1, keepdims=True))
     # Where events are rare the jackknife may be near zero by chance, its parts are not: see `fit`.
-    spread = max(together, float(np.sqrt((error[members] ** 2).sum())))
-    if spread <= 0.0:
-        return 1.0
-    information = np.array([fit.noise[columns].sum() / spread**2])
-    worse, _ = inference.p_values(np.array([net / spread]), information, float(fit.dof[at]))
-    return float(worse[0])
+    spread = np.maximum(together, np.sqrt(error**2 + (error[shrunk] ** 2).sum()))
+    noise = fit.noise[parts] + fit.noise[parts][shrunk].sum()
+    known = (spread > 0.0) & ~shrunk
+    spread = np.where(known, spread, 1.0)
+    worse, _ = inference.p_values(net / spread, noise / spread**2, float(fit.dof[at]))
+    return np.where(known, worse, 1.0)

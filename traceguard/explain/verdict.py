@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from traceguard.explain.design import Column
 from traceguard.explain.effects import LevelEffects, RootEffect
 from traceguard.explain.entries import MIN_CLUSTERS, EntryEffects
-from traceguard.stats.multiplicity import benjamini_hochberg, holm
-from traceguard.stats.sequential import FIRST_LOOK_CLUSTERS
+from traceguard.explain.everywhere import errors_everywhere
+from traceguard.stats.intervals import FixedHorizon
+from traceguard.stats.multiplicity import benjamini_hochberg, bonferroni_tarone, holm
+from traceguard.stats.sequential import FIRST_LOOK_CLUSTERS, AnytimeValid
 
 BY_PARTS = 0.25  # part of alpha for the tests of components, and once more for the roots of those that got worse
 SETTLED = 0.25  # an upper bound below this part of the reference latency counts as "no regression that matters"
@@ -105,9 +107,7 @@ def judge(entries: Sequence[EntryEffects], alpha: float) -> list[Judged]:
     better = np.array([root.p_better for _, effects, _, _ in tested for root in effects.roots])
     worse, better = np.where(sure, worse, 1.0), np.where(sure, better, 1.0)
     adjusted, q, adjusted_better = holm(worse), benjamini_hochberg(worse), holm(better)
-    by_part = np.where(
-        sure, _by_parts([(effects, by_time) for _, effects, by_time, _ in tested], BY_PARTS * alpha), 1.0
-    )
+    by_part = np.where(sure, _by_parts([row[:3] for row in tested], alpha), 1.0)
     adjusted = np.minimum(np.minimum(adjusted / (1.0 - 2.0 * BY_PARTS), by_part / BY_PARTS), 1.0)
     judged = []
     at = 0
@@ -124,7 +124,7 @@ def judge(entries: Sequence[EntryEffects], alpha: float) -> list[Judged]:
     return judged
 
 
-def _by_parts(tested: Sequence[tuple[LevelEffects, bool]], alpha: float) -> Floats:
+def _by_parts(tested: Sequence[tuple[EntryEffects, LevelEffects, bool]], alpha: float) -> Floats:
     """Adjusted p-values for worse of the levels' root metrics by way of their parts; 1 where that way is closed.
 
     One component's time, or its failures, vary far less between users than the whole request's, so that they show a
@@ -132,41 +132,66 @@ def _by_parts(tested: Sequence[tuple[LevelEffects, bool]], alpha: float) -> Floa
     then the pairs of entry point and level that have one which got worse are, adjusted for as many of them: what only
     moved from one component to another (or what differing clocks moved) worsens no request. Of time this second test is
     the root metric's own. Errors begin in one component of a request each, so that those of others, often most of the
-    noise, can be left out as well (`more_than_moved`). What came for everybody at once is left to the root's own way: a
-    handful of blocks has no such tails.
+    noise, can be left out (`more_than_moved`). What came for everybody at once is left to the root's own way: a handful
+    of blocks has no such tails.
     """
-    none = np.empty(0)
-    latency = [none if by_time else effects.latency.p_worse for effects, by_time in tested]
-    errors = [none if by_time else effects.errors.p_worse for effects, by_time in tested]
-    adjusted = {"latency": _surest(latency), "errors": _surest(errors)}
+    alpha *= BY_PARTS
+    opened = {"latency": _surest_time(tested), "errors": _surest_errors(tested, alpha)}
     ways = {"latency_mean": "latency", "latency_p99": "latency", "error_rate": "errors"}
-    roots = [
-        (i, root.metric, _more(effects, root))
-        for i, (effects, _) in enumerate(tested) for root in effects.roots
-    ]  # fmt: skip
-    found = np.array([adjusted[ways[metric]][i] if metric in ways else 1.0 for i, metric, _ in roots])
-    for way in adjusted:
-        mine = np.array([ways.get(metric) == way for _, metric, _ in roots], dtype=np.bool_) & (found <= alpha)
-        found[mine] = np.maximum(
-            found[mine], holm(np.array([p for (_, _, p), m in zip(roots, mine, strict=True) if m]))
-        )
-    return found
+    found, again, way = [], [], []
+    for i, (_, effects, _) in enumerate(tested):
+        for root in effects.roots:
+            way.append(ways.get(root.metric, ""))
+            p, part = opened[way[-1]][i] if way[-1] else (1.0, -1)
+            found.append(p)
+            again.append(effects.more_errors[part] if way[-1] == "errors" and part >= 0 else root.p_worse)
+    adjusted, second = np.array(found), np.array(again)
+    for each in opened:
+        mine = (np.array(way) == each) & (adjusted <= alpha)
+        adjusted[mine] = np.maximum(adjusted[mine], holm(second[mine]))
+    return adjusted
 
 
-def _more(effects: LevelEffects, root: RootEffect) -> float:
-    """The p-value that what was found in a part is more of the root metric, of errors in either of two ways."""
-    if root.metric != "error_rate":
-        return root.p_worse
-    return min(1.0, 2.0 * min(root.p_worse, effects.more_errors))
+def _surest_time(tested: Sequence[tuple[EntryEffects, LevelEffects, bool]]) -> list[tuple[float, int]]:
+    """Of each pair the component whose time got worse most surely: its p-value and number (-1: none).
 
-
-def _surest(parts: Sequence[Floats]) -> Floats:
-    """The smallest p-value of each pair's parts, adjusted for all parts of this kind and for there being two kinds.
-
-    A component without time or errors has nothing to test.
+    Adjusted for all components, and for there being errors beside time. One without time has nothing to test.
     """
+    parts = [np.empty(0) if by_time else effects.latency.p_worse for _, effects, by_time in tested]
     tests = sum(int(np.count_nonzero(p < 1.0)) for p in parts)
-    return np.array([min(1.0, 2.0 * tests * float(p.min(initial=1.0))) for p in parts])
+    return [(min(1.0, 2.0 * tests * float(p.min())), int(p.argmin())) if p.size else (1.0, -1) for p in parts]
+
+
+def _surest_errors(
+    tested: Sequence[tuple[EntryEffects, LevelEffects, bool]], alpha: float
+) -> list[tuple[float, int]]:  # fmt: skip
+    """The same of errors: single levels are tested over all entry points of an environment, products where they are."""
+    known: dict[tuple[object, ...], tuple[float, float]] = {}
+    entries = {entry.identity: entry for entry, _, _ in tested}.values()
+    for environment in {entry.environment for entry in entries}:
+        here = [e for e in entries if e.environment == environment and e.errors is not None]
+        inference = AnytimeValid(alpha) if any(e.live for e in here) else FixedHorizon(alpha)
+        found = errors_everywhere([e.errors for e in here if e.errors is not None], inference)
+        known |= {(environment, *place): values for place, values in found.items()}
+    for entry, effects, by_time in tested:
+        if effects.column.joint and not by_time:
+            places = [(*entry.identity, effects.column.levels, c) for c in entry.outcomes.components.tolist()]
+            known |= zip(places, ((p, 0.0) for p in effects.errors.p_worse.tolist()), strict=True)
+    sure = {place: values for place, values in known.items() if values[0] < 1.0}
+    p, least = np.array(list(sure.values())).reshape(-1, 2).T
+    adjusted = dict(zip(sure, np.minimum(2.0 * bonferroni_tarone(p, least, alpha / 2.0), 1.0).tolist(), strict=True))
+    surest = []
+    for entry, effects, by_time in tested:
+        where = entry.identity if effects.column.joint else (entry.environment,)
+        worse = [] if by_time else np.flatnonzero(effects.errors.estimate > 0.0).tolist()
+        components = entry.outcomes.components
+        surest.append(
+            min(
+                ((adjusted.get((*where, effects.column.levels, int(components[c])), 1.0), c) for c in worse),
+                default=(1.0, -1),
+            )
+        )
+    return surest
 
 
 def settled(judged: Sequence[Judged]) -> bool:

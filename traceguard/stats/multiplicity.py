@@ -23,3 +23,17 @@ def benjamini_hochberg(p_values: Floats) -> Floats:
     adjusted = np.empty(m)
     adjusted[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
     return adjusted
+
+
+def bonferroni_tarone(p_values: Floats, least: Floats, alpha: float) -> Floats:
+    """Adjusted p-values of Tarone (1990), to be held against `alpha` and no other level.
+
+    Bonferroni's, but a test of discrete data whose p-value could not have been below `least` is only counted where that
+    would have been enough.
+    """
+    possible = np.sort(least)
+    count = np.arange(1, possible.size + 1)
+    within = np.searchsorted(possible, alpha / count, side="right") <= count
+    tests = int(count[np.argmax(within)]) if possible.size else 1
+    adjusted: Floats = np.minimum(tests * p_values, 1.0)
+    return adjusted

@@ -65,7 +65,7 @@ class Facts(Requests):
     first: NDArray[np.int64]  # r + 1
     component: NDArray[np.int32]  # m: 2 * operation + (0 self, 1 inbound)
     time: NDArray[np.int64]  # m: ns on the critical path
-    calls: NDArray[np.int32]  # m: spans of the operation (0 on inbound rows)
+    calls: NDArray[np.int32]  # m: spans of the operation but clients that waited for a server (0 on inbound rows)
     retries: NDArray[np.int32]  # m: calls of the operation that repeat a failed attempt (0 on inbound rows)
     attempts: NDArray[np.int64]  # m: ns of `time` spent waiting for failed attempts that were repeated
 
@@ -119,7 +119,7 @@ _I8, _I32, _I64, _B = "int8[::1]", "int32[::1]", "int64[::1]", "boolean[::1]"
     f"({_I32}, int64, {_I32}, {_I32}, {_I64}, {_B}, {_B}, {_I32}, int64)"
 )
 def _sum_up(  # type: ignore[no-untyped-def]
-    request, requests, component, operation, own, evaluation, again, charged, width
+    request, requests, component, operation, own, uncounted, again, charged, width
 ):
     """Sum own time and calls by (request, component), in the order of first appearance."""
     n = request.size
@@ -153,7 +153,7 @@ def _sum_up(  # type: ignore[no-untyped-def]
             out_time[place[c]] += own[i]
             if charged[i] >= 0:
                 out_attempts[place[c]] += own[i]
-            if evaluation[i]:
+            if uncounted[i]:
                 continue
             c = 2 * operation[i]
             if place[c] < begin:
@@ -192,7 +192,7 @@ def facts_and_paths(
     critical = critical_path(linked)
     width = 2 * len(linked.names.operations)
     first, row_component, row_time, row_calls, row_retries, row_attempts = _sum_up(
-        linked.request, linked.root.size, component, linked.operation, critical.own, linked.evaluation,
+        linked.request, linked.root.size, component, linked.operation, critical.own, linked.evaluation | (callee >= 0),
         _served(repeats.again, callee), repeats.charged, width,
     )  # fmt: skip
     # A failed client span that waited for a healthy server span blames the inbound edge, where its own time went too.
