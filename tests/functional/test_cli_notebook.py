@@ -68,7 +68,7 @@ def test_without_jupyter_it_says_how_to_get_it(
     """One sentence names the extra, and nothing is written; the notebooks can still be had."""
     done = run("notebook", "--db", shop, "--folder", tmp_path / "look", env=without_jupyter)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "pip install 'traceguard[notebook]'" in done.stderr
+    assert "pip install '.[notebook]'" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "look").exists()
     done = run("notebook", "--db", shop, "--folder", tmp_path / "look", "--no-start", env=without_jupyter)

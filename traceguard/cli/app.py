@@ -409,7 +409,7 @@ def notebook(
 ) -> int:
     """Open the notebooks that ship against a store.
 
-    Copies them into a folder and starts Jupyter there, which the extra installs: pip install 'traceguard[notebook]'. Of
+    Copies them into a folder and starts Jupyter there, which the extra `notebook` installs. Of
     a running server a snapshot is taken into the folder first.
     """
     from traceguard.cli.notebooks import run

@@ -38,7 +38,7 @@ def run(db: str, into: Path, existing: str | None, *, start: bool) -> int:
     server = next((name for name in _SERVERS if find_spec(name)), None)
     if start and server is None:
         raise UsageError(
-            "Jupyter is not installed; install it with the extra: pip install 'traceguard[notebook]'."
+            "Jupyter is not installed; traceguard's extra brings it, in a checkout: pip install '.[notebook]'."
             " With --no-start the notebooks are only copied."
         )
     names = _names(into, existing)
