@@ -15,7 +15,8 @@ import pytest
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 COMMANDS = [
-    "demo", "serve", "ingest", "report", "graph", "blast-radius", "what-if", "query", "snapshot", "forget", "prune",
+    "demo", "serve", "ingest", "report", "graph", "blast-radius", "what-if", "query", "notebook", "snapshot", "forget",
+    "prune",
 ]  # fmt: skip
 DOCUMENTS = {
     "report": ["report"],
@@ -222,7 +223,7 @@ def examples(run: Run, command: str) -> list[str]:
     return re.findall(r"^    (\S.*traceguard .*|traceguard .*)$", run(command, "--help").stdout, re.MULTILINE)
 
 
-@pytest.mark.parametrize("command", [command for command in COMMANDS if command not in {"demo", "serve"}])
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command not in {"demo", "serve", "notebook"}])
 def test_the_examples_of_the_help_work(run: Run, shop: Path, sample_data: Path, tmp_path: Path, command: str) -> None:
     """Every example in a command's help runs as it stands, beside the sample recording and a store made of it."""
     lines = examples(run, command)
@@ -243,7 +244,7 @@ def test_the_examples_of_the_help_work(run: Run, shop: Path, sample_data: Path, 
         assert done.returncode in ({0, 3} if "--fail-on" in line else {0}), f"{line}\n{done.stderr}"
 
 
-@pytest.mark.parametrize("command", ["demo", "serve"])
+@pytest.mark.parametrize("command", ["demo", "serve", "notebook"])
 def test_long_commands_show_examples(run: Run, command: str) -> None:
     """The commands that run for long show an example as well; other tests run them."""
     assert examples(run, command)

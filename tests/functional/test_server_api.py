@@ -191,11 +191,15 @@ def test_the_pipeline_asks_a_server_like_a_file(site: Site, tmp_path: Path) -> N
 def test_frames_travel_with_their_types(site: Site, name: str) -> None:
     """Each query gives a server's client the very frame that the file gives, types and all, with rows and without."""
     url, file = f"http://{site.server.http_address}", Path(site.server._db)
-    given: dict[str, Any] = {}
-    if name == "requests_of":
-        given["value"] = pipeline.query(file, "flag_evaluations")["context_id"].drop_nulls()[0]
+    evaluation = pipeline.query(file, "flag_evaluations").drop_nulls("context_id").row(0, named=True)
+    given: dict[str, Any] = {
+        "requests_of": {"value": evaluation["context_id"]},
+        "spans_of_trace": {"trace": evaluation["trace_id"]},
+        "requests_by_attribute": {"key": "http.route"},
+    }.get(name, {})
     here, there = (pipeline.query(store, name, **given) for store in (file, url))
-    assert here.height or name in {"incomplete_traces", "error_origins", "error_paths", "n_plus_one", "retries"}
+    bare = {"incomplete_traces", "error_origins", "error_paths", "exceptions", "n_plus_one", "retries"}
+    assert here.height or name in bare
     assert_frame_equal(there, here)
     known = {parameter.name for parameter in queries.describe(name).parameters}
     none = {"until": 1_000_000_000} if "until" in known else {"flag": "new-pricing", "variant": "-"}

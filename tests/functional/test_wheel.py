@@ -61,9 +61,9 @@ def _chmod(package: Path, *, folder: int, file: int) -> None:
 
 
 def test_the_wheel_carries_what_running_needs(wheel: Path, repository: Path) -> None:
-    """Queries, templates and vendored scripts with their licences are inside; tests and recordings are not."""
+    """Queries, notebooks, templates and vendored scripts with licences are inside; tests and recordings are not."""
     inside = set(zipfile.ZipFile(wheel).namelist())
-    for folder in ("queries", "traceguard/report/templates", "traceguard/report/vendor"):
+    for folder in ("queries", "notebooks", "traceguard/report/templates", "traceguard/report/vendor"):
         wanted = [path for path in (repository / folder).rglob("*") if path.is_file()]
         assert wanted, folder
         missing = [
@@ -92,6 +92,8 @@ def test_the_installed_program_answers_without_the_repository(
     ):
         done = program(*arguments)
         assert done.returncode == 0, f"{arguments}: {done.stderr}"
+    laid = program("notebook", "--db", db, "--folder", tmp_path / "look", "--no-start")
+    assert (laid.returncode, len(list((tmp_path / "look").glob("*.ipynb")))) == (0, 3), laid.stderr
     assert "ComputeQuote" in page.read_text(encoding="utf-8")
     report = json.loads(program("report", "--db", db, "--format", "json").stdout)
     assert report["causes"][0]["service"] == "pricing"

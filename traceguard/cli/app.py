@@ -393,6 +393,30 @@ def query(
     return run(name, db, param or [], given, format=format, out=output)
 
 
+@app.command(epilog=_examples(
+    "traceguard notebook --db shop.duckdb", "traceguard notebook --db shop.duckdb --folder look --no-start"
+))  # fmt: skip
+def notebook(
+    db: Db = DEFAULT_DB,
+    folder: Annotated[Path, typer.Option("--folder", metavar="DIR", help="Where the notebooks are laid.")] = Path(
+        "traceguard-notebooks"
+    ),
+    existing: Annotated[
+        str | None,
+        typer.Option("--existing", metavar="keep|replace", help="What becomes of notebooks that lie there already."),
+    ] = None,
+    no_start: Annotated[bool, typer.Option("--no-start", help="Only lay them there.")] = False,
+) -> int:
+    """Open the notebooks that ship against a store.
+
+    Copies them into a folder and starts Jupyter there, which the extra `notebook` installs. Of
+    a running server a snapshot is taken into the folder first.
+    """
+    from traceguard.cli.notebooks import run
+
+    return run(db, folder, existing, start=not no_start)
+
+
 @app.command(epilog=_examples("traceguard snapshot --db shop.duckdb copy.duckdb"))
 def snapshot(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to make; it must not exist.")],
