@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from traceguard.engine.kept import Shelf
     from traceguard.engine.local import Window
     from traceguard.explain import Evidence
-    from traceguard.model import BlastRadius, GraphDiff, WhatIf
+    from traceguard.model import BlastRadius, GraphDiff, Report, WhatIf
     from traceguard.otlp import Decoded
     from traceguard.report import Analysis, Difference, Forecast, Radius, Slices
     from traceguard.store import Store
@@ -225,7 +225,8 @@ def report(
     entry: str | None = None, unit: str | None = None, alpha: float | str = 0.05, env: str | None = None,
     settings: Settings | None = None, draw_map: bool = True, progress: Show = _silent,
     ignore_watermark: bool | str = False, reference: Pairs = (), attributes: str | Sequence[str] = (),
-    where: Pairs = (), live: bool | str = False,
+    where: Pairs = (), live: bool | str = False, draw_pictures: bool | None = None,
+    against: Any = None,
 ) -> Analysis:  # fmt: skip
     """Rank what explains latency and error regressions; see the interface for the document.
 
@@ -238,23 +239,30 @@ def report(
     unless `ignore_watermark` is given. With `live` intervals and verdict hold at every look at a window that still
     grows, for which they are wider.
     `draw_map` adds the service graph for pages and pull requests; without it a large window takes half the time.
+    `draw_pictures` (by default as `draw_map`) adds the call paths and typical traces that a page shows. `against` is an
+    older report, its JSON file or document, to tell new, gone and changed causes.
     UsageError for options that cannot be used, UnknownNameError for names that the store does not have.
     """
     from traceguard.report import Analysis
 
     settings, references, conditions = settings or load(), _pairs(reference), _pairs(where)
+    draw_pictures = draw_map if draw_pictures is None else draw_pictures
+    finished = _Finish(settings, against)
     named = (attributes,) if isinstance(attributes, str) else tuple(dict.fromkeys(attributes))
     if (url := _url_of(store)) is not None:
-        from traceguard.model import Report
+        from traceguard.model import Pictures, Report
 
-        document = Report.model_validate(
-            _ask(url, "report", since=since, until=until, baseline=_text(baseline), candidate=_text(candidate),
-                 flag=flag, service=service, entry=entry, unit=unit, alpha=alpha, env=env,
-                 ignore_watermark=ignore_watermark or None, reference=references, attribute=named,
-                 where=conditions, live=live or None)
+        answer = _ask(
+            url, "report", since=since, until=until, baseline=_text(baseline), candidate=_text(candidate), flag=flag,
+            service=service, entry=entry, unit=unit, alpha=alpha, env=env, ignore_watermark=ignore_watermark or None,
+            reference=references, attribute=named, where=conditions, live=live or None,
+            pictures="true" if draw_pictures else None,
         )  # fmt: skip
+        pictured = answer.pop("pictures", None)
+        document = finished(Report.model_validate(answer))
         drawn = graph(store, since=since, until=until, env=env) if draw_map else None
-        return Analysis(document, graph=drawn, settings=settings)
+        pictures = Pictures.model_validate(pictured) if pictured else None
+        return Analysis(document, graph=drawn, settings=settings, pictures=pictures)
     from traceguard.engine.attributes import Cohorts, only_where, parse_where, with_attributes
     from traceguard.engine.circumstances import read_circumstances
     from traceguard.engine.left_out import read_left_out, traces_elsewhere
@@ -305,8 +313,33 @@ def report(
             progress("Comparing the graphs")
             first, second = (_within(window, each) for each in compared)
             document = with_structure(document, _difference(cursor, first, second, env))
+        shown = None
+        if draw_pictures:
+            from traceguard.explain import pictures_of
+
+            progress("Drawing typical traces")
+            shown = pictures_of(cursor, evidence, question, document)
         progress("Drawing the map")
-        return Analysis(document, graph=_graph(cursor, window, env) if draw_map else None, settings=settings)
+        drawn = _graph(cursor, window, env) if draw_map else None
+        return Analysis(finished(document), graph=drawn, settings=settings, pictures=shown)
+
+
+class _Finish:
+    """What is added to a report after it was reckoned: what the team accepted, and how it differs from an older one."""
+
+    def __init__(self, settings: Settings, against: Any) -> None:
+        from traceguard.report.against import read_older
+
+        self._settings = settings
+        # Read first: a report takes long, and a wrong file name should not.
+        self._older = None if against is None else read_older(against)
+
+    def __call__(self, document: Report) -> Report:
+        from traceguard.explain import with_accepted
+        from traceguard.report.against import with_against
+
+        document = with_accepted(document, self._settings.accepted, time.time_ns())
+        return document if self._older is None else with_against(document, self._older)
 
 
 @functools.cache
