@@ -237,8 +237,8 @@ class EffectSlice(Document):
 class OverTime(Document):
     """A cause's effect slice by slice at its leading entry point: plain differences, adjusted for nothing else.
 
-    `against` says what each slice is held against: the reference requests of the same slice, or, where both sides hardly
-    ran at the same time, those of the whole window; slices of the reference itself then show how steady it was.
+    `against` says what each slice is held against: the reference requests of the same slice, or, where both sides
+    hardly ran at the same time, those of the whole window; slices of the reference itself then show how steady it was.
     """
 
     entry: Entry
@@ -501,6 +501,20 @@ class Against(Document):
     causes: list[CauseChange]
 
 
+class Asked(Document):
+    """The options that a report was asked with, beside its window, periods, alpha and inference."""
+
+    flag: str | None = None
+    service: str | None = None
+    entry: str | None = None
+    unit: str | None = None
+    env: str | None = None
+    reference: list[str] = Field(default_factory=list)
+    attribute: list[str] = Field(default_factory=list)
+    where: list[str] = Field(default_factory=list)
+    ignore_watermark: bool = False
+
+
 class Report(Document):
     """The answer of `report`. `structure` and `mix` are set where two periods were compared.
 
@@ -529,14 +543,15 @@ class Report(Document):
     deploys: list[Deploy] = Field(default_factory=list)
     judged: list[JudgedEntry] = Field(default_factory=list)
     against: Against | None = None
+    asked: Asked | None = None
 
 
 class PathNode(Document):
     """A call path on the critical path of an entry point's requests, and the mean time of a request on each side.
 
-    `above` is the number of the caller's path in the list, -1 for the root; it comes before. The milliseconds are those
-    of the path itself, without what it calls; `inbound` is the part of them on the way to it. `smaller` counts the paths
-    that one without a service stands for.
+    `above` is the number of the caller's path in the list, -1 for the root; it comes before. The milliseconds are
+    those of the path itself, without what it calls; `inbound` is the part of them on the way to it. `smaller` counts
+    the paths that one without a service stands for.
     """
 
     above: int

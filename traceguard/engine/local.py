@@ -150,7 +150,8 @@ def reduced(
 ) -> Iterator[Reduced]:  # fmt: skip
     """What `reduce` makes of each partition of linked traces, in the window's order.
 
-    The store is read once, by `query`. While one result is used, the next partitions are linked and reduced on all CPUs.
+    The store is read once, by `query`. While one result is used, the next partitions are linked and reduced on all
+    CPUs.
     """
     partition = partition_of(window.spans, spans_per_partition)
     count = int(partition[-1]) + 1 if partition.size else 0

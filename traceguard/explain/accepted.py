@@ -10,6 +10,7 @@ from traceguard import model
 from traceguard.settings import Acceptance
 
 _DAY_NS = 86_400_000_000_000
+_EPOCH = 719_163  # the number of 1970-01-01, as `date.toordinal` counts days
 
 
 def with_accepted(report: model.Report, acceptances: Sequence[Acceptance], now_ns: int) -> model.Report:
@@ -28,11 +29,13 @@ def with_accepted(report: model.Report, acceptances: Sequence[Acceptance], now_n
             causes.append(cause)
             if applying and not holding and cause.accepted is None:
                 ended |= {id(a): a for a in applying}
-    warnings = [
-        model.Warning(code="acceptance_ended", message=f"It was accepted until {a.until.isoformat()} ({a.reason}); it counts again: {a}.")
-        for a in ended.values()
-    ]  # fmt: skip
+    warnings = [model.Warning(code="acceptance_ended", message=_ended(a)) for a in ended.values()]
     return report.model_copy(update={"causes": causes, "warnings": [*report.warnings, *warnings]})
+
+
+def _ended(acceptance: Acceptance) -> str:
+    about = f"{acceptance} was accepted until {acceptance.until.isoformat()} ({acceptance.reason})"
+    return f"{about}; it counts again."
 
 
 def applies(acceptance: Acceptance, cause: model.Cause) -> bool:
@@ -63,10 +66,7 @@ def is_accepted(regression: model.Regression, report: model.Report) -> bool:
 
 
 def _holds(acceptance: Acceptance, now_ns: int) -> bool:
-    return now_ns // _DAY_NS <= (acceptance.until.toordinal() - _EPOCH)
-
-
-_EPOCH = 719_163  # of 1970-01-01, as `date.toordinal` counts days
+    return now_ns // _DAY_NS <= acceptance.until.toordinal() - _EPOCH
 
 
 def _names(factor: model.Factor) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Back from a cause in a document to the traces on its two sides: what is drawn is of the very requests that were compared."""
+"""Back from a cause in a document to the traces on its two sides: what is drawn are the very requests compared."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

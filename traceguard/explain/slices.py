@@ -5,6 +5,7 @@ come of leaving out one bucket of units after the other, and are never narrower 
 Slices hold equally many requests, so that a stray clock stretches none.
 """
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -71,12 +72,15 @@ def over_time(
 def _outcome(facts: Facts, component: int, metric: str) -> Floats:
     """What each request spent or suffered in the component."""
     if metric == "latency":
-        return component_time(facts, component) / 1e6
+        spent: Floats = component_time(facts, component) / 1e6
+        return spent
     if metric == "error":
-        return (facts.origin == component).astype(np.float64)
+        began: Floats = (facts.origin == component).astype(np.float64)
+        return began
     request = np.repeat(np.arange(facts.dur.size), np.diff(facts.first))
     mine = facts.component == component
-    return np.bincount(request[mine], weights=facts.calls[mine], minlength=facts.dur.size).astype(np.float64)
+    calls: Floats = np.bincount(request[mine], weights=facts.calls[mine], minlength=facts.dur.size).astype(np.float64)
+    return calls
 
 
 def _slices(start: NDArray[np.int64], among: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
@@ -140,9 +144,13 @@ class _Sums:
         half = number * 2 + side
         cell = half * BUCKETS + bucket
         shape = (slices, 2, BUCKETS)
-        n = np.bincount(cell, weights=weight, minlength=2 * slices * BUCKETS).reshape(shape)
-        y = np.bincount(cell, weights=weight * value, minlength=2 * slices * BUCKETS).reshape(shape)
-        squares = np.bincount(half, weights=weight * value**2, minlength=2 * slices).reshape(shape[:2])
+
+        def added(at: NDArray[np.int64], of: Floats, shape: tuple[int, ...]) -> Floats:
+            found: Floats = np.bincount(at, weights=of, minlength=math.prod(shape)).astype(np.float64).reshape(shape)
+            return found
+
+        n, y = added(cell, weight, shape), added(cell, weight * value, shape)
+        squares = added(half, weight * value**2, shape[:2])
         return cls(n, y, squares, np.bincount(half, minlength=2 * slices).reshape(shape[:2]))
 
     def one(self, number: int, side: int) -> _Side:

@@ -1,4 +1,4 @@
-"""A typical trace as a person wants to see it: the spans that matter, when they ran, when the request waited for them."""
+"""A typical trace as a person wants to see it: the spans that matter, when they ran, when a request waited for them."""
 
 from dataclasses import dataclass
 

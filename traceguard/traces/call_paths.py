@@ -21,8 +21,8 @@ NOWHERE = 0  # the path of spans of other requests, and what lies above a root
 class CallPaths:
     """The call paths of the n spans of a partition.
 
-    `path` and `above` (that of the caller) are hashes, `NOWHERE` for spans of requests that were not wanted; `operation`
-    is the path's last; `inbound` says that the span is on the way to it.
+    `path` and `above` (that of the caller) are hashes, `NOWHERE` for spans of requests that were not wanted;
+    `operation` is the path's last; `inbound` says that the span is on the way to it.
     """
 
     path: NDArray[np.uint64]  # n
