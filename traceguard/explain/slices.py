@@ -23,6 +23,8 @@ from traceguard.units import format_time
 MOST_SLICES = 12
 REQUESTS_PER_SLICE = 30
 FEWEST = 5  # requests on a side, below which nothing is said
+_FINE = 10  # requests of the short stretches in which both sides are looked for,
+_MIXED = 0.05  # and the part of them that either must have
 
 Floats = NDArray[np.float64]
 _UNITS: dict[str, Literal["ms", "fraction", "calls"]] = {"latency": "ms", "error": "fraction", "calls": "calls"}
@@ -44,9 +46,7 @@ def over_time(
     start, side = facts.start[at], affected[at]
     value, weight = _outcome(facts, component, metric)[at], where.stands_for[at]
     bucket = (unit[at] % np.uint64(BUCKETS)).astype(np.int64)
-    number = _slices(start)
-    both = np.minimum(_counts(number, side), _counts(number, ~side)) >= FEWEST
-    alongside = 2 * np.count_nonzero(both[number] & side) >= np.count_nonzero(side)
+    number, alongside = _slices(start), _alongside(start, side)
     if not alongside:
         # Neither side's slices reach into the other's time.
         number = np.where(side, _slices(start, side), _slices(start, ~side))
@@ -91,9 +91,12 @@ def _slices(start: NDArray[np.int64], among: NDArray[np.bool_] | None = None) ->
     return np.searchsorted(edges, start, side="right").astype(np.int64)
 
 
-def _counts(number: NDArray[np.int64], side: NDArray[np.bool_]) -> NDArray[np.int64]:
-    counts: NDArray[np.int64] = np.bincount(number[side], minlength=int(number.max()) + 1)
-    return counts
+def _alongside(start: NDArray[np.int64], side: NDArray[np.bool_]) -> bool:
+    """Whether most affected requests ran while reference requests did."""
+    fine = np.searchsorted(np.sort(start)[_FINE::_FINE], start, side="right")
+    counts = np.stack([np.bincount(fine[mine], minlength=int(fine.max()) + 1) for mine in (side, ~side)])
+    mixed = counts.min(0) >= _MIXED * counts.sum(0)
+    return bool(2 * counts[0][mixed].sum() >= counts[0].sum())
 
 
 def _in_time(number: NDArray[np.int64], start: NDArray[np.int64]) -> list[int]:

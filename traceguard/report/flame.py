@@ -85,7 +85,7 @@ def _side(
         if whole[i] * scale >= _NARROWEST:
             boxes.append(_box(node, x, depth[i] * _ROW, whole[i] * scale, tones[i], whole[i], mark))
     height = (max(depth, default=0) + 1) * _ROW
-    return f"{svg.opening(label, 'flame', WIDTH, height, 300)}{''.join(boxes)}</svg>"
+    return f"{svg.opening(label, 'flame', WIDTH, height, 460)}{''.join(boxes)}</svg>"
 
 
 def _box(

@@ -46,7 +46,8 @@ def render(kind: str, result: Any) -> str:
     from traceguard.report import report_page
 
     pages = {
-        "report": report_page.analysis, "graph": graph, "graph-diff": difference, "blast-radius": radius, "what-if": forecast,
+        "report": report_page.analysis, "graph": graph, "graph-diff": difference, "blast-radius": radius,
+        "what-if": forecast,
     }  # fmt: skip
     return pages[kind](result)
 

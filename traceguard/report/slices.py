@@ -44,8 +44,9 @@ def draw(over: OverTime, overall: Effect) -> Slices | None:
     def y(value: float) -> float:
         return _TOP + (high - value) / (high - low) * (HEIGHT - _TOP - _BOTTOM)
 
+    across = svg.px(WIDTH - _LEFT - _RIGHT)
     band = (
-        f'<rect class="band" x="{svg.px(_LEFT)}" y="{svg.px(y(overall.high))}" width="{svg.px(WIDTH - _LEFT - _RIGHT)}" '
+        f'<rect class="band" x="{svg.px(_LEFT)}" y="{svg.px(y(overall.high))}" width="{across}" '
         f'height="{svg.px(max(y(overall.low) - y(overall.high), 1.0))}"><title>over all: {effect_interval(overall)}'
         f"</title></rect>"
     )

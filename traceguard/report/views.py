@@ -76,6 +76,7 @@ def view(
     paths = (
         pictures.paths[drawn.paths] if pictures is not None and drawn is not None and drawn.paths is not None else None
     )
+    where = (cause.service, cause.operation)
     drawn_map, map_note = _map(cause, graph)
     members: Sequence[Regression] = found.members if found is not None else ()
     return CauseView(
@@ -85,7 +86,7 @@ def view(
         slices=slices.draw(cause.over_time, leading.effect if leading else cause.effect) if cause.over_time else None,
         change=_change(cause, members),
         mix=bars.of_mix(report.mix) if period and report.mix is not None else None,
-        map=drawn_map, map_note=map_note, flame=flame.draw(paths, (cause.service, cause.operation)) if paths is not None else None,
+        map=drawn_map, map_note=map_note, flame=flame.draw(paths, where) if paths is not None else None,
         pairs=_pairs(drawn.reference, drawn.affected, cause, settings) if drawn is not None else (),
     )  # fmt: skip
 

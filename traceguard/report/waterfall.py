@@ -43,10 +43,10 @@ def pairs(reference: Sequence[TypicalTrace], affected: Sequence[TypicalTrace], m
         if left is not None and right is not None:
             gap = right.blamed_ms - left.blamed_ms
             whole = quantity(right.duration_ms - left.duration_ms, "ms", signed=True)
-            difference = (
-                f"{quantity(left.blamed_ms, 'ms')} on the critical path without, {quantity(right.blamed_ms, 'ms')} with: "
-                f"{quantity(gap, 'ms', signed=True)}; the whole request {whole}"
+            sides = (
+                f"{quantity(left.blamed_ms, 'ms')} on the critical path without, {quantity(right.blamed_ms, 'ms')} with"
             )
+            difference = f"{sides}: {quantity(gap, 'ms', signed=True)}; the whole request {whole}"
         drawn = [draw(t, longest) if t is not None else "" for t in (left, right)]
         found.append(Pair(left, right, drawn[0], drawn[1], difference))
     return found
@@ -62,7 +62,7 @@ def draw(trace: TypicalTrace, longest_ms: float) -> str:
         depth.append(depth[span.above] + 1 if span.above >= 0 else 0)
         rows.append(_row(span, _TOP + i * _ROW, depth[-1], scale))
     return (
-        f"{svg.opening(label, 'waterfall', WIDTH, height, 440)}{_axis(longest_ms, scale, height)}{''.join(rows)}</svg>"
+        f"{svg.opening(label, 'waterfall', WIDTH, height, 480)}{_axis(longest_ms, scale, height)}{''.join(rows)}</svg>"
     )
 
 
