@@ -7,17 +7,36 @@ overlap: what overlaps may well be the same effect.
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
 from traceguard import model
 from traceguard.errors import InputError, UsageError
 from traceguard.report.results import Analysis
+from traceguard.report.tables import Table
+from traceguard.report.wording import CHANGES, clean, effect_text, factors_name, what
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+class OlderEffect(BaseModel):
+    """An effect as JSON writes it: what was not finite is null there."""
+
+    estimate: float | None
+    low: float | None
+    high: float | None
+    unit: Literal["ms", "fraction", "calls"]
+
+    def effect(self) -> model.Effect:
+        """The effect as it was."""
+        low, high = (-math.inf if self.low is None else self.low, math.inf if self.high is None else self.high)
+        return model.Effect(
+            estimate=math.nan if self.estimate is None else self.estimate, low=low, high=high, unit=self.unit
+        )
 
 
 class OlderCause(BaseModel):
@@ -28,7 +47,7 @@ class OlderCause(BaseModel):
     operation: str
     locus: model.Locus
     metric: str
-    effect: model.Effect
+    effect: OlderEffect
 
 
 class Older(BaseModel):
@@ -92,17 +111,30 @@ def _key(cause: model.Cause | OlderCause) -> tuple[object, ...]:
 
 def _change(now: model.Cause | None, then: OlderCause | None) -> model.CauseChange:
     found: Any = now or then
-    if then is None:
+    before = then.effect.effect() if then is not None else None
+    if before is None:
         change = "new"
     elif now is None:
         change = "gone"
     else:
-        apart = now.effect.low > then.effect.high or now.effect.high < then.effect.low
+        apart = now.effect.low > before.high or now.effect.high < before.low
         change = "changed" if apart else "as_before"
     return model.CauseChange.model_validate(
         {
             "change": change, "factors": found.factors, "service": found.service, "operation": found.operation,
-            "locus": found.locus, "metric": found.metric, "before": then.effect if then else None,
+            "locus": found.locus, "metric": found.metric, "before": before,
             "after": now.effect if now else None,
         }
     )  # fmt: skip
+
+
+def table(against: model.Against) -> Table:
+    """A row for each cause of either report: how it differs, and its effects then and now."""
+    rows = tuple(
+        (
+            CHANGES[c.change], clean(f"{c.service} {c.operation}"), what(c), factors_name(c.factors),
+            effect_text(c.before) if c.before else "", effect_text(c.after) if c.after else "",
+        )
+        for c in against.causes
+    )  # fmt: skip
+    return Table(("change", "where", "what", "under", "before", "now"), rows, frozenset({4, 5}))

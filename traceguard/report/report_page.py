@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from traceguard.report import cards, scripts, tables
+from traceguard.report.against import table as against_table
 from traceguard.report.documents import plain
 from traceguard.report.pages import damage_of, page
 from traceguard.report.service_map import SMALL, Damage, draw, markers
@@ -20,12 +21,12 @@ from traceguard.report.tables import Table
 from traceguard.report.views import CauseView, view
 from traceguard.report.wording import (
     VERDICTS,
+    against_text,
     clean,
     confidence,
     count,
     effect_interval,
     effect_text,
-    factors_name,
     headline,
     incomplete_text,
     inference_text,
@@ -37,14 +38,13 @@ from traceguard.report.wording import (
     place,
     probability,
     quantity,
-    what,
     window_text,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from traceguard.model import Against, Cause, Report
+    from traceguard.model import Cause, Report
     from traceguard.report.results import Analysis
 
 Fact = tuple[str, str, str]
@@ -84,7 +84,7 @@ def _page(result: Analysis, pictured: int) -> str:
         views=[v for v, _ in views], more_causes=tables.causes(report.causes[SHOWN_CAUSES:], level),
         unpictured=max(min(len(views), SHOWN_CAUSES) - pictured, 0) if result.pictures is not None else 0,
         markers=Markup(markers()) if result.graph is not None else "", map=whole,  # noqa: S704  (our own)
-        against=_against(report.against) if report.against else None,
+        against=(against_text(report.against), against_table(report.against)) if report.against else None,
         improvements=cards.cause_cards(report.improvements, report, result.settings),
         more_improvements=tables.causes(report.improvements[6:], level),
         worse=[(card, chart_of.get(i), shown_with.get(id(card))) for i, card in enumerate(worse[:_SHOWN_WORSE])],
@@ -168,24 +168,6 @@ def _facts(report: Report) -> list[Fact]:
     rest = [f"requests, {count(report.window.spans)} spans", incomplete_text(report.window)]
     facts.append(("Judged on", count(report.window.traces), ", ".join(filter(None, rest))))
     return facts
-
-
-_CHANGES = {"new": "new", "gone": "gone", "changed": "changed", "as_before": "as before"}
-
-
-def _against(against: Against) -> tuple[str, Table]:
-    """What an older report said, in a sentence, and a row for each cause of either."""
-    counts = {change: sum(c.change == change for c in against.causes) for change in _CHANGES}
-    said = ", ".join(f"{n} {_CHANGES[change]}" for change, n in counts.items() if n) or "no cause in either"
-    sentence = f"Against the report on {period_text(against.window)} ({VERDICTS[against.verdict]}): {said}."
-    rows = tuple(
-        (
-            _CHANGES[c.change], clean(f"{c.service} {c.operation}"), what(c), factors_name(c.factors),
-            effect_text(c.before) if c.before else "", effect_text(c.after) if c.after else "",
-        )
-        for c in against.causes
-    )  # fmt: skip
-    return sentence, Table(("change", "where", "what", "under", "before", "now"), rows, frozenset({4, 5}))
 
 
 def _parameters(report: Report) -> Table:

@@ -11,7 +11,7 @@ from traceguard.report.wording import clean, shorten
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-CHARACTER = 6.0  # about the width of a character of the drawings' small text, px
+CHARACTER = 6.6  # about the width of a character of the drawings' small text, px
 
 
 def text(content: str) -> str:
@@ -27,7 +27,7 @@ def attribute(content: str) -> str:
 def fitted(content: str, width: float) -> str:
     """Text cut in its middle to about `width` pixels, safe as the content of an element; empty where nothing fits."""
     room = int(width / CHARACTER)
-    return escape(shorten(clean(content), room)) if room >= 3 else ""
+    return escape(shorten(clean(content), room)) if room >= 4 else ""
 
 
 def px(value: float) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
     from traceguard.model import (
+        Against,
         Cause,
         CauseChange,
         Effect,
@@ -133,6 +134,18 @@ def accepted_text(cause: Cause) -> str:
     if cause.accepted is None:
         return ""
     return clean(f"Accepted until {cause.accepted.until}: {cause.accepted.reason}")
+
+
+CHANGES = {"new": "new", "gone": "gone", "changed": "changed", "as_before": "as before"}
+
+
+def against_text(against: Against) -> str:
+    """How a report's causes differ from those of the older one that it is held against."""
+    counts = {change: sum(c.change == change for c in against.causes) for change in CHANGES}
+    said = ", ".join(f"{n} {CHANGES[change]}" for change, n in counts.items() if n) or "none in either"
+    period = period_text(against.window)
+    when = f" on {period}" if period else ""
+    return f"Causes against the older report{when} ({VERDICTS[against.verdict]}): {said}."
 
 
 def inference_text(report: Report) -> str:
