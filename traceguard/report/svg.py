@@ -26,8 +26,10 @@ def attribute(content: str) -> str:
 
 def fitted(content: str, width: float) -> str:
     """Text cut in its middle to about `width` pixels, safe as the content of an element; empty where nothing fits."""
-    room = int(width / CHARACTER)
-    return escape(shorten(clean(content), room)) if room >= 4 else ""
+    shown, room = clean(content), int(width / CHARACTER)
+    if len(shown) > room:
+        room -= 1  # the sign for what is left out is as wide as two characters
+    return escape(shorten(shown, room)) if room >= 4 else ""
 
 
 def px(value: float) -> str:
