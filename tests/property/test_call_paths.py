@@ -1,6 +1,7 @@
 """What must hold of call paths and of the times on the critical path, whatever the trace looks like."""
 
 from collections import defaultdict
+from itertools import pairwise
 
 import numpy as np
 from builders.requests import Span, linked_of
@@ -44,7 +45,7 @@ def test_times_on_the_path_are_own_times_and_fill_the_request(spans: list[Span])
         together = sorted(segment for segments in found.values() for segment in segments)
         whole = int(linked.end[root] - linked.start[root])
         assert sum(b - a for a, b in together) == whole
-        assert all(a[1] <= b[0] for a, b in zip(together, together[1:], strict=False))
+        assert all(a[1] <= b[0] for a, b in pairwise(together))
 
 
 @given(traces())

@@ -12,6 +12,7 @@ import altair as alt
 import pytest
 
 from traceguard.report import Analysis, Forecast, Radius, render
+from traceguard.report.against import read_older, with_against
 from traceguard.report.cards import cause_cards, regression_cards
 from traceguard.report.charts import distribution
 from traceguard.report.page import PageData, overview
@@ -19,7 +20,7 @@ from traceguard.report.scripts import content_security_policy
 from traceguard.settings import Settings
 
 HOSTILE = "</script><script>alert(1)</script><img src=http://e.example/x onerror=alert(1)>\"' --> <!-- {{ 7*7 }}"
-CARRIES_SCRIPTS = {"report"}
+CARRIES_SCRIPTS = {"report", "pictured"}
 
 
 class Page(HTMLParser):
@@ -62,16 +63,24 @@ def hostile(documents: ModuleType) -> Analysis:
     cause = documents.cause(
         factors=[factor], service=HOSTILE, operation=HOSTILE, summary=HOSTILE, inseparable_from=[[factor]],
         exemplars=documents.model.Exemplars(affected=[HOSTILE], reference=[HOSTILE]),
-        entries=[documents.cause().entries[0].model_copy(update={"entry": entry})],
+        entries=[documents.cause().entries[0].model_copy(update={"entry": entry})], over_time=documents.over_time(),
+        accepted=documents.model.Accepted(until=HOSTILE, reason=HOSTILE),
     )  # fmt: skip
     part = documents.model.Part(service=HOSTILE, operation=HOSTILE, locus="self", delta_ms=1.0)
     regression = documents.regression(entry=entry, factors=[factor], parts=[part], distribution=documents.histogram())
     warning = documents.model.Warning(code=HOSTILE, message=HOSTILE)
     graph = documents.graph()
     graph.add_node(HOSTILE, spans=1, errors=1, type=HOSTILE)
-    return Analysis(
-        documents.report(causes=[cause], regressions=[regression], improvements=[cause], warnings=[warning]), graph
+    graph.add_edge("frontend", HOSTILE, kind="sync", calls=1, errors=0, kinds={})
+    asked = documents.model.Asked(flag=HOSTILE, where=[HOSTILE])
+    report = documents.report(
+        causes=[cause], regressions=[regression], improvements=[cause], warnings=[warning], asked=asked
     )
+    report = with_against(
+        report, read_older(documents.report(causes=[cause.model_copy(update={"service": HOSTILE * 2})]))
+    )
+    settings = Settings(trace_links={HOSTILE: "https://t.example/{trace_id}"}, owners={HOSTILE: HOSTILE})
+    return Analysis(report, graph, settings, documents.pictures(HOSTILE))
 
 
 @pytest.fixture
@@ -79,6 +88,7 @@ def pages(documents: ModuleType) -> dict[str, str]:
     """Every page that the package can make."""
     return {
         "report": render(Analysis(documents.report(), documents.graph()), "html"),
+        "pictured": render(Analysis(documents.report(), documents.graph(), pictures=documents.pictures()), "html"),
         "quiet": render(Analysis(documents.quiet_report()), "html"),
         "graph": render(documents.graph(), "html"),
         "radius": render(Radius(documents.radius()), "html"),
@@ -192,10 +202,11 @@ def test_parts_add_up_to_what_is_shown(documents: ModuleType) -> None:
     """Small parts are one row, so that the rows sum to the total."""
     parts = [documents.model.Part(service=f"s{n}", operation="o", locus="self", delta_ms=float(n)) for n in range(12)]
     card = regression_cards(documents.report(regressions=[documents.regression(parts=parts)]))[0]
-    assert len(card.parts) == 9
-    assert card.parts[-1].name == "4 smaller parts"
-    assert card.parts[-1].value == "+6 ms"
-    assert card.total == "+66 ms of mean latency"
+    assert card.change is not None
+    assert len(card.change.rows) == 9
+    assert card.change.rows[-1].name == "4 smaller parts"
+    assert card.change.rows[-1].value == "+6 ms"
+    assert card.change.total == "+66 ms of mean latency"
 
 
 def test_a_distribution_is_a_valid_chart_without_sources(documents: ModuleType) -> None:
