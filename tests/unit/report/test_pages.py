@@ -11,7 +11,7 @@ from types import ModuleType
 import altair as alt
 import pytest
 
-from traceguard.report import Analysis, Forecast, Radius, render
+from traceguard.report import Analysis, Forecast, Radius, render, report_page
 from traceguard.report.against import read_older, with_against
 from traceguard.report.cards import cause_cards, regression_cards
 from traceguard.report.charts import distribution
@@ -112,6 +112,25 @@ def test_pages_are_small(pages: dict[str, str]) -> None:
     """A report stays under three megabytes, one without charts under fifty kilobytes."""
     assert len(pages["report"].encode()) < 3_000_000
     assert len(pages["quiet"].encode()) < 50_000
+
+
+def test_a_page_that_would_be_too_large_leaves_pictures_out(
+    documents: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last causes' pictures go first, and the page says how many."""
+    causes = [documents.cause(rank=rank) for rank in (1, 2, 3, 4)]
+    first = documents.pictures().causes[0]
+    pictures = documents.pictures().model_copy(
+        update={"causes": [first.model_copy(update={"rank": rank}) for rank in (1, 2, 3, 4)]}
+    )
+    result = Analysis(documents.report(causes=causes), documents.graph(), pictures=pictures)
+    whole = render(result, "html")
+    assert "are left out to keep this file small" not in whole
+    monkeypatch.setattr(report_page, "LIMIT", len(whole.encode()) - 1)
+    less = render(result, "html")
+    assert len(less.encode()) < len(whole.encode())
+    assert "are left out to keep this file small" in less
+    assert 0 < less.count('class="drawing flame"') < whole.count('class="drawing flame"')
 
 
 def test_only_our_scripts_may_run(pages: dict[str, str]) -> None:
