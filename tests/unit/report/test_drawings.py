@@ -1,13 +1,17 @@
 """Drawings from plain data: what stands where, on which scale, and that they add up."""
 
 import re
+from itertools import pairwise
 from types import ModuleType
 from xml.etree import ElementTree as ET
 
+import networkx as nx
 import pytest
 
 from traceguard import model
 from traceguard.report import bars, flame, slices, svg, waterfall
+from traceguard.report.layers import place_nodes
+from traceguard.report.service_map import damage, neighbourhood
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 
@@ -165,3 +169,35 @@ def test_text_fits_and_stays_text() -> None:
     assert svg.fitted("a<b", 200) == "a&lt;b"
     assert len(re.sub("&[a-z]+;", "x", svg.fitted("<" * 100, 100))) <= 100 / svg.CHARACTER
     assert svg.fitted("something", 12) == ""
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_map_keeps_its_boxes_apart_and_its_height_small(seed: int) -> None:
+    """In a column boxes are at least a row apart; a map is hardly higher than its fullest columns need."""
+    graph = nx.gnp_random_graph(60, 0.04, seed=seed, directed=True)
+    placed = place_nodes(graph)
+    columns: dict[int, list[float]] = {}
+    for layer, row in placed.at.values():
+        columns.setdefault(layer, []).append(row)
+    for rows in columns.values():
+        assert all(b - a >= 1 - 1e-9 for a, b in pairwise(sorted(rows)))
+        assert min(rows) >= 0
+    passing: dict[int, int] = {}
+    for way in placed.ways.values():
+        for layer, _ in way:
+            passing[layer] = passing.get(layer, 0) + 1
+    assert placed.rows <= 2.5 * (max(map(len, columns.values())) + 0.4 * max(passing.values(), default=0)) + 3
+
+
+def test_a_large_map_is_drawn_around_the_way_of_the_damage() -> None:
+    """What is blamed, the way to it, and its neighbours before those of the entry point; small maps are whole."""
+    star = nx.DiGraph()
+    pairs = [("edge", f"s{number}", number) for number in range(40)]
+    for source, target, calls in (*pairs, ("s3", "below", 1)):
+        star.add_edge(source, target, kinds={"sync": {"kind": "sync", "calls": calls, "errors": 0}})
+    marks = damage(star, {"s3": "+1 ms"}, {"s3": ["edge"]})
+    near = neighbourhood(star, marks)
+    assert {"edge", "s3", "below", "s39"} <= set(near)
+    assert len(near) < 20
+    small = star.subgraph(["edge", "s3", "below"])
+    assert neighbourhood(small, marks) is small

@@ -185,6 +185,40 @@ def test_the_page_says_what_the_report_says(documents: ModuleType) -> None:
         assert part in text
 
 
+def test_the_page_tells_how_to_ask_the_same_again(documents: ModuleType) -> None:
+    """Every option that was given stands in the command, quoted for a shell, and in the table of parameters."""
+    asked = documents.model.Asked(flag="new pricing", where=["tenant.id=t42"], ignore_watermark=True)
+    text = " ".join(Page(render(Analysis(documents.report(asked=asked)), "html")).text.split())
+    assert "--flag 'new pricing' --where tenant.id=t42 --ignore-watermark --alpha 0.05" in text
+    assert "Where tenant.id=t42" in text
+
+
+def test_a_cause_shows_all_its_pictures(documents: ModuleType) -> None:
+    """Drawings of both sides, what to do, links with span and time, owner, and that it is accepted."""
+    settings = Settings(
+        trace_links={"jaeger": "https://j.example/{trace_id}?s={span_id}&t={start_ms}"},
+        owners={"pricing": "team-money"},
+    )
+    cause = documents.cause(
+        over_time=documents.over_time(), accepted=documents.model.Accepted(until="2027-01-31", reason="OPS-12")
+    )
+    result = Analysis(documents.report(causes=[cause]), documents.graph(), settings, documents.pictures())
+    source = render(result, "html")
+    for kind, least in (("flame", 2), ("waterfall", 3), ("slices", 1)):
+        assert source.count(f'class="drawing {kind}"') == least, kind
+    page = Page(source)
+    text = " ".join(page.text.split())
+    for words in (
+        "Accepted until 2027-01-31: OPS-12", "Owner team-money", "What to do next Set new-pricing back to off.",
+        "Whom it hits 1,512 requests", "+84 ms; the whole request +84 ms", "4 smaller spans left out",
+    ):  # fmt: skip
+        assert words in text
+    links = [a["href"] for tag, a in page.elements if tag == "a"]
+    assert "https://j.example/4bf92f3577b34da6a3ce929d0e0e4736?s=00f067aa0ba902b7&t=1795435200000" in links
+    bare = Page(render(Analysis(result.document, result.graph, pictures=documents.pictures()), "html"))
+    assert not [a["href"] for tag, a in bare.elements if tag == "a" and str(a["href"]).startswith("http")]
+
+
 def test_traces_owners_and_runbooks_are_links_only_to_the_web(documents: ModuleType) -> None:
     """A configured template makes trace ids links; any other scheme is left out."""
     web = Settings(
