@@ -145,7 +145,7 @@ def test_a_hostile_name_runs_nothing(page: Page, documents: ModuleType, tmp_path
     cause = documents.cause(service=name, operation=name, summary=name, over_time=documents.over_time())
     report = documents.report(regressions=[regression], causes=[cause])
     graph = documents.graph()
-    graph.add_edge("frontend", name, kind="sync", calls=1, errors=0, kinds={})
+    graph.add_edge("frontend", name, kinds={"sync": {"kind": "sync", "calls": 1, "errors": 0}})
     shown(page, tmp_path, render(Analysis(report, graph, pictures=documents.pictures(name)), "html"))
     page.run(OPEN_ALL)
     page.wait("document.querySelector('.chart.drawn')")

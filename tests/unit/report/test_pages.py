@@ -71,7 +71,7 @@ def hostile(documents: ModuleType) -> Analysis:
     warning = documents.model.Warning(code=HOSTILE, message=HOSTILE)
     graph = documents.graph()
     graph.add_node(HOSTILE, spans=1, errors=1, type=HOSTILE)
-    graph.add_edge("frontend", HOSTILE, kind="sync", calls=1, errors=0, kinds={})
+    graph.add_edge("frontend", HOSTILE, kinds={"sync": {"kind": "sync", "calls": 1, "errors": 0}})
     asked = documents.model.Asked(flag=HOSTILE, where=[HOSTILE])
     report = documents.report(
         causes=[cause], regressions=[regression], improvements=[cause], warnings=[warning], asked=asked
