@@ -53,13 +53,16 @@ _POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy" content="([^"]
 
 
 @cache
-def page_scripts(*, charts: bool) -> tuple[str, ...]:
-    """The texts of the scripts of a report's page, in the order they must run; those for charts only where asked."""
-    if not charts:
-        return (_UNFOLD,)
+def chart_scripts() -> tuple[str, ...]:
+    """The texts of the scripts that draw charts, in the order they must run."""
     folder = files("traceguard.report") / "vendor"
     texts = tuple((folder / name).read_text(encoding="utf-8") for name in _CHART_SCRIPTS)
-    return (*texts, _UNFOLD, _START)
+    return (*texts, _START)
+
+
+def page_scripts(*, charts: bool) -> tuple[str, ...]:
+    """The scripts of a page with folded causes, those for charts only where it has some."""
+    return (_UNFOLD, *(chart_scripts() if charts else ()))
 
 
 @cache

@@ -69,14 +69,14 @@ def draw(graph: nx.DiGraph[Any], pointed_out: Damage | None = None, *, alone: bo
         _edge(e, placed, marks, busiest) for e in sorted(edges, key=lambda e: (e["source"], e["target"]) in marks.path)
     ]
     nodes = [_node(str(name), attributes, placed, marks) for name, attributes in shown.nodes(data=True)]
-    width, height = _extent(placed)
+    width, height = size_of(placed)
     label = (
         f"Service map: {shown.number_of_nodes()} of {graph.number_of_nodes()} services and {len(edges)} dependencies"
     )
     return (
         f'<svg class="map" role="img" aria-label={quoteattr(label)} viewBox="0 0 {width:.0f} {height:.0f}" '
         f'width="{width:.0f}" height="{height:.0f}" style="min-width:{min(width, max(620, width * _SMALLEST)):.0f}px">'
-        f"<title>{escape(label)}</title>{_MARKERS if alone else ''}{''.join(lines)}{''.join(nodes)}</svg>"
+        f"<title>{escape(label)}</title>{MARKERS if alone else ''}{''.join(lines)}{''.join(nodes)}</svg>"
     )
 
 
@@ -100,15 +100,10 @@ def neighbourhood(graph: nx.DiGraph[Any], marks: Damage) -> nx.DiGraph[Any]:
 
 def markers() -> str:
     """The arrow heads that all maps of a page share, as an invisible drawing."""
-    return f'<svg class="map sheet" width="0" height="0" aria-hidden="true">{_MARKERS}</svg>'
+    return f'<svg class="map sheet" width="0" height="0" aria-hidden="true">{MARKERS}</svg>'
 
 
-def _extent(placed: Placed) -> tuple[float, float]:
-    width = placed.layers * (BOX_WIDTH + _GAP_X) - _GAP_X + 2 * _MARGIN
-    return width, placed.rows * (BOX_HEIGHT + _GAP_Y) - _GAP_Y + 2 * _MARGIN
-
-
-_MARKERS = "<defs>" + "".join(
+MARKERS = "<defs>" + "".join(
     f'<marker id="tg-{name}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
     f'markerUnits="userSpaceOnUse" orient="auto"><path class="{name}" d="M0 0.5L8 4L0 7.5z"/></marker>'
     for name in ("tip", "tip-hurt")
@@ -122,6 +117,12 @@ def _chosen(graph: nx.DiGraph[Any], marks: Damage) -> list[str]:
         weight[edge["target"]] = max(weight[edge["target"]], edge.get("calls", 0))
     ordered = sorted(graph.nodes, key=lambda name: (name not in needed, -weight[name], str(name)))
     return ordered[: max(_LIMIT, len(needed))]
+
+
+def size_of(placed: Placed) -> tuple[float, float]:
+    """Width and height of a picture of boxes."""
+    width = placed.layers * (BOX_WIDTH + _GAP_X) - _GAP_X + 2 * _MARGIN
+    return width, placed.rows * (BOX_HEIGHT + _GAP_Y) - _GAP_Y + 2 * _MARGIN
 
 
 def _x(layer: float) -> float:
