@@ -221,6 +221,38 @@ class CauseEntry(Document):
     requests: Requests
 
 
+class EffectSlice(Document):
+    """What a cause did in a stretch of time, `[start, end)`: recorded requests of both sides, and their difference.
+
+    `effect` is null where a side has too few requests to say.
+    """
+
+    start: str
+    end: str
+    affected: int
+    reference: int
+    effect: Effect | None
+
+
+class OverTime(Document):
+    """A cause's effect slice by slice at its leading entry point: plain differences, adjusted for nothing else.
+
+    `against` says what each slice is held against: the reference requests of the same slice, or, where both sides
+    hardly ran at the same time, those of the whole window; slices of the reference itself then show how steady it was.
+    """
+
+    entry: Entry
+    against: Literal["slice", "window"]
+    slices: list[EffectSlice]
+
+
+class Accepted(Document):
+    """That a cause is known and accepted, until the end of a day (UTC), and why."""
+
+    until: str
+    reason: str
+
+
 class Separation(Document):
     """What would tell a cause's level from those that came together with it.
 
@@ -261,6 +293,8 @@ class Cause(Document):
     retries_per_request: float = 0.0
     narrowed_to: NarrowedTo | None = None
     separation: Separation | None = None
+    over_time: OverTime | None = None
+    accepted: Accepted | None = None
 
 
 class Sampling(Document):
@@ -439,8 +473,54 @@ class Structure(Document):
     steps: list[StepChange] = Field(default_factory=list)
 
 
+class JudgedEntry(Document):
+    """An entry point that was judged, whether it got worse or not, and its compared requests."""
+
+    entry: Entry
+    requests: int
+
+
+class CauseChange(Document):
+    """A cause of this report or of the older one that it is held against; `changed` where the intervals are apart."""
+
+    change: Literal["new", "gone", "changed", "as_before"]
+    factors: list[Factor]
+    service: str
+    operation: str
+    locus: Locus
+    metric: Literal["latency", "error", "calls"]
+    before: Effect | None
+    after: Effect | None
+
+
+class Against(Document):
+    """An older report that this one is held against: its window and verdict, and how the causes differ."""
+
+    window: Window
+    verdict: Verdict
+    causes: list[CauseChange]
+
+
+class Asked(Document):
+    """The options that a report was asked with, beside its window, periods, alpha and inference."""
+
+    flag: str | None = None
+    service: str | None = None
+    entry: str | None = None
+    unit: str | None = None
+    env: str | None = None
+    reference: list[str] = Field(default_factory=list)
+    attribute: list[str] = Field(default_factory=list)
+    where: list[str] = Field(default_factory=list)
+    ignore_watermark: bool = False
+
+
 class Report(Document):
-    """The answer of `report`. `structure` and `mix` are set where two periods were compared."""
+    """The answer of `report`. `structure` and `mix` are set where two periods were compared.
+
+    The verdict is what the data say; that a cause is accepted changes nothing about it. `judged` are all entry points
+    that were judged; `against` is set where an older report was given.
+    """
 
     schema_version: int = SCHEMA_VERSION
     traceguard_version: str
@@ -461,6 +541,91 @@ class Report(Document):
     structure: Structure | None = None
     mix: Mix | None = None
     deploys: list[Deploy] = Field(default_factory=list)
+    judged: list[JudgedEntry] = Field(default_factory=list)
+    against: Against | None = None
+    asked: Asked | None = None
+
+
+class PathNode(Document):
+    """A call path on the critical path of an entry point's requests, and the mean time of a request on each side.
+
+    `above` is the number of the caller's path in the list, -1 for the root; it comes before. The milliseconds are
+    those of the path itself, without what it calls; `inbound` is the part of them on the way to it. `smaller` counts
+    the paths that one without a service stands for.
+    """
+
+    above: int
+    service: str
+    operation: str
+    reference_ms: float
+    observed_ms: float
+    reference_inbound_ms: float = 0.0
+    observed_inbound_ms: float = 0.0
+    smaller: int = 0
+
+
+class CallPaths(Document):
+    """The critical path of an entry point's requests by call path, with and without factors.
+
+    Means over `reference` and `observed` recorded requests (a sample where there are many), weighted by how many each
+    stands for. Each side's milliseconds add up to the mean latency of its requests.
+    """
+
+    entry: Entry
+    factors: list[Factor]
+    reference: int
+    observed: int
+    paths: list[PathNode]
+
+
+class TraceSpan(Document):
+    """A span of a typical trace: where it lies from the request's start, and the times it is on the critical path.
+
+    `above` is the number of its caller in the list, -1 for the root. `marked` says that its time belongs to the blamed
+    component.
+    """
+
+    above: int
+    service: str
+    operation: str
+    start_ms: float
+    duration_ms: float
+    on_path: list[tuple[float, float]]
+    failed: bool
+    marked: bool
+
+
+class TypicalTrace(Document):
+    """A typical request: its spans from the root on, those that matter most; `left_out` counts the others.
+
+    `start_ms` and `end_ms` are since the epoch; `span_id` is the span to look at. `blamed_ms` is the critical-path time
+    of the blamed component.
+    """
+
+    trace_id: str
+    span_id: str | None
+    start_ms: int
+    end_ms: int
+    duration_ms: float
+    blamed_ms: float
+    spans: list[TraceSpan]
+    left_out: int
+
+
+class CausePictures(Document):
+    """What to draw for the cause of a rank: the number of its call paths, and pairs of typical traces."""
+
+    rank: int
+    paths: int | None
+    reference: list[TypicalTrace]
+    affected: list[TypicalTrace]
+
+
+class Pictures(Document):
+    """What a page draws beside a report, read from the traces themselves."""
+
+    paths: list[CallPaths]
+    causes: list[CausePictures]
 
 
 class Target(Document):

@@ -43,9 +43,10 @@ if TYPE_CHECKING:
     from traceguard.engine.kept import Shelf
     from traceguard.engine.local import Window
     from traceguard.explain import Evidence
-    from traceguard.model import BlastRadius, GraphDiff, WhatIf
+    from traceguard.model import BlastRadius, GraphDiff, Pictures, Report, WhatIf
     from traceguard.otlp import Decoded
     from traceguard.report import Analysis, Difference, Forecast, Radius, Slices
+    from traceguard.report.against import Older
     from traceguard.store import Store
     from traceguard.store.forget import Person
     from traceguard.store.removal import Removed
@@ -219,13 +220,14 @@ class _Count:
         self.refused.update(other.refused)
 
 
-def report(
+def report(  # noqa: PLR0915  (the whole flow of a report in one place)
     store: Any, *, since: Time = None, until: Time = None, baseline: str | Period | None = None,
     candidate: str | Period | None = None, flag: str | None = None, service: str | None = None,
     entry: str | None = None, unit: str | None = None, alpha: float | str = 0.05, env: str | None = None,
     settings: Settings | None = None, draw_map: bool = True, progress: Show = _silent,
     ignore_watermark: bool | str = False, reference: Pairs = (), attributes: str | Sequence[str] = (),
-    where: Pairs = (), live: bool | str = False,
+    where: Pairs = (), live: bool | str = False, draw_pictures: bool | None = None,
+    against: Any = None,
 ) -> Analysis:  # fmt: skip
     """Rank what explains latency and error regressions; see the interface for the document.
 
@@ -238,30 +240,34 @@ def report(
     unless `ignore_watermark` is given. With `live` intervals and verdict hold at every look at a window that still
     grows, for which they are wider.
     `draw_map` adds the service graph for pages and pull requests; without it a large window takes half the time.
+    `draw_pictures` (by default as `draw_map`) adds the call paths and typical traces that a page shows. `against` is an
+    older report, its JSON file or document, to tell new, gone and changed causes.
     UsageError for options that cannot be used, UnknownNameError for names that the store does not have.
     """
     from traceguard.report import Analysis
 
     settings, references, conditions = settings or load(), _pairs(reference), _pairs(where)
+    draw_pictures = draw_map if draw_pictures is None else draw_pictures
+    finished = _Finish(settings, against)
     named = (attributes,) if isinstance(attributes, str) else tuple(dict.fromkeys(attributes))
     if (url := _url_of(store)) is not None:
-        from traceguard.model import Report
-
-        document = Report.model_validate(
-            _ask(url, "report", since=since, until=until, baseline=_text(baseline), candidate=_text(candidate),
-                 flag=flag, service=service, entry=entry, unit=unit, alpha=alpha, env=env,
-                 ignore_watermark=ignore_watermark or None, reference=references, attribute=named,
-                 where=conditions, live=live or None)
-        )  # fmt: skip
+        asked_there = {
+            "since": since, "until": until, "baseline": _text(baseline), "candidate": _text(candidate), "flag": flag,
+            "service": service, "entry": entry, "unit": unit, "alpha": alpha, "env": env,
+            "ignore_watermark": ignore_watermark or None, "reference": references, "attribute": named,
+            "where": conditions, "live": live or None, "pictures": "true" if draw_pictures else None,
+        }  # fmt: skip
+        document, shown = _remote_report(url, asked_there)
         drawn = graph(store, since=since, until=until, env=env) if draw_map else None
-        return Analysis(document, graph=drawn, settings=settings)
+        return Analysis(finished(document), graph=drawn, settings=settings, pictures=shown)
     from traceguard.engine.attributes import Cohorts, only_where, parse_where, with_attributes
     from traceguard.engine.circumstances import read_circumstances
     from traceguard.engine.left_out import read_left_out, traces_elsewhere
     from traceguard.engine.local import open_window
     from traceguard.engine.reference import read_references
     from traceguard.engine.sampling import read_sampling
-    from traceguard.explain import Question, explain, gather, with_structure
+    from traceguard.explain import Question, explain, gather, pictures_of, with_structure
+    from traceguard.model import Asked
 
     level, judge_all = parse_fraction(alpha, "alpha"), parse_switch(ignore_watermark, "ignore_watermark")
     if not 0.0 < level < 1.0:
@@ -305,8 +311,47 @@ def report(
             progress("Comparing the graphs")
             first, second = (_within(window, each) for each in compared)
             document = with_structure(document, _difference(cursor, first, second, env))
-        progress("Drawing the map")
-        return Analysis(document, graph=_graph(cursor, window, env) if draw_map else None, settings=settings)
+        asked_for = Asked(
+            flag=flag, service=service, entry=entry, unit=unit, env=env, reference=list(references),
+            attribute=list(named), where=list(conditions), ignore_watermark=judge_all,
+        )  # fmt: skip
+        document = document.model_copy(update={"asked": asked_for})
+        progress("Drawing")
+        shown = pictures_of(cursor, evidence, question, document) if draw_pictures else None
+        drawn = _graph(cursor, window, env) if draw_map else None
+        return Analysis(finished(document), graph=drawn, settings=settings, pictures=shown)
+
+
+def _remote_report(url: str, asked: Mapping[str, Any]) -> tuple[Report, Pictures | None]:
+    """What a server reports, and the pictures of a page where these were asked for."""
+    from traceguard.model import Pictures, Report
+
+    answer = _ask(url, "report", **asked)
+    pictures = answer.pop("pictures", None)
+    return Report.model_validate(answer), Pictures.model_validate(pictures) if pictures else None
+
+
+class _Finish:
+    """What is added to a report after it was reckoned: what the team accepted, and how it differs from an older one."""
+
+    def __init__(self, settings: Settings, against: Any) -> None:
+        self._settings = settings
+        self._older: Older | None = None
+        if against is not None:
+            from traceguard.report.against import read_older
+
+            # Read first: a report takes long, and a wrong file name should not.
+            self._older = read_older(against)
+
+    def __call__(self, document: Report) -> Report:
+        from traceguard.explain import with_accepted
+
+        document = with_accepted(document, self._settings.accepted, time.time_ns())
+        if self._older is None:
+            return document
+        from traceguard.report.against import with_against
+
+        return with_against(document, self._older)
 
 
 @functools.cache

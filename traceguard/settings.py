@@ -7,6 +7,7 @@ win over it.
 import os
 import tomllib
 from dataclasses import dataclass, field, fields
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,27 @@ CORRELATION_KEYS = (
     *UNIT_KEYS, "http.request.header.x-request-id", "http.request.header.x-correlation-id", "guid:x-request-id",
     "messaging.message.conversation_id", "correlation.id", "tenant.id",
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """A cause that the team accepts through the end of the day `until` (UTC), and why.
+
+    It is the cause in `service`, at `operation`, in `locus`, of `metric`, under `factor` (`new-pricing`,
+    `new-pricing=on`, `service.version@payment=1.8.0`); what is not given may be anything, but not all of it.
+    """
+
+    until: date
+    reason: str
+    service: str | None = None
+    operation: str | None = None
+    locus: str | None = None
+    metric: str | None = None
+    factor: str | None = None
+
+    def __str__(self) -> str:
+        named = (self.service, self.operation, self.locus, self.metric, self.factor)
+        return " ".join(name for name in named if name is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +60,10 @@ class Settings:
     requests are compared by and causes narrowed down to, such as `tenant.id` and `region`. `expected_ratio` states in
     what ratio units should get a flag's variants, such as `"new-pricing" = {on = 0.5, off = 0.5}`; a report warns where
     they do not.
+
+    `trace_links` are addresses of the team's trace UIs by the name that a link shows, with `{trace_id}` and, where the
+    UI takes them, `{span_id}`, `{start_ms}`, `{end_ms}`, `{start_s}` and `{end_s}`; `trace_url` is a single one.
+    `owners` and `runbooks` say by service whom to ask and where to look; `accepted` are causes that are known for now.
     """
 
     unit_keys: tuple[str, ...] = UNIT_KEYS
@@ -55,6 +81,8 @@ class Settings:
     keep: str | None = None
     max_size: str | None = None
     trace_url: str | None = None
+    trace_links: dict[str, str] = field(default_factory=dict)
+    accepted: tuple[Acceptance, ...] = ()
     owners: dict[str, str] = field(default_factory=dict)
     runbooks: dict[str, str] = field(default_factory=dict)
 
@@ -85,7 +113,43 @@ def load(path: Path | None = None) -> Settings:
         if one.name in raw:
             _check(one.name, raw[one.name], one.type, source)
     given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()}
+    if "accepted" in given:
+        given["accepted"] = tuple(_acceptance(each, source) for each in given["accepted"])
+    for template in (given.get("trace_url"), *given.get("trace_links", {}).values()):
+        if template is not None:
+            _check_link(template, source)
     return Settings(**given)
+
+
+def _acceptance(given: dict[str, Any], source: Path) -> Acceptance:
+    """One table of `[[accepted]]`, checked: an acceptance that silently fits nothing, or everything, helps nobody."""
+    known = {one.name for one in fields(Acceptance)}
+    texts = {key: value for key, value in given.items() if key != "until"}
+    if unknown := sorted(set(given) - known):
+        raise UsageError(
+            f"[[accepted]] in {source} has unknown keys: {', '.join(unknown)}; known are {', '.join(sorted(known))}."
+        )
+    until = given.get("until")
+    if isinstance(until, str):
+        try:
+            until = date.fromisoformat(until)
+        except ValueError:
+            until = None
+    if not isinstance(until, date) or isinstance(until, datetime):
+        raise UsageError(f"[[accepted]] in {source} needs the day until which it holds, such as until = 2027-01-31.")
+    if not all(isinstance(value, str) for value in texts.values()) or not str(texts.get("reason", "")).strip():
+        raise UsageError(f'[[accepted]] in {source} needs a reason, and texts only, such as reason = "OPS-12: known".')
+    for key, allowed in (("locus", ("self", "inbound")), ("metric", ("latency", "error", "calls"))):
+        if texts.get(key, allowed[0]) not in allowed:
+            raise UsageError(f"[[accepted]] in {source} has {key} = {texts[key]!r}; it is one of {', '.join(allowed)}.")
+    if not set(texts) - {"reason", "locus", "metric"}:
+        raise UsageError(f"[[accepted]] in {source} would accept everything; name a service, an operation or a factor.")
+    return Acceptance(until=until, **texts)
+
+
+def _check_link(template: str, source: Path) -> None:
+    if not template.startswith(("http://", "https://")) or "{trace_id}" not in template:
+        raise UsageError(f"The link {template!r} in {source} must be a web address that holds {{trace_id}}.")
 
 
 def _check(name: str, value: object, wanted: object, source: Path) -> None:
@@ -94,6 +158,9 @@ def _check(name: str, value: object, wanted: object, source: Path) -> None:
         fits, form = isinstance(value, list) and all(isinstance(item, str) for item in value), f'{name} = ["..."]'
     elif wanted == dict[str, str]:
         fits, form = isinstance(value, dict) and all(isinstance(item, str) for item in value.values()), f"[{name}]"
+    elif wanted == tuple[Acceptance, ...]:
+        fits = isinstance(value, list) and all(isinstance(item, dict) for item in value)
+        form = f"[[{name}]] with until, reason and what it is about"
     elif wanted == dict[str, dict[str, float]]:
         fits, form = _is_ratios(value), f'[{name}] with lines like "new-pricing" = {{on = 0.5, off = 0.5}}'
     else:

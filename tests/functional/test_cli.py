@@ -122,6 +122,32 @@ def test_a_regression_fails_only_where_asked(run: Run, shop: Path) -> None:
     assert calm.stdout == strict.stdout != ""
 
 
+def test_what_is_accepted_does_not_fail(run: Run, shop: Path, tmp_path: Path) -> None:
+    """`[[accepted]]` turns exit 3 into 0 until its day; the verdict stays."""
+    for until, code in (("2999-01-01", 0), ("2001-01-01", 3)):
+        (tmp_path / "traceguard.toml").write_text(
+            f'[[accepted]]\nfactor = "new-pricing"\nuntil = {until}\nreason = "OPS-12"\n', encoding="utf-8"
+        )
+        done = run("report", "--db", shop, "--fail-on-regression", "--format", "json", cwd=tmp_path)
+        assert done.returncode == code, done.stderr
+        document = json.loads(done.stdout)
+        assert document["verdict"] == "regression"
+        assert (document["causes"][0]["accepted"] is not None) == (code == 0)
+        assert ("acceptance_ended" in {w["code"] for w in document["warnings"]}) == (code == 3)
+
+
+def test_a_report_is_held_against_an_older_one(run: Run, shop: Path, tmp_path: Path) -> None:
+    """`--against` takes what `--format json` wrote; a wrong file ends with 2 and its name, before anything is read."""
+    old = tmp_path / "old.json"
+    assert run("report", "--db", shop, "-o", old).returncode == 0
+    done = run("report", "--db", shop, "--against", old, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    assert [c["change"] for c in json.loads(done.stdout)["against"]["causes"]] == ["as_before"]
+    refused = run("report", "--db", shop, "--against", tmp_path / "none.json")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "none.json" in refused.stderr
+
+
 @pytest.mark.parametrize("kind", ["report", "graph"])
 def test_no_data_ends_with_5_and_the_document(run: Run, shop: Path, kind: str) -> None:
     """A window without a single request ends with 5 and still prints the complete document."""

@@ -230,6 +230,20 @@ def test_times_may_be_numbers_for_a_server_too(site: Site) -> None:
     assert pipeline.report(url, until=middle).document.window == pipeline.report(file, until=middle).document.window
 
 
+def test_pictures_travel_only_where_they_are_asked_for(site: Site) -> None:
+    """What a page draws stands beside the document, and gives a client the same page as the file does."""
+    url, file = f"http://{site.server.http_address}", Path(site.server._db)
+    bare, drawn = (json.loads(site.get("/api/report", **more)[2]) for more in ({}, {"pictures": "true"}))
+    assert "pictures" not in bare
+    pictures = drawn.pop("pictures")
+    assert drawn == bare
+    assert [cause["rank"] for cause in pictures["causes"]] == [cause["rank"] for cause in bare["causes"][:20]]
+    here, there = (pipeline.report(store, draw_map=False, draw_pictures=True) for store in (file, url))
+    assert here.pictures == there.pictures
+    assert here.pictures.to_dict() == pictures
+    assert site.get("/api/report", pictures="perhaps")[0] == 400
+
+
 def test_the_page_is_an_overview_under_a_strict_policy(site: Site) -> None:
     """The page shows entry points and the cause, runs only its own scripts and loads nothing from elsewhere."""
     status, headers, content = site.get("/")

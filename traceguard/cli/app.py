@@ -213,8 +213,16 @@ def report(
     live: Annotated[
         bool, typer.Option("--live", help="For a running rollout: hold at every look, however often you look.")
     ] = False,
+    against: Annotated[
+        Path | None,
+        typer.Option("--against", metavar="OLD.json", help="Say what is new, gone and changed since that report."),
+    ] = None,
     fail_on_regression: Annotated[
-        bool, typer.Option("--fail-on-regression", help="Exit 3 on a regression and 4 where the data cannot tell.")
+        bool,
+        typer.Option(
+            "--fail-on-regression",
+            help="Exit 3 on a regression that is not accepted, and 4 where the data cannot tell.",
+        ),
     ] = False,
     format: Format = None,
     output: Output = None,
@@ -233,7 +241,7 @@ def report(
         "since": since, "until": until, "baseline": baseline, "candidate": candidate, "flag": flag, "service": service,
         "entry": entry, "unit": unit, "alpha": alpha, "env": environment, "ignore_watermark": ignore_watermark,
         "reference": reference, "attributes": attribute, "where": where,
-        "live": live,
+        "live": live, "against": against,
     }  # fmt: skip
     return answer("report", pipeline.report, db, question, format=format, out=output, strict=fail_on_regression)
 

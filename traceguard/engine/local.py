@@ -146,11 +146,12 @@ def linked_partitions(
 
 def reduced(
     cursor: "duckdb.DuckDBPyConnection", window: Window, reduce: Callable[[Linked], Reduced],
-    spans_per_partition: int = SPANS_PER_PARTITION,
+    spans_per_partition: int = SPANS_PER_PARTITION, query: str = "partition_spans",
 ) -> Iterator[Reduced]:  # fmt: skip
     """What `reduce` makes of each partition of linked traces, in the window's order.
 
-    The store is read once. While one result is used, the next partitions are linked and reduced on all CPUs.
+    The store is read once, by `query`. While one result is used, the next partitions are linked and reduced on all
+    CPUs.
     """
     partition = partition_of(window.spans, spans_per_partition)
     count = int(partition[-1]) + 1 if partition.size else 0
@@ -176,7 +177,7 @@ def reduced(
     workers = min(count, _cpus(), _MOST_WORKERS)
     with Spill(window.lookup, partition, names, window.rows) as spill:
         if count:
-            spill.take(stream(cursor, "partition_spans"))
+            spill.take(stream(cursor, query))
         with ThreadPoolExecutor(max(workers, 1), thread_name_prefix="traceguard-link") as pool:
             ahead: deque[Future[Reduced]] = deque()
             for number in range(count):

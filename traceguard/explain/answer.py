@@ -42,7 +42,7 @@ def explain(evidence: Evidence, question: Question, version: str) -> model.Repor
     clock = Clock(_edges(question))
     entries = [] if compared.nothing else [_effects(group, compared, clock, question) for group in compared.groups]
     judged = [j for j in judge(entries, question.alpha) if _asked(j, question)]
-    names, environments = evidence.window.names, _environment_labels(evidence)
+    names, environments = evidence.window.names, evidence.environment_labels
     regressions: list[model.Regression] = []
     worse: list[Finding] = []
     better: list[Finding] = []
@@ -95,7 +95,19 @@ def explain(evidence: Evidence, question: Question, version: str) -> model.Repor
         structure=structure,
         mix=mix_document(compared, names, environments),
         deploys=deploys_document(evidence, judged),
+        judged=_judged_entries(judged, names, environments),
     )
+
+
+def _judged_entries(
+    judged: Sequence[Judged], names: Names, environments: Sequence[str | None]
+) -> list[model.JudgedEntry]:
+    """The entry points with a level that could be tested, in the order in which they were looked at."""
+    found = {j.where.identity: j for j in judged if j.testable}
+    return [
+        model.JudgedEntry(entry=entry_document(j, names, environments), requests=j.where.requests)
+        for j in found.values()
+    ]
 
 
 def _unsure(findings: Sequence[Finding], evidence: Evidence, question: Question) -> list[Finding]:
@@ -167,11 +179,6 @@ def _asked(judged: Judged, question: Question) -> bool:
         for column in judged.members
         for level in column.levels
     )
-
-
-def _environment_labels(evidence: Evidence) -> list[str | None]:
-    several = len(evidence.environments) > 1
-    return [(e or "unknown") if several else None for e in evidence.window.names.environments]
 
 
 def _regression(judged: Judged, i: int, names: Names, environments: Sequence[str | None]) -> model.Regression:

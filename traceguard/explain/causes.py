@@ -25,6 +25,7 @@ from traceguard.explain.exemplars import exemplars
 from traceguard.explain.failures import failures
 from traceguard.explain.narrow import Narrowing, in_order
 from traceguard.explain.separation import separation
+from traceguard.explain.slices import over_time
 from traceguard.explain.verdict import Judged
 from traceguard.stats.multiplicity import benjamini_hochberg
 from traceguard.traces.link import Names
@@ -32,6 +33,7 @@ from traceguard.units import format_ms
 
 LEAST_SHARE = 0.02  # parts below this share of the regression are not worth a line
 SHOWN = 50  # causes in a report
+FOLLOWED = 20  # of them are followed through time
 _WEAK = 2  # a finding's standing that does not hold
 _UNITS: Mapping[str, Literal["ms", "fraction", "calls"]] = {"latency": "ms", "error": "fraction", "calls": "calls"}
 
@@ -124,16 +126,23 @@ def rank(
     ordered = _spread_over_services(ordered, evidence.window.names)
     shown = [sorted(group, key=lambda f: -f.score) for group in ordered[:SHOWN]]
     ledgers = {(g.entry, g.environment): compared.ledger.select(g.mine) for g in compared.groups}
+    units = {(g.entry, g.environment): compared.unit[g.mine] for g in compared.groups}
     typical: dict[int, model.Exemplars] = {}
+    timed: dict[int, model.OverTime | None] = {}
     # Each entry point's rows are read once for all its causes.
     for where in {f.judged.where.identity for f, *_ in shown}:
         facts = ledgers[where].facts()
         for i, (best, *_) in enumerate(shown):
             if best.judged.where.identity == where:
                 typical[i] = exemplars(best.judged, facts, best.component, evidence.window)
+                if i < FOLLOWED:
+                    entry = entry_document(best.judged, evidence.window.names, environments)
+                    timed[i] = over_time(best.judged, facts, best.component, best.metric, units[where], entry, alpha)
     narrowing = Narrowing(compared, evidence, alpha)
     causes = [
-        narrowing.narrowed(_cause(i + 1, group, ledgers, evidence, environments, alpha, typical[i]), group)
+        narrowing.narrowed(
+            _cause(i + 1, group, ledgers, evidence, environments, alpha, typical[i], timed.get(i)), group
+        )
         for i, group in enumerate(shown)
     ]
     return in_order(causes)
@@ -185,7 +194,7 @@ def entry_document(judged: Judged, names: Names, environments: Sequence[str | No
 
 def _cause(
     number: int, group: list[Finding], ledgers: Mapping[tuple[int, int], Ledger], evidence: Evidence,
-    environments: Sequence[str | None], alpha: float, typical: model.Exemplars,
+    environments: Sequence[str | None], alpha: float, typical: model.Exemplars, timed: model.OverTime | None,
 ) -> model.Cause:  # fmt: skip
     best, names = group[0], evidence.window.names
     column = best.judged.effects.column
@@ -230,6 +239,7 @@ def _cause(
         timeout_fraction=failed.timeout_fraction,
         error_paths=failed.error_paths,
         retries_per_request=failed.retries_per_request,
+        over_time=timed,
     )
 
 

@@ -94,6 +94,12 @@ class Evidence:
         """The environments that requests of the window ran in."""
         return [self.window.names.environments[i] for i in np.unique(self.facts.environment)]
 
+    @property
+    def environment_labels(self) -> list[str | None]:
+        """What documents call each environment of the window: nothing where requests ran in a single one."""
+        several = len(self.environments) > 1
+        return [(e or "unknown") if several else None for e in self.window.names.environments]
+
 
 def share_of_time(part: NDArray[np.int64], whole: NDArray[np.int64]) -> float:
     """The part of the requests' time, 0 where they took none. Sums of nanoseconds may exceed 64 bits."""

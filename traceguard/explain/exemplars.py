@@ -18,14 +18,15 @@ SHOWN = 3
 def exemplars(judged: Judged, facts: Facts, component: int, window: Window) -> model.Exemplars:
     """The ids of typical traces of both sides; `facts` are those of the entry point's requests."""
     affected, reference = judged.effects.column.sides(judged.where.factors, judged.where.levels)
-    time = _component_time(facts, component)
+    time = component_time(facts, component)
     return model.Exemplars(
         affected=window.ids_of(_nearest(facts, affected, time)),
         reference=window.ids_of(_nearest(facts, reference, time)),
     )
 
 
-def _component_time(facts: Facts, component: int) -> NDArray[np.int64]:
+def component_time(facts: Facts, component: int) -> NDArray[np.int64]:
+    """Nanoseconds that each request spent in a component, shape r."""
     request = np.repeat(np.arange(facts.dur.size), np.diff(facts.first))
     time = np.zeros(facts.dur.size, dtype=np.int64)
     mine = facts.component == component

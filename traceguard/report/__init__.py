@@ -4,8 +4,8 @@ Nothing here computes a number; what a report says was decided by the analysis. 
 pydantic, rich, jinja2, altair and networkx load when a format that needs them is rendered.
 """
 
-from traceguard.report.formats import FORMATS, WITH_MAP, kind_of, render
+from traceguard.report.formats import FORMATS, WITH_MAP, WITH_PICTURES, kind_of, render
 from traceguard.report.results import Analysis, Difference, Forecast, Radius, Slice, Slices
 
-__all__ = ["FORMATS", "WITH_MAP", "Analysis", "Difference", "Forecast", "Radius", "Slice", "Slices", "kind_of",
-           "render"]  # fmt: skip
+__all__ = ["FORMATS", "WITH_MAP", "WITH_PICTURES", "Analysis", "Difference", "Forecast", "Radius", "Slice", "Slices",
+           "kind_of", "render"]  # fmt: skip

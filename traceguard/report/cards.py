@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
-from traceguard.report import tables
+from traceguard.report import bars, tables
+from traceguard.report.links import Link, links, web_address
 from traceguard.report.wording import (
-    METRICS,
+    accepted_text,
     apart_text,
     clean,
     confidence,
@@ -24,7 +24,6 @@ from traceguard.report.wording import (
     percent,
     place,
     probability,
-    quantity,
     reference_name,
     what,
 )
@@ -32,12 +31,11 @@ from traceguard.report.wording import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from traceguard.model import Cause, Histogram, Part, Regression, Report
+    from traceguard.model import Cause, Histogram, Regression, Report
     from traceguard.report.tables import Table
     from traceguard.settings import Settings
 
 TRACK = 1000
-_SHOWN_PARTS = 8
 _KINDS = {"flag": "flag", "version": "version", "period": "period", "attribute": "attribute"}
 
 
@@ -62,10 +60,10 @@ class Chip:
 
 @dataclass(frozen=True, slots=True)
 class TraceLink:
-    """A typical trace; `url` is set where the settings say how to open one."""
+    """A typical trace and where the settings say that it can be opened."""
 
     trace_id: str
-    url: str | None
+    links: tuple[Link, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +89,7 @@ class CauseCard:
     reference_traces: tuple[TraceLink, ...]
     owner: str | None
     runbook: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class PartBar:
-    """A component's part of a change; `better` where it took time off."""
-
-    name: str
-    locus: str
-    value: str
-    bar: Bar
-    better: bool
+    accepted: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +101,7 @@ class RegressionCard:
     table: Table
     distribution: Histogram | None
     means: tuple[float, float] | None
-    parts: tuple[PartBar, ...]
-    total: str
+    change: bars.Sum | None
     members: tuple[Regression, ...]
 
 
@@ -136,9 +123,10 @@ def cause_cards(causes: Sequence[Cause], report: Report, settings: Settings) -> 
             affected=count(c.requests.affected), fraction=percent(c.requests.fraction), summary=clean(c.summary),
             inseparable=apart_text(c) if c.inseparable_from else "",
             entries=tables.cause_entries(c, level),
-            affected_traces=_links(c.exemplars.affected, settings),
-            reference_traces=_links(c.exemplars.reference, settings),
+            affected_traces=_traces(c.exemplars.affected, settings),
+            reference_traces=_traces(c.exemplars.reference, settings),
             owner=settings.owners.get(c.service), runbook=web_address(settings.runbooks.get(c.service)),
+            accepted=accepted_text(c),
         )
         for c in causes
     ]  # fmt: skip
@@ -152,63 +140,21 @@ def regression_cards(report: Report) -> list[RegressionCard]:
 
 def _regression_card(members: list[Regression], level: str) -> RegressionCard:
     mean = next((r for r in members if r.metric == "latency_mean"), None)
-    parted = next((r for r in members if r.parts), None)
-    unit_of = METRICS[parted.metric] if parted else ""
     return RegressionCard(
         entry=entry_name(members[0].entry), chips=_chips(members[0]), table=tables.metrics(members, level),
         distribution=next((r.distribution for r in members if r.distribution), None),
         means=(mean.reference, mean.observed) if mean else None,
-        parts=_parts(parted.parts) if parted else (),
-        total=f"{quantity(sum(p.delta_ms for p in parted.parts), 'ms', signed=True)} of {unit_of}" if parted else "",
+        change=next((bars.of_regression(r) for r in members if r.parts or r.error_parts), None),
         members=tuple(members),
     )  # fmt: skip
-
-
-def _parts(parts: Sequence[Part]) -> tuple[PartBar, ...]:
-    """The largest parts, and the rest as one, so that what is shown adds up."""
-    ordered = sorted(parts, key=lambda p: -abs(p.delta_ms))
-    rows = [
-        (clean(f"{p.service} {p.operation}"), f"{p.locus}{', by calls' if _by_calls(p) else ''}", p.delta_ms)
-        for p in ordered[:_SHOWN_PARTS]
-    ]
-    rest = ordered[_SHOWN_PARTS:]
-    if rest:
-        rows.append((f"{len(rest)} smaller parts", "", sum(p.delta_ms for p in rest)))
-    scale = _scale([delta for _, _, delta in rows])
-    return tuple(
-        PartBar(
-            name,
-            locus,
-            quantity(delta, "ms", signed=True),
-            _bar(min(delta, 0.0), max(delta, 0.0), delta, scale),
-            delta < 0,
-        )
-        for name, locus, delta in rows
-    )
-
-
-def _by_calls(part: Part) -> bool:
-    """Whether it is rather the number of calls that changed than the time of each."""
-    return abs(part.count_ms or 0.0) > abs(part.cost_ms or 0.0)
 
 
 def _chips(of: Cause | Regression) -> tuple[Chip, ...]:
     return tuple(Chip(_KINDS[f.kind], factors_name([f]), reference_name([f])) for f in of.factors)
 
 
-def _links(trace_ids: Sequence[str], settings: Settings) -> tuple[TraceLink, ...]:
-    template = web_address(settings.trace_url)
-    return tuple(
-        TraceLink(
-            clean(t), template.replace("{trace_id}", quote(t, safe="")).replace("{span_id}", "") if template else None
-        )
-        for t in trace_ids[:5]
-    )
-
-
-def web_address(text: str | None) -> str | None:
-    """A configured address if it leads to the web; any other scheme would run in the page."""
-    return text if text is not None and text.startswith(("http://", "https://")) else None
+def _traces(trace_ids: Sequence[str], settings: Settings) -> tuple[TraceLink, ...]:
+    return tuple(TraceLink(clean(t), tuple(links(settings, t))) for t in trace_ids[:5])
 
 
 def _scale(values: Sequence[float]) -> tuple[float, float]:

@@ -28,6 +28,9 @@ _KINDS = {
 WITH_MAP = ("html", "md")
 """Formats of a report that draw the service graph; the others need not wait for it."""
 
+WITH_PICTURES = ("html",)
+"""Formats of a report that draw call paths and typical traces, for which these are read once more."""
+
 CONTENT_TYPES: dict[str, str] = {
     "text": "text/plain; charset=utf-8", "json": "application/json", "md": "text/markdown; charset=utf-8",
     "html": "text/html; charset=utf-8", "junit": "application/xml", "mermaid": "text/plain; charset=utf-8",

@@ -1,6 +1,8 @@
 """A report as JUnit XML, for any build server: one suite an entry point, one case a metric, and one for the verdict.
 
-A case fails for a regression that holds at alpha. Inconclusive and no data are `skipped`: neither passed nor failed.
+Every entry point that was judged has a case for every metric, so that a list of tests keeps its length from run to run.
+A case fails for a regression that holds at alpha, unless all that explains it is accepted. Accepted, inconclusive and
+no data are `skipped`: neither passed nor failed.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import re
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
+from traceguard.explain.accepted import failing, is_accepted
 from traceguard.report.wording import (
     METRICS,
     entry_name,
@@ -33,7 +36,9 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def render(analysis: Analysis) -> str:
     """The report as one `testsuites` document."""
     report = analysis.document
-    cases: dict[str, dict[str, list[Regression]]] = {}
+    cases: dict[str, dict[str, list[Regression]]] = {
+        entry_name(each.entry): {metric: [] for metric in METRICS.values()} for each in report.judged
+    }
     for regression in report.regressions:
         metrics = cases.setdefault(entry_name(regression.entry), {})
         metrics.setdefault(METRICS[regression.metric], []).append(regression)
@@ -62,10 +67,11 @@ def _totals(body: str) -> str:
 def _verdict_case(report: Report) -> str:
     sentence = headline(report)
     about = _text(window_text(report.window))
-    inner = {
-        "regression": f'<failure type="regression" message={_attribute(sentence)}>{_text(_why(report))}</failure>',
-        "no_regression": "",
-    }.get(report.verdict, f"<skipped message={_attribute(sentence)} />")
+    skipped = f"<skipped message={_attribute(sentence)} />"
+    fails = f'<failure type="regression" message={_attribute(sentence)}>{_text(_why(report))}</failure>'
+    if report.verdict == "regression" and not failing(report):
+        skipped, fails = f"<skipped message={_attribute(f'Accepted: {sentence}')} />", ""
+    inner = {"regression": fails or skipped, "no_regression": ""}.get(report.verdict, skipped)
     said = f"{_text(sentence)} Judged on {about}." if report.verdict == "no_regression" else f"Judged on {about}."
     return _case("traceguard", "verdict", f"{inner}<system-out>{said}</system-out>")
 
@@ -83,9 +89,13 @@ def _metric_case(entry: str, metric: str, found: list[Regression], report: Repor
         f"({interval(r.low, r.high, metric_unit(r.metric))}), adjusted p {probability(r.p_adjusted)}"
         for r in found
     ]
-    text = _text("\n".join(lines))
-    if not any(r.p_adjusted <= report.alpha for r in found):
+    text = _text("\n".join(lines) or "did not get worse")
+    held = [r for r in found if r.p_adjusted <= report.alpha]
+    if not held:
         return _case(entry, metric, f"<system-out>{text}</system-out>")
+    if all(is_accepted(r, report) for r in held):
+        message = _attribute(f"{metric} got worse, which is accepted for now")
+        return _case(entry, metric, f"<skipped message={message} /><system-out>{text}</system-out>")
     message = _attribute(f"{metric} got worse under {factors_name(found[0].factors)}")
     return _case(entry, metric, f'<failure type="regression" message={message}>{text}</failure>')
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _SWEEPS = 12
 _SETTLING = 8
+_SLACK = 0.12  # of the distance to the next place above that is kept where nothing is in between
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +145,23 @@ def _rows(columns: list[list[Any]], before: dict[Any, list[Any]], after: dict[An
                 around = [rows[n] for n in (*before[place], *after[place])]
                 wanted[place] = sum(around) / len(around) if around else rows[place]
             _spread(column, wanted, rows)
-    lowest = min(rows.values(), default=0.0)
-    return {place: row - lowest for place, row in rows.items()}
+    return _compact(columns, rows)
+
+
+def _compact(columns: list[list[Any]], rows: dict[Any, float]) -> dict[Any, float]:
+    """The rows moved together: which of two places in any columns is the lower stays so, empty stripes shrink."""
+    above = {place: column[i - 1] if i else None for column in columns for i, place in enumerate(column)}
+    ordered = sorted(rows, key=lambda place: rows[place])
+    found: dict[Any, float] = {}
+    last = None
+    for place in ordered:
+        row = found[last] + _SLACK * (rows[place] - rows[last]) if last is not None else 0.0
+        neighbour = above[place]
+        if neighbour is not None:
+            row = max(row, found[neighbour] + _distance(neighbour, place))
+        found[place] = row
+        last = place
+    return found
 
 
 def _spread(column: list[Any], wanted: dict[Any, float], rows: dict[Any, float]) -> None:

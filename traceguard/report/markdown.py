@@ -11,9 +11,12 @@ import re
 from typing import TYPE_CHECKING
 
 from traceguard.report import tables
+from traceguard.report.against import table as against_table
 from traceguard.report.diagrams import mermaid
 from traceguard.report.wording import (
     VERDICTS,
+    accepted_text,
+    against_text,
     apart_text,
     clean,
     confidence,
@@ -78,6 +81,9 @@ def _analysis(result: Analysis, *, with_map: bool, rows: int) -> str:
         blocks.append(", ".join(f"{name} {side.start} to {side.end}" for name, side in sides) + ".")
     if report.mix:
         blocks.append(prose(mix_text(report.mix)))
+    if report.against is not None:
+        shown = _table(against_table(report.against), rows)
+        blocks.append(_folded(prose(against_text(report.against)), shown, opened=False))
     if report.causes:
         blocks += ["### Why", *(_cause(cause, level) for cause in report.causes[:3])]
         more = report.causes[3:]
@@ -152,6 +158,8 @@ def _cause(cause: Cause, level: str) -> str:
     lines = [f"{where}: {effect}", f"   {facts}. {prose(cause.summary)}"]
     if cause.inseparable_from:
         lines.append(f"   {prose(apart_text(cause))}")
+    if cause.accepted is not None:
+        lines.append(f"   {prose(accepted_text(cause))}.")
     return "  \n".join(lines)
 
 

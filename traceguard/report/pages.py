@@ -14,29 +14,16 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from traceguard.report import cards, differences, scripts, tables
-from traceguard.report.documents import plain
+from traceguard.report import differences, scripts, tables
 from traceguard.report.service_map import Damage, damage, draw
 from traceguard.report.wording import (
-    VERDICTS,
     clean,
-    confidence,
     count,
     difference_size,
-    effect_interval,
     effect_text,
     factors_name,
     graph_size,
-    headline,
-    incomplete_text,
-    inference_text,
-    interval,
-    leading_regression,
-    metric_unit,
     percent,
-    period_text,
-    place,
-    probability,
     quantity,
     scenario_name,
     target_name,
@@ -48,18 +35,19 @@ if TYPE_CHECKING:
 
     import networkx as nx
 
-    from traceguard.model import Cause, Report
-    from traceguard.report.results import Analysis, Difference, Forecast, Radius
+    from traceguard.model import Cause
+    from traceguard.report.results import Difference, Forecast, Radius
 
 Fact = tuple[str, str, str]
-_SHOWN_WORSE = 12
-_LARGEST_EMBEDDED = 1_000_000
 
 
 def render(kind: str, result: Any) -> str:
     """A result of a kind of `FORMATS` as a complete page."""
+    from traceguard.report import report_page
+
     pages = {
-        "report": analysis, "graph": graph, "graph-diff": difference, "blast-radius": radius, "what-if": forecast,
+        "report": report_page.analysis, "graph": graph, "graph-diff": difference, "blast-radius": radius,
+        "what-if": forecast,
     }  # fmt: skip
     return pages[kind](result)
 
@@ -92,40 +80,6 @@ def embedded(data: object) -> Markup:
     """JSON that is safe inside a script element: no `<`, so neither an end tag nor a comment can begin."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))  # noqa: S704  (escaped here)
-
-
-def analysis(result: Analysis) -> str:
-    """A report as a page; charts only where there is something to draw, so a quiet report stays small."""
-    from traceguard.report.charts import distribution
-
-    report = result.document
-    level = confidence(report.alpha)
-    worse = cards.regression_cards(report)
-    blocks: list[tuple[str, object]] = []
-    shown: list[tuple[cards.RegressionCard, str | None]] = []
-    for index, card in enumerate(worse[:_SHOWN_WORSE]):
-        chart = None
-        if card.distribution is not None:
-            chart = f"chart-{index}"
-            blocks.append((chart, distribution(card.distribution, card.means)))
-        shown.append((card, chart))
-    code = scripts.chart_scripts() if blocks else ()
-    document = plain(report)
-    if len(json.dumps(document)) <= _LARGEST_EMBEDDED:
-        blocks.append(("traceguard-report", document))
-    more_worse = [regression for card in worse[_SHOWN_WORSE:] for regression in card.members]
-    marks = damage_of(result.graph, report.causes) if result.graph is not None else Damage()
-    return page(
-        "report.html", code=code, blocks=blocks, report=report, verdict=VERDICTS[report.verdict],
-        headline=headline(report), window=window_text(report.window), about=period_text(report.window),
-        inference=inference_text(report), facts=_report_facts(report), level=level,
-        causes=cards.cause_cards(report.causes, report, result.settings),
-        more_causes=tables.causes(report.causes[12:], level),
-        improvements=cards.cause_cards(report.improvements, report, result.settings),
-        more_improvements=tables.causes(report.improvements[6:], level),
-        worse=shown, more_worse=tables.regressions(more_worse, level), map=draw_map(result.graph, marks),
-        map_note=_map_note(report.causes, marks), repeat=_repeat(report), licences=scripts.licences() if code else "",
-    )  # fmt: skip
 
 
 def graph(result: nx.DiGraph[Any]) -> str:
@@ -206,50 +160,6 @@ def damage_of(of: nx.DiGraph[Any], causes: Sequence[Cause]) -> Damage:
     return damage(of, notes, entries)
 
 
-def _report_facts(report: Report) -> list[Fact]:
-    """The row below the verdict: effect with interval, share, reach and certainty where there are any; the data."""
-    facts: list[Fact] = []
-    if report.regressions:
-        lead = leading_regression(report)
-        unit = metric_unit(lead.metric)
-        facts.append(("Change", quantity(lead.delta, unit, signed=True), interval(lead.low, lead.high, unit)))
-        cause = next((c for c in report.causes if c.factors == lead.factors), None)
-        if cause is not None:
-            facts += [
-                ("Explained", percent(cause.share), f"by {place(cause)}"),
-                (
-                    "Requests under it",
-                    count(cause.requests.affected),
-                    f"{percent(cause.requests.fraction)} of requests",
-                ),
-            ]
-        facts.append(("Adjusted p", probability(lead.p_adjusted), "over all tests"))
-    elif report.causes:
-        best = report.causes[0]
-        facts.append(("Best explanation", effect_text(best.effect), effect_interval(best.effect)))
-    rest = [f"requests, {count(report.window.spans)} spans", incomplete_text(report.window)]
-    facts.append(("Judged on", count(report.window.traces), ", ".join(filter(None, rest))))
-    return facts
-
-
-def _map_note(causes: Sequence[Cause], marks: Damage) -> str:
-    if not marks.notes:
-        return ""
-    first = next(c for c in causes if c.service in marks.notes)
-    return clean(f"Red: the way of the damage, to {first.service} first.")
-
-
-def _repeat(report: Report) -> str:
-    parts = ["traceguard report --db STORE"]
-    if report.window.start and report.window.end:
-        parts.append(f"--since {report.window.start} --until {report.window.end}")
-    if report.baseline and report.candidate:
-        sides = (("baseline", report.baseline), ("candidate", report.candidate))
-        parts += [f"--{name} {side.start}/{side.end}" for name, side in sides]
-    live = ["--live"] if report.inference == "anytime_valid" else []
-    return " ".join([*parts, f"--alpha {report.alpha:g}", *live])
-
-
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -266,4 +176,5 @@ def _environment() -> Environment:
 
 @cache
 def _style() -> str:
-    return (files("traceguard.report") / "templates" / "style.css").read_text(encoding="utf-8")
+    folder = files("traceguard.report") / "templates"
+    return "".join((folder / name).read_text(encoding="utf-8") for name in ("style.css", "drawings.css"))

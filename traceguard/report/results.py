@@ -18,17 +18,22 @@ if TYPE_CHECKING:
     import polars as pl
 
     from traceguard import model
-    from traceguard.model import BlastRadius, Cause, GraphDiff, Regression, Report, Verdict, WhatIf
+    from traceguard.model import BlastRadius, Cause, GraphDiff, Pictures, Regression, Report, Verdict, WhatIf
     from traceguard.units import Period
 
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What `report` found. `graph` adds the service map; `settings` adds trace links, owners and runbooks to pages."""
+    """What `report` found.
+
+    `graph` adds the service map, `pictures` call paths and typical traces, `settings` trace links, owners and runbooks
+    to pages.
+    """
 
     document: Report
     graph: nx.DiGraph[Any] | None = None
     settings: Settings = field(default_factory=Settings)
+    pictures: Pictures | None = None
 
     @property
     def verdict(self) -> Verdict:

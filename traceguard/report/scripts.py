@@ -19,13 +19,35 @@ if TYPE_CHECKING:
 
 _CHART_SCRIPTS = ("vega.min.js", "vega-lite.min.js", "vega-embed.min.js")
 _START = """\
-for (const place of document.querySelectorAll("[data-chart]")) {
+const drawn = new Set();
+function draw(place) {
+  if (drawn.has(place)) return;
+  drawn.add(place);
   const spec = JSON.parse(document.getElementById(place.dataset.chart).textContent);
   const tooltip = {disableDefaultStyle: true, id: "chart-tooltip"};
   vegaEmbed(place, spec, {ast: true, renderer: "svg", actions: false, defaultStyle: false, tooltip})
     .then(() => place.classList.add("drawn"))
     .catch((error) => { place.textContent = "This chart could not be drawn: " + error.message; });
 }
+function drawAll(within) {
+  for (const place of within.querySelectorAll("[data-chart]")) {
+    if (!place.closest("details:not([open])")) draw(place);
+  }
+}
+drawAll(document);
+document.addEventListener("toggle", (event) => { if (event.target.open) drawAll(event.target); }, true);
+window.addEventListener("beforeprint", () => drawAll(document));
+"""
+_UNFOLD = """\
+function unfold() {
+  const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (target && target.matches("details")) target.open = true;
+}
+window.addEventListener("hashchange", unfold);
+unfold();
+window.addEventListener("beforeprint", () => {
+  for (const folded of document.querySelectorAll("details.cause-card:not([open])")) folded.open = true;
+});
 """
 _POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">')
 
@@ -36,6 +58,11 @@ def chart_scripts() -> tuple[str, ...]:
     folder = files("traceguard.report") / "vendor"
     texts = tuple((folder / name).read_text(encoding="utf-8") for name in _CHART_SCRIPTS)
     return (*texts, _START)
+
+
+def page_scripts(*, charts: bool) -> tuple[str, ...]:
+    """The scripts of a page with folded causes, those for charts only where it has some."""
+    return (_UNFOLD, *(chart_scripts() if charts else ()))
 
 
 @cache

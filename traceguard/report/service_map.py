@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 BOX_WIDTH, BOX_HEIGHT = 188, 46
 _GAP_X, _GAP_Y, _MARGIN = 72, 22, 14
 _LIMIT = 80
+_NEAR = 15  # nodes of the part of a larger one
+SMALL = 26  # nodes of a map that is drawn whole beside other pictures
+_SMALLEST = 0.72  # of its natural size; a narrower page scrolls the map, which must stay legible
 _NAME_WIDTH, _SIZE_WIDTH = 20, 24
 
 
@@ -50,10 +53,10 @@ def damage(graph: nx.DiGraph[Any], blamed: Mapping[str, str], entries: Mapping[s
     return Damage({name: words for name, words in blamed.items() if name in graph}, frozenset(steps))
 
 
-def draw(graph: nx.DiGraph[Any], pointed_out: Damage | None = None) -> str:
+def draw(graph: nx.DiGraph[Any], pointed_out: Damage | None = None, *, alone: bool = True) -> str:
     """An `<svg>` of the graph: at most the 80 busiest nodes, and all that `pointed_out` names.
 
-    Empty text for an empty graph.
+    One that is not `alone` on its page uses the arrow heads of `markers`. Empty text for an empty graph.
     """
     if not graph.number_of_nodes():
         return ""
@@ -66,19 +69,41 @@ def draw(graph: nx.DiGraph[Any], pointed_out: Damage | None = None) -> str:
         _edge(e, placed, marks, busiest) for e in sorted(edges, key=lambda e: (e["source"], e["target"]) in marks.path)
     ]
     nodes = [_node(str(name), attributes, placed, marks) for name, attributes in shown.nodes(data=True)]
-    width = placed.layers * (BOX_WIDTH + _GAP_X) - _GAP_X + 2 * _MARGIN
-    height = placed.rows * (BOX_HEIGHT + _GAP_Y) - _GAP_Y + 2 * _MARGIN
+    width, height = size_of(placed)
     label = (
         f"Service map: {shown.number_of_nodes()} of {graph.number_of_nodes()} services and {len(edges)} dependencies"
     )
     return (
         f'<svg class="map" role="img" aria-label={quoteattr(label)} viewBox="0 0 {width:.0f} {height:.0f}" '
-        f'width="{width:.0f}" height="{height:.0f}">'
-        f"<title>{escape(label)}</title>{_MARKERS}{''.join(lines)}{''.join(nodes)}</svg>"
+        f'width="{width:.0f}" height="{height:.0f}" style="min-width:{min(width, max(620, width * _SMALLEST)):.0f}px">'
+        f"<title>{escape(label)}</title>{MARKERS if alone else ''}{''.join(lines)}{''.join(nodes)}</svg>"
     )
 
 
-_MARKERS = "<defs>" + "".join(
+def neighbourhood(graph: nx.DiGraph[Any], marks: Damage) -> nx.DiGraph[Any]:
+    """The graph itself where it has at most `SMALL` nodes, else the way of the damage with what lies beside it.
+
+    Beside it are the callers and callees of the blamed nodes, then those of the others on the way, the busiest first.
+    """
+    if graph.number_of_nodes() <= SMALL:
+        return graph
+    way = set(marks.notes) | {name for step in marks.path for name in step}
+    calls: dict[str, tuple[int, float]] = {}
+    for edge in edges_of(graph):
+        for one, other in ((edge["source"], edge["target"]), (edge["target"], edge["source"])):
+            if one in way and other not in way:
+                near, busy = calls.get(other, (1, 0.0))
+                calls[other] = (min(near, int(one not in marks.notes)), max(busy, float(edge.get("calls", 0))))
+    beside = sorted(calls, key=lambda name: (calls[name][0], -calls[name][1], name))
+    return graph.subgraph(way | set(beside[: max(_NEAR - len(way), 0)]))
+
+
+def markers() -> str:
+    """The arrow heads that all maps of a page share, as an invisible drawing."""
+    return f'<svg class="map sheet" width="0" height="0" aria-hidden="true">{MARKERS}</svg>'
+
+
+MARKERS = "<defs>" + "".join(
     f'<marker id="tg-{name}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
     f'markerUnits="userSpaceOnUse" orient="auto"><path class="{name}" d="M0 0.5L8 4L0 7.5z"/></marker>'
     for name in ("tip", "tip-hurt")
@@ -92,6 +117,12 @@ def _chosen(graph: nx.DiGraph[Any], marks: Damage) -> list[str]:
         weight[edge["target"]] = max(weight[edge["target"]], edge.get("calls", 0))
     ordered = sorted(graph.nodes, key=lambda name: (name not in needed, -weight[name], str(name)))
     return ordered[: max(_LIMIT, len(needed))]
+
+
+def size_of(placed: Placed) -> tuple[float, float]:
+    """Width and height of a picture of boxes."""
+    width = placed.layers * (BOX_WIDTH + _GAP_X) - _GAP_X + 2 * _MARGIN
+    return width, placed.rows * (BOX_HEIGHT + _GAP_Y) - _GAP_Y + 2 * _MARGIN
 
 
 def _x(layer: float) -> float:

@@ -16,7 +16,10 @@ from rich.text import Text
 
 from traceguard.report import differences, tables
 from traceguard.report.wording import (
+    CHANGES,
     VERDICTS,
+    accepted_text,
+    against_text,
     apart_text,
     clean,
     confidence,
@@ -93,7 +96,22 @@ def _analysis(analysis: Analysis) -> Group:
     why = "Why" if report.verdict == "regression" else "What would explain it best, on evidence too weak to judge"
     parts += _causes(why, report.causes, level)
     parts += _causes("What got better", report.improvements, level)
+    if report.against is not None:
+        parts += [_heading(against_text(report.against)), *_changes(report.against)]
     return Group(*parts, *_warnings(report.warnings), *_next_step(report))
+
+
+def _changes(against: model.Against) -> list[RenderableType]:
+    """A line a cause that is new, gone or changed."""
+    lines: list[RenderableType] = []
+    for change in against.causes:
+        if change.change != "as_before":
+            before, after = (effect_text(side) if side else "nothing" for side in (change.before, change.after))
+            where = clean(f"{change.service} {change.operation}")
+            line = Text.assemble((CHANGES[change.change], "bold"), f": {where}, {what(change)}, under ")
+            line.append(factors_name(change.factors), "cyan").append(f": {before} to {after}")
+            lines.append(_indent(line))
+    return lines[:_SHOWN_ENTRIES]
 
 
 def _heading(title: str) -> Text:
@@ -142,6 +160,8 @@ def _cause(cause: Cause, level: str) -> Group:
     lines: list[RenderableType] = [_indent(title), _indent(numbers, 5), _indent(Text(clean(cause.summary)), 5)]
     if cause.inseparable_from:
         lines.append(_indent(Text(apart_text(cause), "yellow"), 5))
+    if cause.accepted is not None:
+        lines.append(_indent(Text(accepted_text(cause), "yellow"), 5))
     if len(cause.entries) > 1:
         lines.append(_indent(_grid(tables.cause_entries(cause, level)), 3))
     sides = (("with it", cause.exemplars.affected), ("without", cause.exemplars.reference))

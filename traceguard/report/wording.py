@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     import networkx as nx
 
     from traceguard.model import (
+        Against,
         Cause,
+        CauseChange,
         Effect,
         Entry,
         Factor,
@@ -127,6 +129,25 @@ def apart_text(cause: Cause) -> str:
     return f"{text} The whole effect is theirs together; {needed} under one without the other would separate them."
 
 
+def accepted_text(cause: Cause) -> str:
+    """That a cause is accepted, until when and why; empty where it is not."""
+    if cause.accepted is None:
+        return ""
+    return clean(f"Accepted until {cause.accepted.until}: {cause.accepted.reason}")
+
+
+CHANGES = {"new": "new", "gone": "gone", "changed": "changed", "as_before": "as before"}
+
+
+def against_text(against: Against) -> str:
+    """How a report's causes differ from those of the older one that it is held against."""
+    counts = {change: sum(c.change == change for c in against.causes) for change in CHANGES}
+    said = ", ".join(f"{n} {CHANGES[change]}" for change, n in counts.items() if n) or "none in either"
+    period = period_text(against.window)
+    when = f" on {period}" if period else ""
+    return f"Causes against the older report{when} ({VERDICTS[against.verdict]}): {said}."
+
+
 def inference_text(report: Report) -> str:
     """For how many looks at the data intervals and verdict hold."""
     return f"The verdict {_HOLDS[report.inference]}."
@@ -184,7 +205,7 @@ def place(cause: Cause) -> str:
     return clean(f"{cause.service} {cause.operation}")
 
 
-def what(cause: Cause) -> str:
+def what(cause: Cause | CauseChange) -> str:
     """What a cause does there: time of its own, time on the way to it, failures, or calls."""
     if cause.metric == "latency":
         return LOCI[cause.locus]
@@ -222,17 +243,21 @@ def _split_time(text: str) -> tuple[str, str]:
     return day, time.partition(".")[0]
 
 
-def change(regression: Regression) -> str:
-    """A regression as the end of a sentence: `got 92.3 ms slower (mean 96.4 ms to 189 ms)`."""
+def change(regression: Regression, level: str = "") -> str:
+    """A regression as the end of a sentence: `got 92.3 ms slower (mean 96.4 ms to 189 ms)`.
+
+    With `level`, such as `95%`, also the interval of the change.
+    """
     unit = metric_unit(regression.metric)
     sides = f"{quantity(regression.reference, unit)} to {quantity(regression.observed, unit)}"
+    sure = f"; {level} interval {interval(regression.low, regression.high, unit)}" if level else ""
     if unit == "fraction":
-        return f"fails more often ({sides})"
+        return f"fails more often ({sides}{sure})"
     statistic = METRICS[regression.metric].removesuffix(" latency")
-    return f"got {quantity(regression.delta, unit)} slower ({statistic} {sides})"
+    return f"got {quantity(regression.delta, unit)} slower ({statistic} {sides}{sure})"
 
 
-def headline(report: Report) -> str:
+def headline(report: Report, *, with_interval: bool = False) -> str:
     """The verdict in one sentence."""
     if report.verdict == "regression" and report.regressions:
         lead = leading_regression(report)
@@ -240,7 +265,8 @@ def headline(report: Report) -> str:
         more = f" {others} more entry {'point' if others == 1 else 'points'} got worse too." if others else ""
         cause = _cause_of(report, lead)
         blame = _blame(cause) if cause else "no single service explains it"
-        return f"{entry_name(lead.entry)} {change(lead)} under {factors_name(lead.factors)}; {blame}.{more}"
+        changed = change(lead, confidence(report.alpha) if with_interval else "")
+        return f"{entry_name(lead.entry)} {changed} under {factors_name(lead.factors)}; {blame}.{more}"
     if report.verdict == "regression":
         return "Something got worse, but no entry point's metric stands out."
     if report.verdict == "no_regression":

@@ -98,6 +98,73 @@ def cause(**changes: Any) -> model.Cause:
     return model.Cause(**values | changes)
 
 
+def over_time(against: str = "slice") -> model.OverTime:
+    """The cause's effect in four quarters of the hour; in the last one hardly anybody ran under it."""
+    quarters = [f"2026-11-23T12:{minute}:00Z" for minute in ("00", "15", "30", "45")] + [END]
+    effects = [(80.0, 70.0, 90.0), (85.0, 76.0, 94.0), (88.0, 80.0, 96.0), None]
+    return model.OverTime(
+        entry=entry(), against=against,
+        slices=[
+            model.EffectSlice(
+                start=start, end=end, affected=270 if effect else 2, reference=2_100,
+                effect=model.Effect(estimate=effect[0], low=effect[1], high=effect[2], unit="ms") if effect else None,
+            )
+            for (start, end), effect in zip(pairwise(quarters), effects, strict=True)
+        ],
+    )  # fmt: skip
+
+
+def call_paths(name: str = "pricing") -> model.CallPaths:
+    """Where checkout's time goes on both sides; nine milliseconds on the way to pricing."""
+
+    def node(
+        above: int, service: str, operation: str, reference: float, observed: float, **more: Any
+    ) -> model.PathNode:
+        return model.PathNode(
+            above=above, service=service, operation=operation, reference_ms=reference, observed_ms=observed, **more
+        )
+
+    return model.CallPaths(
+        entry=entry(), factors=[flag()], reference=8_000, observed=1_104,
+        paths=[
+            node(-1, "frontend", "POST /checkout", 20.0, 20.6), node(0, name, "ComputeQuote", 40.0, 124.2),
+            node(1, "postgres", "SELECT prices", 16.4, 20.2), node(0, "cart", "GetCart", 15.0, 13.8),
+            node(0, "", "", 5.0, 5.0, smaller=3),
+        ],
+    )  # fmt: skip
+
+
+def typical_trace(trace_id: str, blamed_ms: float, name: str = "pricing") -> model.TypicalTrace:
+    """Checkout with one call of pricing."""
+
+    def span(above: int, service: str, operation: str, start: float, end: float, **more: Any) -> model.TraceSpan:
+        values = {"on_path": [(start, end)], "failed": False, "marked": False} | more
+        return model.TraceSpan(
+            above=above, service=service, operation=operation, start_ms=start, duration_ms=end - start, **values
+        )
+
+    whole = 30.0 + blamed_ms
+    return model.TypicalTrace(
+        trace_id=trace_id, span_id="00f067aa0ba902b7", start_ms=1_795_435_200_000, end_ms=1_795_435_200_200,
+        duration_ms=whole, blamed_ms=blamed_ms, left_out=4,
+        spans=[
+            span(-1, "frontend", "POST /checkout", 0.0, whole, on_path=[(0.0, 10.0), (10.0 + blamed_ms, whole)]),
+            span(0, name, "ComputeQuote", 10.0, 10.0 + blamed_ms, marked=True),
+            span(0, "cart", "GetCart", 10.0, 25.0, on_path=[], failed=True),
+        ],
+    )  # fmt: skip
+
+
+def pictures(name: str = "pricing") -> model.Pictures:
+    """What belongs to the first cause."""
+    first = model.CausePictures(
+        rank=1, paths=0, reference=[typical_trace("4bf92f3577b34da6a3ce929d0e0e4736", 40.0, name)],
+        affected=[typical_trace("5b8efff798038103d269b633813fc60c", 124.0, name),
+                  typical_trace("0af7651916cd43dd8448eb211c80319c", 126.0, name)],
+    )  # fmt: skip
+    return model.Pictures(paths=[call_paths(name)], causes=[first])
+
+
 def error_cause(**changes: Any) -> model.Cause:
     """Payment's new version fails a share of charges."""
     values: dict[str, Any] = {

@@ -23,6 +23,40 @@ def test_one_case_per_entry_and_metric(documents: ModuleType) -> None:
     assert root.get("failures") == str(len(list(root.iter("failure")))) == "5"
 
 
+def test_an_entry_point_that_was_judged_has_all_its_cases(documents: ModuleType) -> None:
+    """Also where nothing got worse, so that a list of tests keeps its length."""
+    judged = [
+        documents.model.JudgedEntry(entry=documents.entry(operation=operation), requests=500)
+        for operation in ("POST /checkout", "GET /cart", "GET /")
+    ]
+    root = _parsed(Analysis(documents.report(judged=judged)))
+    by_entry = {suite.get("name"): len(list(suite.iter("testcase"))) for suite in root.iter("testsuite")}
+    assert by_entry == {
+        "traceguard": 1, "POST /checkout of frontend": 5, "GET /cart of frontend": 5, "GET / of frontend": 5,
+    }  # fmt: skip
+    calm = root.find(".//testsuite[@name='GET / of frontend']")
+    assert calm is not None
+    assert (calm.get("failures"), calm.get("skipped")) == ("0", "0")
+
+
+def test_what_is_accepted_is_skipped(documents: ModuleType) -> None:
+    """A known cause does not fail a build: its cases and the verdict say that it is accepted."""
+    accepted = documents.model.Accepted(until="2027-01-31", reason="OPS-12")
+    entries = [documents.cause().entries[0]]
+    causes = [
+        documents.cause(accepted=accepted), documents.error_cause(accepted=accepted, entries=entries),
+    ]  # fmt: skip
+    root = _parsed(Analysis(documents.report(causes=causes)))
+    assert root.get("failures") == "0"
+    verdict = root.find(".//testcase[@name='verdict']/skipped")
+    assert verdict is not None
+    assert str(verdict.get("message")).startswith("Accepted: ")
+    half = _parsed(Analysis(documents.report(causes=[documents.cause(accepted=accepted), documents.error_cause()])))
+    assert half.find(".//testcase[@name='verdict']/failure") is not None
+    assert half.find(".//testcase[@name='error rate']/failure") is not None
+    assert half.find(".//testcase[@name='p95 latency']/skipped") is not None
+
+
 def test_the_verdict_fails_with_the_sentence_and_the_causes(documents: ModuleType) -> None:
     """A build server's list says what happened without opening anything."""
     failure = _parsed(Analysis(documents.report())).find(".//testcase[@name='verdict']/failure")

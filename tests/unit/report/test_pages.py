@@ -11,7 +11,8 @@ from types import ModuleType
 import altair as alt
 import pytest
 
-from traceguard.report import Analysis, Forecast, Radius, render
+from traceguard.report import Analysis, Forecast, Radius, render, report_page
+from traceguard.report.against import read_older, with_against
 from traceguard.report.cards import cause_cards, regression_cards
 from traceguard.report.charts import distribution
 from traceguard.report.page import PageData, overview
@@ -19,7 +20,7 @@ from traceguard.report.scripts import content_security_policy
 from traceguard.settings import Settings
 
 HOSTILE = "</script><script>alert(1)</script><img src=http://e.example/x onerror=alert(1)>\"' --> <!-- {{ 7*7 }}"
-CARRIES_SCRIPTS = {"report"}
+CARRIES_SCRIPTS = {"report", "pictured"}
 
 
 class Page(HTMLParser):
@@ -62,16 +63,24 @@ def hostile(documents: ModuleType) -> Analysis:
     cause = documents.cause(
         factors=[factor], service=HOSTILE, operation=HOSTILE, summary=HOSTILE, inseparable_from=[[factor]],
         exemplars=documents.model.Exemplars(affected=[HOSTILE], reference=[HOSTILE]),
-        entries=[documents.cause().entries[0].model_copy(update={"entry": entry})],
+        entries=[documents.cause().entries[0].model_copy(update={"entry": entry})], over_time=documents.over_time(),
+        accepted=documents.model.Accepted(until=HOSTILE, reason=HOSTILE),
     )  # fmt: skip
     part = documents.model.Part(service=HOSTILE, operation=HOSTILE, locus="self", delta_ms=1.0)
     regression = documents.regression(entry=entry, factors=[factor], parts=[part], distribution=documents.histogram())
     warning = documents.model.Warning(code=HOSTILE, message=HOSTILE)
     graph = documents.graph()
     graph.add_node(HOSTILE, spans=1, errors=1, type=HOSTILE)
-    return Analysis(
-        documents.report(causes=[cause], regressions=[regression], improvements=[cause], warnings=[warning]), graph
+    graph.add_edge("frontend", HOSTILE, kinds={"sync": {"kind": "sync", "calls": 1, "errors": 0}})
+    asked = documents.model.Asked(flag=HOSTILE, where=[HOSTILE])
+    report = documents.report(
+        causes=[cause], regressions=[regression], improvements=[cause], warnings=[warning], asked=asked
     )
+    report = with_against(
+        report, read_older(documents.report(causes=[cause.model_copy(update={"service": HOSTILE * 2})]))
+    )
+    settings = Settings(trace_links={HOSTILE: "https://t.example/{trace_id}"}, owners={HOSTILE: HOSTILE})
+    return Analysis(report, graph, settings, documents.pictures(HOSTILE))
 
 
 @pytest.fixture
@@ -79,6 +88,7 @@ def pages(documents: ModuleType) -> dict[str, str]:
     """Every page that the package can make."""
     return {
         "report": render(Analysis(documents.report(), documents.graph()), "html"),
+        "pictured": render(Analysis(documents.report(), documents.graph(), pictures=documents.pictures()), "html"),
         "quiet": render(Analysis(documents.quiet_report()), "html"),
         "graph": render(documents.graph(), "html"),
         "radius": render(Radius(documents.radius()), "html"),
@@ -102,6 +112,25 @@ def test_pages_are_small(pages: dict[str, str]) -> None:
     """A report stays under three megabytes, one without charts under fifty kilobytes."""
     assert len(pages["report"].encode()) < 3_000_000
     assert len(pages["quiet"].encode()) < 50_000
+
+
+def test_a_page_that_would_be_too_large_leaves_pictures_out(
+    documents: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last causes' pictures go first, and the page says how many."""
+    causes = [documents.cause(rank=rank) for rank in (1, 2, 3, 4)]
+    first = documents.pictures().causes[0]
+    pictures = documents.pictures().model_copy(
+        update={"causes": [first.model_copy(update={"rank": rank}) for rank in (1, 2, 3, 4)]}
+    )
+    result = Analysis(documents.report(causes=causes), documents.graph(), pictures=pictures)
+    whole = render(result, "html")
+    assert "are left out to keep this file small" not in whole
+    monkeypatch.setattr(report_page, "LIMIT", len(whole.encode()) - 1)
+    less = render(result, "html")
+    assert len(less.encode()) < len(whole.encode())
+    assert "are left out to keep this file small" in less
+    assert 0 < less.count('class="drawing flame"') < whole.count('class="drawing flame"')
 
 
 def test_only_our_scripts_may_run(pages: dict[str, str]) -> None:
@@ -156,6 +185,40 @@ def test_the_page_says_what_the_report_says(documents: ModuleType) -> None:
         assert part in text
 
 
+def test_the_page_tells_how_to_ask_the_same_again(documents: ModuleType) -> None:
+    """Every option that was given stands in the command, quoted for a shell, and in the table of parameters."""
+    asked = documents.model.Asked(flag="new pricing", where=["tenant.id=t42"], ignore_watermark=True)
+    text = " ".join(Page(render(Analysis(documents.report(asked=asked)), "html")).text.split())
+    assert "--flag 'new pricing' --where tenant.id=t42 --ignore-watermark --alpha 0.05" in text
+    assert "Where tenant.id=t42" in text
+
+
+def test_a_cause_shows_all_its_pictures(documents: ModuleType) -> None:
+    """Drawings of both sides, what to do, links with span and time, owner, and that it is accepted."""
+    settings = Settings(
+        trace_links={"jaeger": "https://j.example/{trace_id}?s={span_id}&t={start_ms}"},
+        owners={"pricing": "team-money"},
+    )
+    cause = documents.cause(
+        over_time=documents.over_time(), accepted=documents.model.Accepted(until="2027-01-31", reason="OPS-12")
+    )
+    result = Analysis(documents.report(causes=[cause]), documents.graph(), settings, documents.pictures())
+    source = render(result, "html")
+    for kind, least in (("flame", 2), ("waterfall", 3), ("slices", 1)):
+        assert source.count(f'class="drawing {kind}"') == least, kind
+    page = Page(source)
+    text = " ".join(page.text.split())
+    for words in (
+        "Accepted until 2027-01-31: OPS-12", "Owner team-money", "What to do next Set new-pricing back to off.",
+        "Whom it hits 1,512 requests", "+84 ms; the whole request +84 ms", "4 smaller spans left out",
+    ):  # fmt: skip
+        assert words in text
+    links = [a["href"] for tag, a in page.elements if tag == "a"]
+    assert "https://j.example/4bf92f3577b34da6a3ce929d0e0e4736?s=00f067aa0ba902b7&t=1795435200000" in links
+    bare = Page(render(Analysis(result.document, result.graph, pictures=documents.pictures()), "html"))
+    assert not [a["href"] for tag, a in bare.elements if tag == "a" and str(a["href"]).startswith("http")]
+
+
 def test_traces_owners_and_runbooks_are_links_only_to_the_web(documents: ModuleType) -> None:
     """A configured template makes trace ids links; any other scheme is left out."""
     web = Settings(
@@ -192,10 +255,11 @@ def test_parts_add_up_to_what_is_shown(documents: ModuleType) -> None:
     """Small parts are one row, so that the rows sum to the total."""
     parts = [documents.model.Part(service=f"s{n}", operation="o", locus="self", delta_ms=float(n)) for n in range(12)]
     card = regression_cards(documents.report(regressions=[documents.regression(parts=parts)]))[0]
-    assert len(card.parts) == 9
-    assert card.parts[-1].name == "4 smaller parts"
-    assert card.parts[-1].value == "+6 ms"
-    assert card.total == "+66 ms of mean latency"
+    assert card.change is not None
+    assert len(card.change.rows) == 9
+    assert card.change.rows[-1].name == "4 smaller parts"
+    assert card.change.rows[-1].value == "+6 ms"
+    assert card.change.total == "+66 ms of mean latency"
 
 
 def test_a_distribution_is_a_valid_chart_without_sources(documents: ModuleType) -> None:

@@ -17,6 +17,7 @@ from traceguard.errors import TraceguardError, UsageError, first_line
 from traceguard.server.questions import copies
 from traceguard.server.questions.analyses import RETRY_SECONDS, GoneError, LineFullError
 from traceguard.server.watch import log, telemetry
+from traceguard.units import parse_switch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -44,6 +45,7 @@ _QUESTIONS = {
             "alpha",
             "ignore_watermark",
             "live",
+            "pictures",
             *_COHORTS,
             *_WINDOW,
         ),
@@ -90,7 +92,7 @@ class Api:
     def _question(self, kind: str) -> "Callable[[Request, Question], Response]":
         def work(request: Request, question: "Question") -> Response:
             from traceguard import pipeline
-            from traceguard.report import FORMATS, WITH_MAP
+            from traceguard.report import FORMATS, WITH_MAP, WITH_PICTURES
 
             function, options = _QUESTIONS[kind]
             given = _parameters(request, options, also=("format",))
@@ -103,12 +105,13 @@ class Api:
             if missing:
                 raise UsageError(f"/api/{kind} needs {missing[0]}; add {missing[0]}=... to the address.")
             more: dict[str, Any] = {"settings": self._settings} if function in _WITH_SETTINGS else {}
+            pictured = kind == "report" and parse_switch(given.pop("pictures", False), "pictures")
             if kind == "report":
-                more["draw_map"] = form in WITH_MAP
+                more |= {"draw_map": form in WITH_MAP, "draw_pictures": form in WITH_PICTURES or pictured}
             if "attribute" in given:
                 given["attributes"] = given.pop("attribute")
             result = ask(question.store, **given, **more, progress=question.show)
-            return _rendered(result, form)
+            return _with_pictures(result) if pictured and form == "json" else _rendered(result, form)
 
         return work
 
@@ -230,6 +233,14 @@ def _table(frame: "pl.DataFrame", form: str) -> bytes:
     else:
         frame.write_parquet(buffer)
     return buffer.getvalue()
+
+
+def _with_pictures(result: Any) -> Response:
+    """A report's document with the pictures of its page beside it, for a client that draws the page itself."""
+    from traceguard.report.documents import dump, plain
+
+    pictures = plain(result.pictures) if result.pictures is not None else None
+    return Response(dump(plain(result.document) | {"pictures": pictures}), media_type="application/json")
 
 
 def _rendered(result: Any, form: str) -> Response:

@@ -88,7 +88,9 @@ class Overview:
         began = time.monotonic()
         analysis, note = None, ""
         try:
-            analysis = pipeline.report(question.store, settings=self._settings, progress=question.show)
+            analysis = pipeline.report(
+                question.store, settings=self._settings, progress=question.show, draw_pictures=False
+            )
         except Exception as error:  # noqa: BLE001  (the page says it; the log has the rest)
             if question.store.interrupted:
                 return
