@@ -18,11 +18,16 @@ ends later by at most the sum of the extra time below it. What starts after a de
 what ran beside it does not. Fan-out sorts a span's children, so a span with k children costs k log k.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from traceguard.kernels import inline, kernel
-from traceguard.traces.link import Linked
+
+if TYPE_CHECKING:
+    from traceguard.radius.trees import Trees
+    from traceguard.traces.link import Linked
 
 _I32, _I64, _B = "int32[::1]", "int64[::1]", "boolean[::1]"
 _WIDE = 64  # from this many children on, sorting by merging beats sorting by insertion
@@ -137,26 +142,24 @@ def _retime(order, first_child, next_sibling, service, failed, start, end, extra
     return moved, moved + length
 
 
-def parents_first(linked: Linked) -> NDArray[np.int32]:
-    """The spans that requests wait for, each after its parent; at most n."""
-    order: NDArray[np.int32] = _parents_first(linked.root, linked.first_child, linked.next_sibling)
+def parents_first(
+    root: NDArray[np.int32], first_child: NDArray[np.int32], next_sibling: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """The spans that the requests with these roots wait for, each after its parent; at most n."""
+    order: NDArray[np.int32] = _parents_first(root, first_child, next_sibling)
     return order
 
 
-def retime(linked: Linked, extra_ns: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def retime(
+    of: "Linked | Trees", extra_ns: NDArray[np.int64], order: NDArray[np.int32] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """New starts and ends of all spans (ns since the epoch, shape n) when each span works `extra_ns` longer.
 
-    `extra_ns` has shape n and is not negative. Roots keep their starts. Spans of recorded evaluations keep their times.
+    `extra_ns` has shape n and is not negative; `order` are the spans that requests wait for, each after its parent, if
+    that is known. Roots keep their starts. Spans of recorded evaluations keep their times.
     """
-    order = parents_first(linked)
+    order = parents_first(of.root, of.first_child, of.next_sibling) if order is None else order
     start, end = _retime(
-        order,
-        linked.first_child,
-        linked.next_sibling,
-        linked.service,
-        linked.failed,
-        linked.start,
-        linked.end,
-        extra_ns,
-    )
+        order, of.first_child, of.next_sibling, of.service, of.failed, of.start, of.end, extra_ns
+    )  # fmt: skip
     return start, end

@@ -1,5 +1,7 @@
 """What-if: delays and errors on requests whose outcome is known, and on a simulated shop that really got worse."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from builders.requests import Span, linked_of
@@ -7,8 +9,11 @@ from builders.requests import Span, linked_of
 from traceguard import model
 from traceguard.engine.local import linked_partitions, open_window
 from traceguard.errors import UsageError
-from traceguard.radius.mixture import quantiles
-from traceguard.radius.what_if import make_scenario, what_if
+from traceguard.radius.outlook import QUANTILES
+from traceguard.radius.population import Population
+from traceguard.radius.retimed import Partitions
+from traceguard.radius.scenario import make_scenario
+from traceguard.radius.what_if import what_if
 from traceguard.simulate.fleet import Plant
 from traceguard.simulate.generate import generate
 from traceguard.simulate.shop import shop
@@ -30,13 +35,16 @@ def request(trace: int = 1, *, parallel: bool = False, failed: str = "") -> list
     ]
 
 
-def predict(spans: list[Span], service: str, **given: float) -> model.WhatIf:
+def over(partitions: list[Linked]) -> Partitions:
+    """Give partitions as the engine does."""
+    return lambda reduce: map(reduce, partitions)
+
+
+def predict(spans: list[Span], service: str, **given: Any) -> model.WhatIf:
     """Ask about a service of the spans, delays in milliseconds."""
-    linked = linked_of(spans)
-    given = {("delay_ns" if name == "delay" else name): value for name, value in given.items()}
-    if "delay_ns" in given:
-        given["delay_ns"] = round(given["delay_ns"] * MS)
-    return what_if(lambda: [linked], make_scenario(service, **given))  # type: ignore[arg-type]
+    if "delay" in given:
+        given["delay"] = f"{given['delay']}ms"
+    return what_if(over([linked_of(spans)]), make_scenario(service, **given))
 
 
 def entry(found: model.WhatIf, service: str = "web") -> model.ForecastEntry:
@@ -113,12 +121,12 @@ def test_unused_target_has_no_entries_but_a_warning() -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [{"delay_ns": -1}, {"error_rate": 1.5}, {"exposure": -0.1}, {"exposure": float("nan")}]
+    "given", [{"delay": "-1ns"}, {"error_rate": 1.5}, {"exposure": -0.1}, {"exposure": float("nan")}]
 )
-def test_impossible_scenarios_are_refused(given: dict[str, float]) -> None:
+def test_impossible_scenarios_are_refused(given: dict[str, Any]) -> None:
     """A negative delay or a share outside 0 to 1 is one clear sentence."""
     with pytest.raises(UsageError):
-        make_scenario("pricing", **given)  # type: ignore[arg-type]
+        make_scenario("pricing", **given)
 
 
 @pytest.mark.parametrize("size", [1, 7, 100, 999])
@@ -131,7 +139,9 @@ def test_quantiles_are_those_of_numpy(size: int, exposure: float) -> None:
     both, weights = np.concatenate((before, after)), np.repeat([10 - round(10 * exposure), round(10 * exposure)], size)
     kept = weights > 0
     wanted = np.quantile(both[kept], (0.5, 0.95, 0.99), method="inverted_cdf", weights=weights[kept])
-    assert quantiles(before, after, exposure) == tuple(wanted)
+    nobody = np.zeros(size, dtype=np.bool_)
+    mixed = Population.mixture(before, after, nobody, np.zeros(size), np.zeros(size, dtype=np.uint8), exposure).order()
+    assert [mixed.quantile(share) for share in QUANTILES.values()] == wanted.tolist()
 
 
 def recorded(*plants: Plant) -> list[Linked]:
@@ -159,9 +169,9 @@ def healthy() -> list[Linked]:
 )  # fmt: skip
 def test_prediction_equals_what_then_happens(healthy: list[Linked], service: str, operation: str) -> None:
     """A constant delay planted into the same requests gives the predicted mean and percentiles of every entry point."""
-    found = what_if(lambda: healthy, make_scenario(service, operation, delay_ns=50 * MS))
+    found = what_if(over(healthy), make_scenario(service, operation, delay="50ms"))
     slower = recorded(Plant(service, operation, self_ms=50.0))
-    truth = what_if(lambda: slower, make_scenario(service, operation))
+    truth = what_if(over(slower), make_scenario(service, operation))
     really = {(e.service, e.operation): e.before for e in truth.entries}
     assert len(really) == len(found.entries) == 5
     for predicted in found.entries:
@@ -176,9 +186,9 @@ def test_prediction_equals_what_then_happens(healthy: list[Linked], service: str
 )
 def test_predicted_errors_are_near_what_then_happens(healthy: list[Linked], service: str, operation: str) -> None:
     """Planted failures reach the entry points at the predicted rate, within the chance of 4,000 requests."""
-    found = what_if(lambda: healthy, make_scenario(service, operation, error_rate=0.1))
+    found = what_if(over(healthy), make_scenario(service, operation, error_rate=0.1))
     failing = recorded(Plant(service, operation, error_rate=0.1))
-    truth = what_if(lambda: failing, make_scenario(service, operation))
+    truth = what_if(over(failing), make_scenario(service, operation))
     really = {(e.service, e.operation): e.before.error_rate for e in truth.entries}
     for predicted in found.entries:
         happened = really[predicted.service, predicted.operation]
