@@ -25,7 +25,7 @@ _WIDEST_SIGMA = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """A delay in nanoseconds: `constant` (first), `lognormal` (median, sigma), `exponential` (mean), `uniform` (both)."""
+    """A delay, ns: `constant` (first), `lognormal` (median, sigma), `exponential` (mean), `uniform` (both bounds)."""
 
     kind: str = "constant"
     first: float = 0.0

@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from traceguard.errors import UsageError
 from traceguard.radius.outcomes import Outcomes, Users, buckets, entries
 from traceguard.radius.population import SCALE, Grouped, Population
 from traceguard.radius.retimed import Partitions
 from traceguard.radius.usable import Usable
+from traceguard.traces.factors import FIRST_LEVEL, Factor
 from traceguard.traces.link import Linked, Names
 
 NEITHER, LEVEL, REFERENCE = range(3)
@@ -43,6 +45,38 @@ class Sides:
     reference: str
     trace_hash: NDArray[np.uint64]
     side: NDArray[np.uint8]
+
+
+def sides_of(factor: Factor, code: NDArray[np.int16], trace_hash: NDArray[np.uint64], variant: str | None) -> Sides:
+    """Both levels of a flag: `variant`, else the only one that is not the reference; shapes t.
+
+    UsageError where it is not clear which level is extended, or in whose place.
+    """
+    levels = range(FIRST_LEVEL, len(factor.levels))
+    others = [each for each in levels if each != factor.reference]
+    if len(levels) < 2:
+        only = ", ".join(factor.levels[each] for each in levels)
+        raise UsageError(
+            f"The flag {factor.key!r} was only ever seen at {only or 'no level'}; to extend one level it takes another"
+            " to compare it with."
+        )
+    if variant is None:
+        if len(others) > 1:
+            named = ", ".join(f"{factor.key}={factor.levels[each]}" for each in others)
+            raise UsageError(f"Which level of {factor.key} is extended? Name one of {named}.")
+        level = others[0]
+    else:
+        level = factor.levels.index(variant, FIRST_LEVEL)
+    reference = factor.reference
+    if level == reference:
+        if len(others) > 1:
+            raise UsageError(
+                f"{factor.key}={variant} is what the flag's {len(others)} other levels are held against, so it is not"
+                " clear which of them it would replace; name one of those."
+            )
+        reference = others[0]
+    side = np.where(code == level, LEVEL, np.where(code == reference, REFERENCE, NEITHER)).astype(np.uint8)
+    return Sides(factor.key, factor.levels[level], factor.levels[reference], trace_hash, side)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,6 @@ from traceguard.radius.retimed import Recorded, slowed
 
 LONGEST_NS = 600_000_000_000  # a delay of ten minutes breaks whatever a delay can break
 EXPOSURE_STEP = 1e-6
-_FIRST_NS = 1_000_000.0
 _STEP_NS = 10_000  # delays are found to a hundredth of a millisecond, large ones to a thousandth of them
 _PRECISION = 1e-3
 _WORKERS = 2
@@ -166,7 +165,10 @@ def largest_delay(recorded: Recorded, objectives: Sequence[Objective]) -> tuple[
     if limiting is not None:
         reason = "It is broken without any delay already."
         return 0.0, found.model_copy(update={"limited_by": _limiting(limiting), "reason": reason})
-    low, high = 0.0, _FIRST_NS
+    low, high = (
+        0.0,
+        min(float(LONGEST_NS), *(float(o.limit) for o in latencies)),
+    )  # more than the limit mostly breaks it
     while limiting is None and low < LONGEST_NS:
         limiting = search.broken(high)
         if limiting is None:

@@ -1,22 +1,24 @@
 """Objectives: what an entry point has to keep, given as `--slo`.
 
-    p99<800ms                            a quantile: 99% of requests take less than 800 ms
-    latency<800ms for 99% in 28d         the same, with the window that the budget is for
-    mean<300ms
-    error_rate<1% in 28d                 at least 99% of requests do not fail
-    POST /checkout: p99<800ms            only this entry point; its operation, its service, or both
+p99<800ms                            a quantile: 99% of requests take less than 800 ms
+latency<800ms for 99% in 28d         the same, with the window that the budget is for
+mean<300ms
+error_rate<1% in 28d                 at least 99% of requests do not fail
+POST /checkout: p99<800ms            only this entry point; its operation, its service, or both
 """
 
 import re
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from traceguard import model
 from traceguard.errors import UsageError
 from traceguard.units import parse_duration, parse_fraction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 Metric = Literal["latency", "mean", "error_rate"]
 
@@ -74,7 +76,7 @@ def parse_objective(text: str) -> Objective:
         if form["target"] is not None:
             raise UsageError(f"The objective {text!r} states its share twice; write error_rate<1% without 'for'.")
         allowed = _share(form["limit"], text)
-        return Objective(text.strip(), metric, float(allowed), 1 - allowed, form["entry"], window, given)
+        return Objective(text.strip(), "error_rate", float(allowed), 1 - allowed, form["entry"], window, given)
     limit, included = _limit(form["limit"], text), form["sign"] == "<="
     if metric == "mean":
         if form["target"] is not None or window is not None:
@@ -87,7 +89,9 @@ def parse_objective(text: str) -> Objective:
         target = _share(form["target"], text)
     else:
         if form["target"] is not None:
-            raise UsageError(f"The objective {text!r} states its share twice; write p99<800ms or latency<800ms for 99%.")
+            raise UsageError(
+                f"The objective {text!r} states its share twice; write p99<800ms or latency<800ms for 99%."
+            )
         target = Fraction(metric[1:]) / 100
     if not 0 < target < 1:
         raise UsageError(f"The objective {text!r} needs a share between 0% and 100%, both excluded.")

@@ -1,10 +1,10 @@
 """OpenSLO files (openslo.com, version v1) as objectives.
 
 What is read: documents of `kind: SLO` with objectives of one `thresholdMetric` (a latency) or `ratioMetric` (requests
-that do not fail), each with a target, budgeted by occurrences, and the length of their time window. `spec.service` names
-the entry point's service; the annotation `traceguard/entry` narrows that to an operation. OpenSLO leaves a threshold's
-unit to the query behind it: it is taken for seconds unless the annotation `traceguard/unit` says `ms`. The query itself
-is not run: requests are those that were recorded. Whatever says more than this is refused in a sentence, never guessed.
+that do not fail), each with a target, budgeted by occurrences, and the length of their time window. `spec.service`
+names the entry point's service; the annotation `traceguard/entry` narrows that to an operation. OpenSLO leaves a
+threshold's unit to the query behind it: it is taken for seconds unless the annotation `traceguard/unit` says `ms`. The
+query itself is not run: requests are those that were recorded. Whatever says more is refused in a sentence.
 """
 
 import re

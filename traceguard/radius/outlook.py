@@ -10,6 +10,7 @@ requests. The intervals say how far another sample of users may lie, not how rig
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from traceguard.traces.cells import BINS_PER_OCTAVE
 CONFIDENCE = 0.95
 QUANTILES = {"p50": Fraction(50, 100), "p95": Fraction(95, 100), "p99": Fraction(99, 100)}
 _NS = 1e6  # in a millisecond
+_LEAST = 1e-9
 
 Floats = NDArray[np.float64]
 
@@ -37,7 +39,7 @@ class _Estimate:
     error: float
 
 
-def outlooks(before: Population, after: Population) -> dict[str, object]:
+def outlooks(before: Population, after: Population) -> dict[str, Any]:
     """The fields of a `model.ForecastEntry` that say how it fares; both sides hold the same requests."""
     sides = [_estimates(side) for side in (before, after)]
     names = tuple(sides[0])
@@ -45,13 +47,11 @@ def outlooks(before: Population, after: Population) -> dict[str, object]:
     change = {}
     for name in names:
         first, last = sides[0][name], sides[1][name]
-        value, error = last.value - first.value, _error(last.moved - first.moved)
+        value, error = _settled(last.value - first.value), _settled(_error(last.moved - first.moved))
         change[name] = model.Interval(estimate=value, low=value - margin * error, high=value + margin * error)
     plain = [model.Outlook(**{name: side[name].value for name in names}) for side in sides]
     spread = [
-        model.OutlookIntervals(
-            **{n: model.Interval(estimate=e.value, low=e.low, high=e.high) for n, e in side.items()}
-        )
+        model.OutlookIntervals(**{n: model.Interval(estimate=e.value, low=e.low, high=e.high) for n, e in side.items()})
         for side in sides
     ]
     return {
@@ -76,7 +76,7 @@ def _mean(side: Population, margin: float) -> _Estimate:
 
 
 def _rate(side: Population, margin: float) -> _Estimate:
-    value = side.mean(side.failing)
+    value = round(side.mean(side.failing), 12)
     moved, error = _moved(side, side.failing)
     # As many independent requests as would have this error; where nothing varies, as many as there are.
     told = value * (1.0 - value) / error**2 if error > 0.0 else float(side.requests)
@@ -113,6 +113,11 @@ def _moved(side: Population, of: Floats) -> tuple[Floats, float]:
 def _error(moved: Floats) -> float:
     used = np.count_nonzero(moved)
     return math.sqrt(float((moved**2).sum()) * used / (used - 1)) if used > 1 else math.sqrt(float((moved**2).sum()))
+
+
+def _settled(value: float) -> float:
+    """Without what rounding left of nothing: no latency is told below a picosecond, no share below 1e-9."""
+    return value if abs(value) > _LEAST else 0.0
 
 
 def _margin(side: Population) -> float:

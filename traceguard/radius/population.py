@@ -66,7 +66,7 @@ class Population:
         return int(self.weight.sum())
 
     def mean(self, of: Floats | NDArray[np.int64]) -> float:
-        """The weighted mean of something of shape v. Weights are divided first: products would overflow."""
+        """The weighted mean of something of shape v. Weights are divided first, as products would overflow."""
         return float((of * (self.weight / SCALE)).sum() / (self.total / SCALE))
 
     def order(self) -> "Ordered":
@@ -93,16 +93,17 @@ class Population:
             within = of - _mean_by(group, weight, of)[group]
             between = _mean_by(block, weight, of)[block] - mean
             moved = weight * within + between / self.value.size
-        return moved.reshape(self.copies, -1).sum(axis=0)
+        together: Floats = moved.reshape(self.copies, -1).sum(axis=0)
+        return together
 
     def by_bucket(self, residuals: Floats) -> Floats:
         """Residuals (r) summed by bucket of users; shape of the number of buckets."""
-        return np.bincount(self.bucket[: self.requests], residuals, minlength=BUCKETS)
+        return np.asarray(np.bincount(self.bucket[: self.requests], residuals, minlength=BUCKETS), dtype=np.float64)
 
     def histogram(self) -> Floats:
         """The share of requests in each logarithmic bin of `cells.histogram_bins`."""
-        counted = np.bincount(histogram_bins(self.value), self.weight / SCALE, minlength=BINS)
-        return counted / (self.total / SCALE)
+        shares = self.weight / self.total
+        return np.asarray(np.bincount(histogram_bins(self.value), shares, minlength=BINS), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,4 +126,4 @@ class Ordered:
 
 def _mean_by(number: NDArray[np.int64], weight: Floats, of: Floats) -> Floats:
     total = np.bincount(number, weight)
-    return np.bincount(number, weight * of) / np.where(total > 0, total, 1.0)
+    return np.asarray(np.bincount(number, weight * of) / np.where(total > 0, total, 1.0), dtype=np.float64)

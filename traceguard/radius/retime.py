@@ -108,7 +108,8 @@ def _joined(i, children, service, failed, start, end, length, offset):  # type: 
 
 
 @kernel(f"Tuple(({_I64}, {_I64}))({_I32}, {_I32}, {_I32}, {_I32}, {_B}, {_I64}, {_I64}, {_I64})")
-def _retime(order, first_child, next_sibling, service, failed, start, end, extra):  # type: ignore[no-untyped-def]
+def _stretched(order, first_child, next_sibling, service, failed, start, end, extra):  # type: ignore[no-untyped-def]
+    """New durations, and new starts after the parents' new ones."""
     n = start.size
     length = end - start  # new durations
     offset = np.zeros(n, dtype=np.int64)  # new start after the parent's new start
@@ -132,6 +133,12 @@ def _retime(order, first_child, next_sibling, service, failed, start, end, extra
             _place(i, by_start[:count], by_end[:count], start, end, length, offset, placed)
             length[i] = _joined(i, by_end[:count], service, failed, start, end, length, offset)
         length[i] += extra[i]
+    return length, offset
+
+
+@kernel(f"{_I64}({_I32}, {_I32}, {_I32}, {_I64}, {_I64})")
+def _placed(order, first_child, next_sibling, start, offset):  # type: ignore[no-untyped-def]
+    """New starts, where roots keep theirs."""
     moved = start.copy()
     for k in range(order.size):
         i = order[k]
@@ -139,7 +146,7 @@ def _retime(order, first_child, next_sibling, service, failed, start, end, extra
         while child >= 0:
             moved[child] = moved[i] + offset[child]
             child = next_sibling[child]
-    return moved, moved + length
+    return moved
 
 
 def parents_first(
@@ -150,16 +157,28 @@ def parents_first(
     return order
 
 
-def retime(
-    of: "Linked | Trees", extra_ns: NDArray[np.int64], order: NDArray[np.int32] | None = None
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def retime(linked: "Linked", extra_ns: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """New starts and ends of all spans (ns since the epoch, shape n) when each span works `extra_ns` longer.
 
-    `extra_ns` has shape n and is not negative; `order` are the spans that requests wait for, each after its parent, if
-    that is known. Roots keep their starts. Spans of recorded evaluations keep their times.
+    `extra_ns` has shape n and is not negative. Roots keep their starts. Spans of recorded evaluations keep their times.
     """
-    order = parents_first(of.root, of.first_child, of.next_sibling) if order is None else order
-    start, end = _retime(
+    order = parents_first(linked.root, linked.first_child, linked.next_sibling)
+    length, offset = _durations(linked, extra_ns, order)
+    start: NDArray[np.int64] = _placed(order, linked.first_child, linked.next_sibling, linked.start, offset)
+    return start, start + length
+
+
+def stretched(trees: "Trees", extra_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How long each request takes when each span works `extra_ns` (m, not negative) longer, ns; shape h."""
+    order = np.arange(trees.parent.size, dtype=np.int32)
+    took: NDArray[np.int64] = _durations(trees, extra_ns, order)[0][trees.root]
+    return took
+
+
+def _durations(
+    of: "Linked | Trees", extra_ns: NDArray[np.int64], order: NDArray[np.int32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    length, offset = _stretched(
         order, of.first_child, of.next_sibling, of.service, of.failed, of.start, of.end, extra_ns
-    )  # fmt: skip
-    return start, end
+    )
+    return length, offset

@@ -18,7 +18,7 @@ from traceguard.radius.delay import Delay
 from traceguard.radius.outcomes import RETIMED, Outcomes, Users, buckets, entries, entry_named
 from traceguard.radius.population import Population
 from traceguard.radius.propagation import Propagation, failures
-from traceguard.radius.retime import retime
+from traceguard.radius.retime import stretched
 from traceguard.radius.scenario import Scenario
 from traceguard.radius.trees import Trees
 from traceguard.radius.usable import Usable
@@ -60,10 +60,10 @@ class Retimed:
 
     def at(self, exposure: float) -> Population:
         """If the share `exposure` of them is hit."""
-        rows = self.rows
-        return Population.mixture(
-            *(np.ascontiguousarray(rows[c]) for c in ("before", "after", "failed", "newly", "bucket")), exposure
+        before, after, failed, newly, bucket = (
+            np.ascontiguousarray(self.rows[name]) for name in ("before", "after", "failed", "newly", "bucket")
         )
+        return Population.mixture(before, after, failed, newly, bucket, exposure)
 
 
 @dataclass(slots=True)
@@ -132,9 +132,7 @@ def slowed(trees: Trees, delay: Delay) -> NDArray[np.int64]:
     """How long each request takes with the delay in every call, ns; shape h."""
     extra = np.zeros(trees.parent.size, dtype=np.int64)
     extra[trees.call] = delay.draw(trees.key)
-    start, end = retime(trees, extra, trees.order)
-    took: NDArray[np.int64] = end[trees.root] - start[trees.root]
-    return took
+    return stretched(trees, extra)
 
 
 def _part(linked: Linked, scenario: Scenario, usable: Usable, users: Users | None, later: bool) -> _Part:

@@ -61,9 +61,7 @@ def make_scenario(
     search = _searched(largest, added, delay is not None, exposure is not None, flag is not None, objectives)
     if search == "exposure" and flag is None and added.mean_ns == 0.0 and not error_rate:
         raise UsageError("The largest exposure to what? Add --delay or --error-rate.")
-    return Scenario(
-        service, operation, added, error_rate or 0.0, 1.0 if exposure is None else exposure, flag, search
-    )
+    return Scenario(service, operation, added, error_rate or 0.0, 1.0 if exposure is None else exposure, flag, search)
 
 
 def _searched(

@@ -1,7 +1,8 @@
 """The requests that a scenario hits, without all others: small enough to be kept, so that more can be asked of them.
 
-Spans are renumbered so that each stands after its parent. What no request waits for (recorded evaluations) is left out,
-and so is asynchronous work: it is a request of its own.
+Spans are renumbered so that each stands after its parent. Only calls of the target, the spans above them and the
+children of all these are there: what lies elsewhere below a request takes as long as it took. What no request waits for
+(recorded evaluations) is left out, and so is asynchronous work: it is a request of its own.
 """
 
 from dataclasses import dataclass, fields
@@ -11,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traceguard.kernels import kernel
-from traceguard.radius.retime import parents_first
 from traceguard.traces.link import Linked
 
 _I32 = "int32[::1]"
@@ -42,12 +42,10 @@ class Trees:
         called[linked.request[call]] = True
         row = np.flatnonzero(called[whole])
         roots = linked.root[whole][row]
-        order = parents_first(roots, linked.first_child, linked.next_sibling)
-        place, parent, first_child, next_sibling = _renumbered(
-            order, linked.parent, linked.first_child, linked.next_sibling
-        )
-        root = place[roots]
-        parent[root] = -1
+        order, root, parent, first_child, next_sibling = _around(
+            roots, np.flatnonzero(call & whole[linked.request]).astype(np.int32), linked.parent, linked.first_child,
+            linked.next_sibling,
+        )  # fmt: skip
         at = np.flatnonzero(call[order]).astype(np.int32)
         calls = order[at]
         return cls(
@@ -68,24 +66,45 @@ class Trees:
         """All columns in their order."""
         return [getattr(self, each.name) for each in fields(self)]
 
-    @property
-    def order(self) -> NDArray[np.int32]:
-        """The spans, each after its parent."""
-        return np.arange(self.parent.size, dtype=np.int32)
 
-
-@kernel(f"Tuple(({_I32}, {_I32}, {_I32}, {_I32}))({_I32}, {_I32}, {_I32}, {_I32})")
-def _renumbered(order, parent, first_child, next_sibling):  # type: ignore[no-untyped-def]
-    """Where each old span went, and the links of the new ones."""
-    place = np.full(parent.size, -1, dtype=np.int32)
-    for k in range(order.size):
-        place[order[k]] = k
-    up = np.empty(order.size, dtype=np.int32)
-    down = np.empty(order.size, dtype=np.int32)
-    beside = np.empty(order.size, dtype=np.int32)
-    for k in range(order.size):
-        i = order[k]
-        up[k] = place[parent[i]] if parent[i] >= 0 else -1
-        down[k] = place[first_child[i]] if first_child[i] >= 0 else -1
-        beside[k] = place[next_sibling[i]] if next_sibling[i] >= 0 else -1
-    return place, up, down, beside
+@kernel(f"Tuple(({_I32}, {_I32}, {_I32}, {_I32}, {_I32}))({_I32}, {_I32}, {_I32}, {_I32}, {_I32})")
+def _around(roots, calls, parent, first_child, next_sibling):  # type: ignore[no-untyped-def]
+    """The spans that are kept, each after its parent; where roots stand among them, and their links to each other."""
+    n = parent.size
+    above = np.zeros(n, dtype=np.bool_)  # a call, or above one
+    order = np.empty(n, dtype=np.int32)
+    up = np.empty(n, dtype=np.int32)
+    down = np.empty(n, dtype=np.int32)
+    beside = np.empty(n, dtype=np.int32)
+    root = np.empty(roots.size, dtype=np.int32)
+    top = np.zeros(n, dtype=np.bool_)
+    for r in roots:
+        top[r] = True
+    for c in calls:
+        i = c
+        while not above[i]:
+            above[i] = True
+            if not top[i]:
+                i = parent[i]
+    count = 0
+    for r in range(roots.size):
+        done = count
+        root[r] = count
+        order[count] = roots[r]
+        up[count] = -1
+        beside[count] = -1
+        count += 1
+        while done < count:
+            down[done] = -1
+            if above[order[done]]:
+                child = first_child[order[done]]
+                if child >= 0:
+                    down[done] = count
+                while child >= 0:
+                    order[count] = child
+                    up[count] = done
+                    child = next_sibling[child]
+                    beside[count] = count + 1 if child >= 0 else -1
+                    count += 1
+            done += 1
+    return order[:count].copy(), root, up[:count].copy(), down[:count].copy(), beside[:count].copy()
