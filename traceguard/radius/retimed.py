@@ -60,6 +60,8 @@ class Retimed:
 
     def at(self, exposure: float) -> Population:
         """If the share `exposure` of them is hit."""
+        if not self.rows["hit"].any():
+            exposure = 0.0  # nothing to mix
         before, after, failed, newly, bucket = (
             np.ascontiguousarray(self.rows[name]) for name in ("before", "after", "failed", "newly", "bucket")
         )

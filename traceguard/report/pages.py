@@ -211,7 +211,8 @@ def _forecast_facts(document: WhatIf) -> list[Fact]:
     if document.largest is not None:
         value = document.largest.value
         shown = "none" if value is None else quantity(value, document.largest.unit)
-        facts.append((f"Largest {document.largest.what}", shown, "that keeps every objective"))
+        what = "objective" if document.largest.what == "exposure" else "objective of latency"
+        facts.append((f"Largest {document.largest.what}", shown, f"that keeps every {what}"))
     if document.budgets:
         kept = sum(each.kept_after for each in document.budgets)
         before = sum(each.kept_before for each in document.budgets)

@@ -340,7 +340,8 @@ def largest_text(found: Largest) -> str:
         return clean(f"No {found.what} can be named: {reason[:1].lower()}{reason[1:]}{f' ({where})' if where else ''}.")
     value = quantity(found.value, found.unit)
     forbids = f"; more would break {where}" if where else ""
-    return clean(f"The largest {found.what} that keeps every objective is {value}{forbids}.")
+    kept = "every objective of latency" if found.what == "delay" else "every objective"
+    return clean(f"The largest {found.what} that keeps {kept} is {value}{forbids}.")
 
 
 def budgets_text(budgets: Sequence[Budget]) -> str:
