@@ -40,19 +40,18 @@ def largest_exposure(
     cases: Iterable[tuple[model.Entry, Case]], objectives: Sequence[Objective]
 ) -> tuple[float, model.Largest]:
     """The exposure to predict, and the answer."""
-    low, high, lowest, highest = 0.0, 1.0, None, None
+    low, high, limiting = 0.0, 1.0, None
     for entry, case in cases:
         for objective in (o for o in objectives if o.concerns(entry)):
             least, most = _kept_between(objective, case)
-            if least > low:
-                low, lowest = least, (objective, entry)
+            low = max(low, least)
             if most < high:
-                high, highest = most, (objective, entry)
+                high, limiting = most, (objective, entry)
     found = _largest("exposure", "fraction", EXPOSURE_STEP, 1.0)
     if low <= high:
-        return high, found.model_copy(update={"value": high, "limited_by": _limiting(highest)})
-    reason = "No exposure keeps every objective." if lowest else "It is broken without any exposure already."
-    return 0.0, found.model_copy(update={"limited_by": _limiting(highest), "reason": reason})
+        return high, found.model_copy(update={"value": high, "limited_by": _limiting(limiting)})
+    reason = "No exposure from 0% to 100% keeps every objective."
+    return 0.0, found.model_copy(update={"limited_by": _limiting(limiting), "reason": reason})
 
 
 def _kept_between(objective: Objective, case: Case) -> tuple[float, float]:

@@ -146,7 +146,8 @@ def _flag_warnings(sides: Sides, compared: int, left_out: int, one_sided: Sequen
     warnings = [model.Warning(code="assumed_exchangeable", message=assumed)]
     if left_out:
         where = f", all of {_listed(one_sided)} among them" if one_sided else ""
-        message = f"{left_out:,} requests are left out{where}: at their time only one of {pair} was seen."
+        count = "1 request is" if left_out == 1 else f"{left_out:,} requests are"
+        message = f"{count} left out{where}: at their time only one of {pair} was seen."
         warnings.append(model.Warning(code="no_overlap", message=message))
     return warnings
 
