@@ -495,7 +495,7 @@ def what_if(
 
         if target.flag is None:
             return Forecast(_with_left_out(predict.what_if(partitions, scenario, *more), window))
-        sides = sides_of(*read_flag(cursor, window, target.flag), window.trace_hash, target.variant)
+        sides = sides_of(target.flag, *read_flag(cursor, window, target.flag), window.trace_hash, target.variant)
         return Forecast(_with_left_out(predict.what_if_flag(partitions, scenario, sides, *more), window))
 
 

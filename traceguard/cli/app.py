@@ -326,7 +326,6 @@ def blast_radius(
     "traceguard what-if --db shop.duckdb --service pricing --delay 50ms",
     "traceguard what-if --db shop.duckdb --service payment --error-rate 1%",
     "traceguard what-if --db shop.duckdb --flag new-pricing --exposure 50%",
-    "traceguard what-if --db shop.duckdb --service pricing --slo 'p99<800ms' --largest delay",
 ))  # fmt: skip
 def what_if(
     service: Annotated[str | None, typer.Option("--service", metavar="NAME", help="The service that changes.")] = None,

@@ -41,42 +41,33 @@ class Sides:
     """Which traces ran under the level that is extended, and which under its reference; shapes t, hashes ascend."""
 
     flag: str
-    level: str
-    reference: str
+    level: str | None
+    reference: str | None
     trace_hash: NDArray[np.uint64]
     side: NDArray[np.uint8]
 
 
-def sides_of(factor: Factor, code: NDArray[np.int16], trace_hash: NDArray[np.uint64], variant: str | None) -> Sides:
-    """Both levels of a flag: `variant`, else the only one that is not the reference; shapes t.
+def sides_of(
+    flag: str, factor: Factor | None, code: NDArray[np.int16], trace_hash: NDArray[np.uint64], variant: str | None
+) -> Sides:
+    """Both levels of a flag: `variant`, else the only one that is not the reference; arrays of shape t.
 
-    UsageError where it is not clear which level is extended, or in whose place.
+    Where the window does not show both (`factor` is None where it shows none) no trace is on either side. UsageError
+    where it is not clear which level is extended, or in whose place.
     """
-    levels = range(FIRST_LEVEL, len(factor.levels))
-    others = [each for each in levels if each != factor.reference]
-    if len(levels) < 2:
-        only = ", ".join(factor.levels[each] for each in levels)
-        raise UsageError(
-            f"The flag {factor.key!r} was only ever seen at {only or 'no level'}; to extend one level it takes another"
-            " to compare it with."
-        )
-    if variant is None:
-        if len(others) > 1:
-            named = ", ".join(f"{factor.key}={factor.levels[each]}" for each in others)
-            raise UsageError(f"Which level of {factor.key} is extended? Name one of {named}.")
-        level = others[0]
-    else:
-        level = factor.levels.index(variant, FIRST_LEVEL)
-    reference = factor.reference
-    if level == reference:
-        if len(others) > 1:
-            raise UsageError(
-                f"{factor.key}={variant} is what the flag's {len(others)} other levels are held against, so it is not"
-                " clear which of them it would replace; name one of those."
-            )
-        reference = others[0]
-    side = np.where(code == level, LEVEL, np.where(code == reference, REFERENCE, NEITHER)).astype(np.uint8)
-    return Sides(factor.key, factor.levels[level], factor.levels[reference], trace_hash, side)
+    levels = () if factor is None else factor.levels[FIRST_LEVEL:]
+    if factor is None or len(levels) < 2 or variant not in {None, *levels}:
+        return Sides(flag, variant, None, trace_hash, np.full(trace_hash.size, NEITHER, dtype=np.uint8))
+    held_against = factor.levels[factor.reference]
+    others = [each for each in levels if each != held_against]
+    if len(others) > 1 and variant in {None, held_against}:
+        named = ", ".join(f"{flag}={each}" for each in others)
+        raise UsageError(f"Which level of {flag} is extended, instead of {held_against}? Name one of {named}.")
+    level = variant or others[0]
+    reference = others[0] if level == held_against else held_against
+    number = factor.levels.index(level, FIRST_LEVEL), factor.levels.index(reference, FIRST_LEVEL)
+    side = np.where(code == number[0], LEVEL, np.where(code == number[1], REFERENCE, NEITHER)).astype(np.uint8)
+    return Sides(flag, level, reference, trace_hash, side)
 
 
 @dataclass(frozen=True, slots=True)

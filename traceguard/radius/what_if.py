@@ -135,9 +135,10 @@ def _unmet(objectives: Sequence[Objective], entries: Sequence[model.ForecastEntr
 
 
 def _flag_warnings(sides: Sides, compared: int, left_out: int, one_sided: Sequence[str]) -> list[model.Warning]:
-    pair = f"{sides.flag}={sides.level} and {sides.reference}"
+    named = sides.flag if sides.level is None else f"{sides.flag}={sides.level}"
+    pair = f"{named} and {sides.reference or 'another level'}"
     if not compared:
-        message = f"No entry point has usable requests under both {pair} at the same time; widen the window."
+        message = f"No entry point has usable requests under {pair} at the same time; widen the window."
         return [model.Warning(code="no_requests", message=message)]
     assumed = (
         f"Requests under {sides.flag}={sides.level} are taken to show what others would under it: that holds if the"

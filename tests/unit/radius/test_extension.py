@@ -133,23 +133,25 @@ HASHES = np.arange(4, dtype=np.uint64)
 
 def test_the_level_is_the_one_that_is_no_reference() -> None:
     """Of two levels one is the reference; to name it turns the question round."""
-    plain = sides_of(factor("off", "on"), CODES, HASHES, None)
+    plain = sides_of("f", factor("off", "on"), CODES, HASHES, None)
     assert (plain.level, plain.reference, plain.side.tolist()) == ("on", "off", [REFERENCE, LEVEL, NEITHER, NEITHER])
-    turned = sides_of(factor("off", "on"), CODES, HASHES, "off")
+    turned = sides_of("f", factor("off", "on"), CODES, HASHES, "off")
     assert (turned.level, turned.reference, turned.side.tolist()) == ("off", "on", [LEVEL, REFERENCE, NEITHER, NEITHER])
 
 
-@pytest.mark.parametrize(
-    ("levels", "variant", "sentence"),
-    [
-        (("off", "on", "beta"), None, "Name one of f=on, f=beta"), (("off", "on", "beta"), "off", "name one of those"),
-        (("on",), None, "only ever seen at on"), (("on",), "on", "only ever seen"),
-    ],
-)  # fmt: skip
-def test_unclear_extensions_are_refused(levels: tuple[str, ...], variant: str | None, sentence: str) -> None:
-    """Which level in whose place has to be clear."""
-    with pytest.raises(UsageError, match=sentence):
-        sides_of(factor(*levels), CODES, HASHES, variant)
+@pytest.mark.parametrize("variant", [None, "off"])
+def test_unclear_extensions_are_refused(variant: str | None) -> None:
+    """Of three levels one has to be named, and not the one that the others are held against."""
+    with pytest.raises(UsageError, match="instead of off. Name one of f=on, f=beta"):
+        sides_of("f", factor("off", "on", "beta"), CODES, HASHES, variant)
+    assert sides_of("f", factor("off", "on", "beta"), CODES, HASHES, "beta").reference == "off"
+
+
+@pytest.mark.parametrize(("levels", "variant"), [(("on",), None), (("on",), "on"), (("off", "on"), "beta"), ((), None)])
+def test_levels_that_the_window_lacks_are_no_side(levels: tuple[str, ...], variant: str | None) -> None:
+    """The store may know them: no request stands on either side then."""
+    found = sides_of("f", factor(*levels) if levels else None, CODES, HASHES, variant)
+    assert (found.level, found.reference, found.side.tolist()) == (variant, None, [NEITHER] * 4)
 
 
 def test_a_flag_without_both_levels_at_once_is_no_data() -> None:

@@ -112,8 +112,10 @@ def test_an_openslo_file_is_read(tmp_path: Path) -> None:
         ("4w", "soon", "not one duration"), ("indicatorRef: fine", "indicatorRef: other", "lacks"),
         ("indicatorRef: fine", "description: x", "no indicator"), ("good: {}, ", "", "without good or bad"),
         ("ratioMetric", "otherMetric", "nothing to compare"), ("[{target: 0.995}]", "[]", "no objectives"),
-        ("{target: 0.995}", "{target: 0.995, indicatorRef: fine}", "composed"), ("kind: SLO", "kind: Service", "no document"),
-        ("traceguard/entry: POST /checkout", "traceguard/unit: parsec", "is one of s, ms"), ("spec:", "spec: [", "not YAML"),
+        ("{target: 0.995}", "{target: 0.995, indicatorRef: fine}", "composed"),
+        ("kind: SLO", "kind: Service", "no document"),
+        ("traceguard/entry: POST /checkout", "traceguard/unit: parsec", "is one of s, ms"),
+        ("spec:", "spec: [", "not YAML"),
     ],
 )  # fmt: skip
 def test_what_a_forecast_cannot_answer_is_refused_in_a_sentence(old: str, new: str, sentence: str) -> None:
@@ -130,5 +132,5 @@ def test_a_unit_may_be_stated() -> None:
 
 def test_a_missing_file_is_named() -> None:
     """It ends like a file, so it is one."""
-    with pytest.raises(InputError, match="nowhere.yaml cannot be read"):
+    with pytest.raises(InputError, match=r"nowhere\.yaml cannot be read"):
         parse_objectives("nowhere.yaml")
