@@ -53,6 +53,9 @@ if TYPE_CHECKING:
 
 _BOTH_PERIODS = "A comparison needs both periods; give --baseline START/END and --candidate START/END."
 
+# Small partitions keep all CPUs busy to the end; what a what-if makes of them does not depend on their size.
+_RETIMED_SPANS = 300_000
+
 # A file has no other readers than those of this process.
 _PATIENCE_SECONDS = 10.0
 
@@ -466,7 +469,7 @@ def what_if(
         )  # fmt: skip
         return Forecast(WhatIf.model_validate(asked))
     from traceguard.engine.circumstances import read_flag, read_units
-    from traceguard.engine.local import open_window, reduced
+    from traceguard.engine.local import open_window, partition_of, reduced
     from traceguard.radius import what_if as predict
     from traceguard.radius.extension import sides_of
     from traceguard.radius.names import check_objectives, find_target
@@ -491,7 +494,8 @@ def what_if(
 
         def partitions(reduce: Callable[[Any], Any]) -> Iterator[Any]:
             stage = "Retiming requests" if target.flag is None else "Following requests"
-            return _shown(reduced(cursor, window, reduce), window, progress, stage)
+            parts = reduced(cursor, window, reduce, _RETIMED_SPANS)
+            return _shown(parts, window, progress, stage, partition_of(window.spans, _RETIMED_SPANS))
 
         if target.flag is None:
             return Forecast(_with_left_out(predict.what_if(partitions, scenario, *more), window))
@@ -613,10 +617,12 @@ def _left_out(
     return rules.entries_and_traces(window)
 
 
-def _shown(partitions: Iterator[Any], window: Window, progress: Show, stage: str) -> Iterator[Any]:
+def _shown(
+    partitions: Iterator[Any], window: Window, progress: Show, stage: str, partition: NDArray[np.int32] | None = None
+) -> Iterator[Any]:
     from traceguard.engine.local import partition_of
 
-    total = int(partition_of(window.spans).max(initial=-1)) + 1
+    total = int((partition_of(window.spans) if partition is None else partition).max(initial=-1)) + 1
     for done, partition in enumerate(partitions):
         progress(stage, done, total)
         yield partition

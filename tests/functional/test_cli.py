@@ -261,7 +261,8 @@ def test_an_openslo_file_gives_the_objectives(run: Run, shop: Path, tmp_path: Pa
     """`--slo FILE.yaml` reads a file; what becomes of its budget stands in the document."""
     slo = tmp_path / "checkout.yaml"
     slo.write_text(
-        "apiVersion: openslo/v1\nkind: SLO\nmetadata: {name: checkout, annotations: {traceguard/entry: POST /checkout}}\n"
+        "apiVersion: openslo/v1\nkind: SLO\n"
+        "metadata: {name: checkout, annotations: {traceguard/entry: POST /checkout}}\n"
         "spec:\n  service: frontend\n  indicator: {spec: {thresholdMetric: {}}}\n"
         "  timeWindow: [{duration: 28d}]\n  objectives: [{op: lt, value: 0.3, target: 0.99}]\n",
         encoding="utf-8",

@@ -61,7 +61,7 @@ def _kept_between(objective: Objective, case: Case) -> tuple[float, float]:
         return 0.0, 1.0
     if not any(end.kept for end in ends):
         return 1.0, -1.0
-    first, last = (end.value * 1e6 if end.bad is None else end.bad for end in ends)
+    first, last = (end.amount for end in ends)
     allowed = objective.bound if objective.budget is None else objective.budget
     crossing = (allowed - first) / (last - first) / EXPOSURE_STEP
     if ends[0].kept:

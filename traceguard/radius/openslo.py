@@ -71,7 +71,7 @@ def _objectives(slo: Any, indicators: Mapping[Any, Any], name: str) -> Iterator[
             f"{where} is budgeted by {method}, which counts slices of time, but a forecast counts requests; use"
             " Occurrences."
         )
-    metric, scale = _metric(slo, indicators, where)
+    scale = _scale(slo, indicators, where)
     service, entry = _at(slo, "spec", "service"), _at(slo, "metadata", "annotations", "traceguard/entry")
     if service is not None and not isinstance(service, str):
         raise InputError(f"{where} has a service that is no text; name the entry point's service.")
@@ -81,11 +81,11 @@ def _objectives(slo: Any, indicators: Mapping[Any, Any], name: str) -> Iterator[
     if not isinstance(goals, list) or not goals:
         raise InputError(f"{where} has no objectives; add one with a target.")
     for goal in goals:
-        yield _objective(goal, metric, scale, concerned, window, where)
+        yield _objective(goal, scale, concerned, window, where)
 
 
-def _metric(slo: Any, indicators: Mapping[Any, Any], where: str) -> tuple[str, int]:
-    """`latency` and the nanoseconds of its unit, or `error_rate`."""
+def _scale(slo: Any, indicators: Mapping[Any, Any], where: str) -> int | None:
+    """The nanoseconds of a latency's unit; None where it is the requests that do not fail."""
     reference = _at(slo, "spec", "indicatorRef")
     spec = _at(slo, "spec", "indicator", "spec") if reference is None else indicators.get(reference)
     if spec is None and reference is not None:
@@ -95,17 +95,17 @@ def _metric(slo: Any, indicators: Mapping[Any, Any], where: str) -> tuple[str, i
     if _at(spec, "ratioMetric") is not None:
         if not any(_at(spec, "ratioMetric", side) is not None for side in ("good", "bad")):
             raise InputError(f"{where} has a ratioMetric without good or bad events, which a forecast cannot count.")
-        return "error_rate", 0
+        return None
     if _at(spec, "thresholdMetric") is None:
         raise InputError(f"{where} has neither a thresholdMetric nor a ratioMetric, so there is nothing to compare.")
     unit = _at(slo, "metadata", "annotations", "traceguard/unit") or "s"
     if unit not in _UNITS:
         raise InputError(f"{where} has the unit {unit!r}; traceguard/unit is one of {', '.join(_UNITS)}.")
-    return "latency", _UNITS[unit]
+    return _UNITS[unit]
 
 
 def _objective(
-    goal: Any, metric: str, scale: int, concerned: str | None, window: tuple[int, str] | None, where: str
+    goal: Any, scale: int | None, concerned: str | None, window: tuple[int, str] | None, where: str
 ) -> Objective:
     if _at(goal, "indicator") is not None or _at(goal, "indicatorRef") is not None:
         raise InputError(f"{where} is composed of several indicators; give each an SLO of its own.")
@@ -113,7 +113,7 @@ def _objective(
     in_window = "" if window is None else f" in {window[1]}"
     length = None if window is None else window[0]
     for_whom = "" if concerned is None else f"{concerned}: "
-    if metric == "error_rate":
+    if scale is None:
         text = f"{for_whom}error_rate<{_percent(1 - target)}{in_window}"
         return Objective(text, "error_rate", float(1 - target), target, concerned, length, "error_rate")
     op, value = _at(goal, "op"), _number(_at(goal, "value"))

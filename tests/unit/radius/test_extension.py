@@ -142,7 +142,7 @@ def test_the_level_is_the_one_that_is_no_reference() -> None:
 @pytest.mark.parametrize("variant", [None, "off"])
 def test_unclear_extensions_are_refused(variant: str | None) -> None:
     """Of three levels one has to be named, and not the one that the others are held against."""
-    with pytest.raises(UsageError, match="instead of off. Name one of f=on, f=beta"):
+    with pytest.raises(UsageError, match=r"instead of off\? Name one of f=on, f=beta"):
         sides_of("f", factor("off", "on", "beta"), CODES, HASHES, variant)
     assert sides_of("f", factor("off", "on", "beta"), CODES, HASHES, "beta").reference == "off"
 

@@ -94,7 +94,8 @@ def test_an_openslo_file_is_read(tmp_path: Path) -> None:
     path.write_text(FILE, encoding="utf-8")
     found = parse_objectives([str(path), "p99<1s", path])
     assert [each.text for each in found] == [
-        "frontend POST /checkout: latency<=800ms for 99% in 28d", "frontend POST /checkout: latency<2000ms for 99.9% in 28d",
+        "frontend POST /checkout: latency<=800ms for 99% in 28d",
+        "frontend POST /checkout: latency<2000ms for 99.9% in 28d",
         "frontend: error_rate<0.5%", "p99<1s",
     ]  # fmt: skip
     again = [parse_objective(each.text) for each in found]

@@ -19,7 +19,7 @@ from traceguard.report.scripts import content_security_policy
 from traceguard.settings import Settings
 
 HOSTILE = "</script><script>alert(1)</script><img src=http://e.example/x onerror=alert(1)>\"' --> <!-- {{ 7*7 }}"
-CARRIES_SCRIPTS = {"report"}
+CARRIES_SCRIPTS = {"report", "forecast"}
 
 
 class Page(HTMLParser):
