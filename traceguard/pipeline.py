@@ -618,11 +618,11 @@ def _left_out(
 
 
 def _shown(
-    partitions: Iterator[Any], window: Window, progress: Show, stage: str, partition: NDArray[np.int32] | None = None
+    partitions: Iterator[Any], window: Window, progress: Show, stage: str, numbers: NDArray[np.int32] | None = None
 ) -> Iterator[Any]:
     from traceguard.engine.local import partition_of
 
-    total = int((partition_of(window.spans) if partition is None else partition).max(initial=-1)) + 1
+    total = int((partition_of(window.spans) if numbers is None else numbers).max(initial=-1)) + 1
     for done, partition in enumerate(partitions):
         progress(stage, done, total)
         yield partition

@@ -93,8 +93,8 @@ def test_the_largest_is_a_sentence() -> None:
     )  # fmt: skip
     said = largest_text(found)
     assert said == (
-        "The largest delay that keeps every objective of latency is 464 ms; more would break p99<800ms at POST /checkout"
-        " of frontend."
+        "The largest delay that keeps every objective of latency is 464 ms;"
+        " more would break p99<800ms at POST /checkout of frontend."
     )
     none = found.model_copy(update={"value": None, "reason": "It is broken without any delay already."})
     assert largest_text(none) == (
