@@ -4,8 +4,8 @@
 
 Stores hold simulated requests of a shop (14 spans each, flags, users), as in `traces.py`. Each scenario is asked of a
 store that was just opened, in a process of its own for each store, once before the clock runs (the file is then in the
-machine's cache) and three times with it; the best counts. MiB is the process's peak over all scenarios: it holds some
-partitions of a million spans and a line a trace, however many spans there are.
+machine's cache) and three times with it; the best counts. MiB is that process's peak after all of its questions: some
+partitions of 300,000 spans, a line a trace, and what DuckDB and the allocator keep from one question to the next.
 """
 
 import argparse
