@@ -31,6 +31,7 @@ FIND_PYTHON = for p in "$$PYTHON" python3 python3.13 python3.12 python3.11; do \
 	echo "No Python 3.11, 3.12 or 3.13 with its venv module was found; install one (on Debian: apt-get install python3-venv) or name it: make PYTHON=/path/to/python3" >&2; exit 1
 
 .PHONY: help demo test check format format-check lint types imports test-duckdb15 bench accuracy fuzz soak sample-data notebooks schemas readme clean
+.PHONY: help demo test check format format-check lint types imports test-duckdb15 bench bench-whatif accuracy fuzz soak sample-data notebooks readme clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## /\1|/' | while IFS='|' read -r name text; do printf '  make %-14s %s\n' "$$name" "$$text"; done
@@ -112,6 +113,8 @@ bench: $(VENV)/.develops ## run every benchmark (bench-NAME for one of benchmark
 
 bench-%: $(VENV)/.develops
 	@$(BIN)/python benchmarks/$*.py $(RECORDINGS)
+
+bench-whatif: bench-what_if ## ask what-if on one and on five million spans; fails where a scenario on a million takes over 3 s
 
 accuracy: $(VENV)/.develops ## hold the report to planted causes with few seeds; fails where a goal is missed (bench-accuracy: all)
 	@$(BIN)/python benchmarks/accuracy.py --quick

@@ -5,7 +5,7 @@
     graph          store ─▶ networkx.DiGraph, or one a slice of time
     graph_diff     store ─▶ both sides' calls per request ─▶ Difference
     blast_radius   store ─▶ linked traces ─▶ reach ─▶ Radius
-    what_if        store ─▶ linked traces ─▶ retime ─▶ Forecast
+    what_if        store ─▶ linked traces ─▶ retime, or reweight ─▶ objectives ─▶ Forecast
     query          store ─▶ SQL of `queries/read` ─▶ polars.DataFrame
     forget, prune  store ─▶ requests that go ─▶ what went
 
@@ -54,6 +54,9 @@ if TYPE_CHECKING:
 
 _BOTH_PERIODS = "A comparison needs both periods; give --baseline START/END and --candidate START/END."
 
+# Small partitions keep all CPUs busy to the end; what a what-if makes of them does not depend on their size.
+_RETIMED_SPANS = 300_000
+
 # A file has no other readers than those of this process.
 _PATIENCE_SECONDS = 10.0
 
@@ -61,6 +64,7 @@ Show = Callable[..., None]
 _Document = TypeVar("_Document", "BlastRadius", "WhatIf")
 Time = str | int | None
 Pairs = str | Sequence[str] | Mapping[str, str]
+Slos = Any  # a text, a path or an `Objective`, or several
 
 
 def _silent(stage: str, done: float = 0.0, total: float | None = None, /) -> None:
@@ -484,43 +488,64 @@ def blast_radius(
 
 
 def what_if(
-    store: Any, *, service: str, operation: str | None = None, delay: str | float | None = None,
-    error_rate: str | float | None = None, exposure: str | float | None = None, since: Time = None, until: Time = None,
-    env: str | None = None, settings: Settings | None = None, progress: Show = _silent,
+    store: Any, *, service: str | None = None, operation: str | None = None, delay: str | float | None = None,
+    error_rate: str | float | None = None, exposure: str | float | None = None, flag: str | None = None,
+    slo: Slos = (), largest: str | None = None, since: Time = None, until: Time = None, env: str | None = None,
+    settings: Settings | None = None, progress: Show = _silent,
 ) -> Forecast:  # fmt: skip
-    """Each entry point's latency and errors if a service got slower (`delay`, text or milliseconds) or failed more."""
+    """Each entry point's latency and errors if a service got slower or failed more, or a flag were extended.
+
+    `delay` is text (`50ms`, `lognormal(40ms,0.5)`) or milliseconds, `error_rate` the share of calls that fail,
+    `exposure` the share of requests hit. `flag` (`KEY` or `KEY=VARIANT`) is extended to that share by what requests
+    under its levels showed. `slo` are objectives (`p99<800ms`) or OpenSLO files; `largest` (`delay` or `exposure`) asks
+    for the largest that keeps them all. UsageError for what cannot be supposed, UnknownNameError for unknown names.
+    """
+    from traceguard.radius.objective import parse_objectives
     from traceguard.report import Forecast
 
+    objectives = parse_objectives(slo)
     if (url := _url_of(store)) is not None:
         from traceguard.model import WhatIf
 
         asked = _ask(
             url, "what-if", service=service, operation=operation, delay=_milliseconds(delay), error_rate=error_rate,
-            exposure=exposure, since=since, until=until, env=env,
+            exposure=exposure, flag=flag, slo=tuple(each.text for each in objectives), largest=largest, since=since,
+            until=until, env=env,
         )  # fmt: skip
         return Forecast(WhatIf.model_validate(asked))
-    from traceguard.engine.local import linked_partitions, open_window
-    from traceguard.radius.names import find_target
-    from traceguard.radius.what_if import make_scenario
-    from traceguard.radius.what_if import what_if as predict
+    from traceguard.engine.circumstances import read_flag, read_units
+    from traceguard.engine.local import open_window, partition_of, reduced
+    from traceguard.radius import what_if as predict
+    from traceguard.radius.extension import sides_of
+    from traceguard.radius.names import check_objectives, find_target
+    from traceguard.radius.outcomes import Users
+    from traceguard.radius.scenario import make_scenario
 
+    settings = settings or load()
     scenario = make_scenario(
-        service,
-        operation,
-        delay_ns=0 if delay is None else parse_duration(str(_milliseconds(delay))),
-        error_rate=0.0 if error_rate is None else parse_fraction(error_rate, "error rate"),
-        exposure=1.0 if exposure is None else parse_fraction(exposure, "exposure"),
-    )
+        service, operation, delay=_milliseconds(delay),
+        error_rate=None if error_rate is None else parse_fraction(error_rate, "error rate"),
+        exposure=None if exposure is None else parse_fraction(exposure, "exposure"),
+        flag=flag, largest=largest, objectives=bool(objectives),
+    )  # fmt: skip
     with _reading(store) as cursor:
         _check_names(cursor, env=env)
-        find_target(cursor, service=service, operation=operation)
+        target = find_target(cursor, service=service, operation=operation, flag=flag)
+        check_objectives(cursor, objectives)
+        progress("Opening the window")
         window = open_window(cursor, _period(since, until), env)
-        left_out = _left_out(cursor, window, settings or load())
+        users = Users(window.trace_hash, read_units(cursor, window, settings.unit_keys))
+        more = (objectives, users, *_left_out(cursor, window, settings))
 
-        def partitions() -> Iterator[Any]:
-            return _shown(linked_partitions(cursor, window), window, progress, "Retiming requests")
+        def partitions(reduce: Callable[[Any], Any]) -> Iterator[Any]:
+            stage = "Retiming requests" if target.flag is None else "Following requests"
+            parts = reduced(cursor, window, reduce, _RETIMED_SPANS)
+            return _shown(parts, window, progress, stage, partition_of(window.spans, _RETIMED_SPANS))
 
-        return Forecast(_with_left_out(predict(partitions, scenario, *left_out), window))
+        if target.flag is None:
+            return Forecast(_with_left_out(predict.what_if(partitions, scenario, *more), window))
+        sides = sides_of(target.flag, *read_flag(cursor, window, target.flag), window.trace_hash, target.variant)
+        return Forecast(_with_left_out(predict.what_if_flag(partitions, scenario, sides, *more), window))
 
 
 def query(store: Any, name: str, **params: Any) -> pl.DataFrame:
@@ -637,10 +662,12 @@ def _left_out(
     return rules.entries_and_traces(window)
 
 
-def _shown(partitions: Iterator[Any], window: Window, progress: Show, stage: str) -> Iterator[Any]:
+def _shown(
+    partitions: Iterator[Any], window: Window, progress: Show, stage: str, numbers: NDArray[np.int32] | None = None
+) -> Iterator[Any]:
     from traceguard.engine.local import partition_of
 
-    total = int(partition_of(window.spans).max(initial=-1)) + 1
+    total = int((partition_of(window.spans) if numbers is None else numbers).max(initial=-1)) + 1
     for done, partition in enumerate(partitions):
         progress(stage, done, total)
         yield partition

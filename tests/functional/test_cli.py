@@ -64,6 +64,11 @@ def test_every_command_of_the_interface_is_there(run: Run) -> None:
         ["blast-radius", "--service", "pricing", "--flag", "new-pricing"],
         ["blast-radius", "--flag", "new-pricing", "--operation", "ComputeQuote"],
         ["what-if", "--delay", "50ms"],
+        ["what-if", "--service", "pricing", "--delay", "-50ms"],
+        ["what-if", "--service", "pricing", "--exposure", "1.5"],
+        ["what-if", "--service", "pricing", "--largest", "delay"],
+        ["what-if", "--flag", "new-pricing", "--delay", "50ms"],
+        ["what-if", "--service", "pricing", "--slo", "nowhere.yaml"],
         ["query", "services", "--param", "service"],
         ["query", "services", "--format", "parquet"],
         ["ingest", ".", "--db", "http://127.0.0.1:4318"],
@@ -198,6 +203,9 @@ def test_the_help_fits_80_columns(run: Run, command: list[str]) -> None:
         (["blast-radius", "--service", "pricin"], "pricing"),
         (["blast-radius", "--flag", "new-pricin"], "new-pricing"),
         (["what-if", "--service", "pricin", "--delay", "50ms"], "pricing"),
+        (["what-if", "--service", "pricing", "--operation", "Quote"], "ComputeQuote"),
+        (["what-if", "--flag", "new-pricin"], "new-pricing"),
+        (["what-if", "--service", "pricing", "--slo", "POST /chekout: p99<1s"], "POST /checkout"),
         (["report", "--flag", "new-pricin"], "new-pricing"),
         (["report", "--reference", "new-pricin=on"], "new-pricing"),
         (["query", "service"], "services"),
@@ -274,3 +282,29 @@ def test_the_examples_of_the_help_work(run: Run, shop: Path, sample_data: Path, 
 def test_long_commands_show_examples(run: Run, command: str) -> None:
     """The commands that run for long show an example as well; other tests run them."""
     assert examples(run, command)
+
+
+def test_an_openslo_file_gives_the_objectives(run: Run, shop: Path, tmp_path: Path) -> None:
+    """`--slo FILE.yaml` reads a file; what becomes of its budget stands in the document."""
+    slo = tmp_path / "checkout.yaml"
+    slo.write_text(
+        "apiVersion: openslo/v1\nkind: SLO\n"
+        "metadata: {name: checkout, annotations: {traceguard/entry: POST /checkout}}\n"
+        "spec:\n  service: frontend\n  indicator: {spec: {thresholdMetric: {}}}\n"
+        "  timeWindow: [{duration: 28d}]\n  objectives: [{op: lt, value: 0.3, target: 0.99}]\n",
+        encoding="utf-8",
+    )
+    arguments = ["what-if", "--db", shop, "--service", "pricing", "--delay", "200ms", "--slo", slo, "--format", "json"]
+    done = run(*arguments)
+    assert done.returncode == 0, done.stderr
+    (budget,) = json.loads(done.stdout)["budgets"]
+    assert (budget["slo"], budget["kept_after"]) == ("frontend POST /checkout: latency<300ms for 99% in 28d", False)
+    assert budget["exhausted_in_hours"] < budget["window_hours"] == 672
+
+
+def test_a_known_name_without_requests_is_no_data(run: Run, shop: Path) -> None:
+    """A window in which nobody calls the service ends with 5 and prints the whole document."""
+    for target in (["--service", "pricing"], ["--flag", "new-pricing"]):
+        done = run("what-if", "--db", shop, *target, "--until", "2001-01-01T00:00:00Z", "--format", "json")
+        assert done.returncode == 5, done.stderr
+        assert [w["code"] for w in json.loads(done.stdout)["warnings"]] == ["no_requests"]

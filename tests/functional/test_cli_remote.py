@@ -58,6 +58,15 @@ COMMANDS = {
         "--error-rate",
         "1%",
     ],
+    "what-if of a flag": ["what-if", "--flag", "new-pricing=on", "--exposure", "90%", "--slo", "p99<300ms"],
+    "largest delay": [
+        *("what-if", "--service", "pricing", "--delay", "lognormal(40ms,0.5)", "--largest", "delay"),
+        *("--slo", "POST /checkout: latency<300ms for 99% in 28d", "--slo", "mean<=300ms"),
+    ],
+    "largest exposure": [
+        *("what-if", "--service", "pricing", "--delay", "uniform(10ms,90ms)", "--largest", "exposure"),
+        *("--slo", "frontend: p95<200ms"),
+    ],
     "query": ["query", "slowest_operations", "--param", "service=pricing"],
     "query of a period": ["query", "entry_points", "--since", "2020-01-01T00:00:00Z"],
     "empty query": ["query", "services", "--until", "2001-01-01T00:00:00Z"],
@@ -111,6 +120,15 @@ REFUSED = {
     "unknown reference": ["report", "--reference", "new-pricing=onn"],
     "unknown cohort": ["report", "--where", "http.request.method=GETT"],
     "bad share": ["what-if", "--service", "pricing", "--exposure", "150%"],
+    "bad delay": ["what-if", "--service", "pricing", "--delay", "-5ms"],
+    "bad distribution": ["what-if", "--service", "pricing", "--delay", "normal(5ms,1ms)"],
+    "bad objective": ["what-if", "--service", "pricing", "--slo", "p99>5ms"],
+    "objective of an unknown entry": ["what-if", "--service", "pricing", "--slo", "POST /chekout: p99<5ms"],
+    "unknown flag": ["what-if", "--flag", "new-pricin"],
+    "unknown variant": ["what-if", "--flag", "new-pricing=onn"],
+    "unknown operation": ["what-if", "--service", "pricing", "--operation", "ComputeQuot"],
+    "largest without objective": ["what-if", "--service", "pricing", "--largest", "delay"],
+    "two changes": ["what-if", "--service", "pricing", "--flag", "new-pricing"],
 }
 
 

@@ -84,6 +84,8 @@ def test_report_is_the_document_of_the_command(site: Site) -> None:
         ("blast-radius", {"flag": "new-pricing=on", "service": ""}, BlastRadius),
         ("what-if", {"service": "pricing", "delay": "50ms", "error-rate": "1%", "exposure": "5%"}, WhatIf),
         ("what-if", {"service": "pricing", "error_rate": "0.01"}, WhatIf),
+        ("what-if", {"service": "", "flag": "new-pricing", "exposure": "90%", "slo": "p99<1s"}, WhatIf),
+        ("what-if", {"service": "pricing", "slo": "p99<1s", "largest": "delay"}, WhatIf),
     ],
 )
 def test_other_questions_answer_with_their_documents(
@@ -132,7 +134,8 @@ def test_no_data_is_an_answer(site: Site) -> None:
         ("/api/graph", {"sketches": "perhaps"}, 400, "neither true nor false"),
         ("/api/graph", {"every": "5m", "format": "dot"}, 400, "choose one of text, json"),
         ("/api/graph", {"baseline": "2026-01-01T00:00:00Z/2026-01-02T00:00:00Z"}, 400, "both periods"),
-        ("/api/what-if", {}, 400, "needs service"),
+        ("/api/what-if", {}, 400, "needs service or flag"),
+        ("/api/what-if", {"service": "pricing", "slo": "/etc/slo.yaml"}, 400, "is not an objective"),
         ("/api/report", {"reference": "new-pricin=on"}, 404, "did you mean new-pricing"),
         ("/api/query/slow_operations", {}, 404, "slowest_operations"),
         ("/api/query/requests_of", {}, 400, "needs the parameter value"),

@@ -1,4 +1,8 @@
-"""Retiming must agree with a slow and obvious reference on random traces, and keep its promises."""
+"""Retiming must agree with two slow references on random traces, and keep its promises.
+
+One is the definition, by recursion over spans; the other knows no spans' lengths at all: it replays the events of a
+whole trace in absolute time, until none of them moves any more.
+"""
 
 from functools import cache
 
@@ -8,7 +12,8 @@ from builders.requests import Span, linked_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from traceguard.radius.retime import retime
+from traceguard.radius.retime import retime, stretched
+from traceguard.radius.trees import Trees
 from traceguard.traces.link import Linked
 
 KINDS = ["internal", "server", "client", "producer", "consumer"]
@@ -68,6 +73,59 @@ class Reference:
         return found
 
 
+class Replay:
+    """Starts and ends as events that wait for other events; each happens as long after the latest of them as it did.
+
+    All events begin at minus infinity and are moved until nothing changes: no order, no recursion, no tree.
+    """
+
+    def __init__(self, linked: Linked, extra: list[int]) -> None:
+        self.recorded: dict[tuple[str, int], int] = {}
+        self.waits_for: dict[tuple[str, int], list[tuple[tuple[str, int], int]]] = {}  # event, as recorded
+        self.extra = extra
+        recorder = [bool(linked.evaluation[i]) and i not in linked.parent.tolist() for i in range(len(extra))]
+        waited = [
+            (int(linked.parent[i]), i)
+            for i in range(linked.start.size)
+            if linked.parent[i] >= 0 and not linked.detached[i] and not recorder[i]
+        ]
+        inside = {child for _, child in waited} | set(linked.root.tolist())
+        for i in inside:
+            self.recorded["start", i], self.recorded["end", i] = int(linked.start[i]), int(linked.end[i])
+            self.waits_for["end", i] = [(("start", i), int(linked.start[i]))]
+        for parent, child in waited:
+            self.waits_for["start", child] = [(("start", parent), int(linked.start[parent]))]
+            late = int(linked.end[child] - linked.end[parent])
+            if late <= 0:
+                self.waits_for["end", parent].append((("end", child), int(linked.end[child])))
+            elif linked.service[child] != linked.service[parent] and not linked.failed[parent]:
+                self.waits_for["end", parent].append((("end", child), int(linked.end[parent])))
+        for parent, child in waited:
+            for other, sibling in waited:
+                rank = [(self.recorded["start", i], self.recorded["end", i], i) for i in (sibling, child)]
+                if other == parent and rank[0] < rank[1] and self.recorded["end", sibling] <= rank[1][0]:
+                    self.waits_for["start", child].append((("end", sibling), self.recorded["end", sibling]))
+
+    def times(self) -> dict[int, tuple[int, int]]:
+        """Give the new start and end of every span that a request waits for."""
+        now = dict.fromkeys(self.recorded, float("-inf"))
+        moving = True
+        while moving:
+            moving = False
+            for event, recorded in self.recorded.items():
+                before = self.waits_for.get(event)
+                if before is None:  # a root starts when it did
+                    happens: float = recorded
+                else:
+                    # A child that outlived its parent counts as having ended with it.
+                    happened = max(now[e] + then - self.recorded[e] for e, then in before)
+                    happens = happened + recorded - max(then for _, then in before)
+                    happens += self.extra[event[1]] if event[0] == "end" else 0
+                if happens != now[event]:
+                    now[event], moving = happens, True
+        return {i: (int(now["start", i]), int(now["end", i])) for kind, i in self.recorded if kind == "start"}
+
+
 @st.composite
 def cases(draw: st.DrawFn, *, tidy: bool = False) -> Case:
     """Draw the spans of one trace, and extra time for each; `tidy` spans lie within their parents."""
@@ -83,18 +141,41 @@ def cases(draw: st.DrawFn, *, tidy: bool = False) -> Case:
             evaluation = draw(st.sampled_from([False] * 7 + [True]))
             span = Span(number, parent, span.service, start, end, kind=kind, failed=failed, evaluation=evaluation)
         spans.append(span)
+    if not tidy:
+        spans += draw(st.lists(st.sampled_from(spans), max_size=2))  # sent again
     return spans, [draw(st.sampled_from([0, 0, 1, 5, 40])) for _ in spans]
 
 
 @given(cases())
 @settings(max_examples=400)
-def test_compiled_retiming_equals_the_reference(case: Case) -> None:
-    """Both give every span the same start and end, to the nanosecond."""
+def test_compiled_retiming_equals_the_references(case: Case) -> None:
+    """All three give every span the same start and end, to the nanosecond."""
     spans, extra = case
     linked = linked_of(spans)
-    start, end = retime(linked, np.array(extra[: linked.start.size], dtype=np.int64))
-    for i, times in Reference(linked, extra).times().items():
+    extra = extra[: linked.start.size]
+    start, end = retime(linked, np.array(extra, dtype=np.int64))
+    replayed = Replay(linked, extra).times()
+    assert replayed == Reference(linked, extra).times()
+    for i, times in replayed.items():
         assert (start[i], end[i]) == times
+
+
+@given(cases(), st.data())
+@settings(max_examples=300)
+def test_kept_trees_take_as_long_as_whole_requests(case: Case, data: st.DataObject) -> None:
+    """What is left out of a tree, everything that lies neither above a call nor beside one, changes nothing."""
+    linked = linked_of(case[0])
+    call = np.array(data.draw(st.lists(st.booleans(), min_size=linked.start.size, max_size=linked.start.size)))
+    replayed = Replay(linked, [0] * linked.start.size).times()
+    call &= np.isin(np.arange(call.size), list(replayed))  # nobody waits for what only records an evaluation
+    trees = Trees.of(linked, np.ones(linked.root.size, dtype=np.bool_), call)
+    extra = np.where(call, 7, 0)
+    _, end = retime(linked, extra)
+    hit = np.unique(linked.request[call])
+    assert trees.row.tolist() == hit.tolist()
+    inside = np.zeros(trees.parent.size, dtype=np.int64)
+    inside[trees.call] = 7
+    assert stretched(trees, inside).tolist() == (end - linked.start)[linked.root[hit]].tolist()
 
 
 @pytest.mark.parametrize("children", [40, 200])

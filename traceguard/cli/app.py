@@ -333,19 +333,47 @@ def blast_radius(
 @app.command("what-if", epilog=_examples(
     "traceguard what-if --db shop.duckdb --service pricing --delay 50ms",
     "traceguard what-if --db shop.duckdb --service payment --error-rate 1%",
+    "traceguard what-if --db shop.duckdb --flag new-pricing --exposure 50%",
 ))  # fmt: skip
 def what_if(
-    service: Annotated[str, typer.Option("--service", metavar="NAME", help="The service that changes.")],
+    service: Annotated[str | None, typer.Option("--service", metavar="NAME", help="The service that changes.")] = None,
     db: Db = DEFAULT_DB,
     operation: Operation = None,
     delay: Annotated[
-        str | None, typer.Option("--delay", metavar="DURATION", help="Added to every call, such as 50ms.")
+        str | None,
+        typer.Option(
+            "--delay",
+            metavar="DELAY",
+            help="Added to every call: 50ms, lognormal(40ms,0.5) of median and sigma, exponential(40ms) of the mean,"
+            " or uniform(10ms,90ms).",
+        ),
     ] = None,
     error_rate: Annotated[
         str | None, typer.Option("--error-rate", metavar="SHARE", help="The share of calls that fail, such as 1%.")
     ] = None,
+    flag: Annotated[
+        str | None,
+        typer.Option(
+            "--flag",
+            metavar="KEY[=VARIANT]",
+            help="Instead of a service: a flag that is extended to --exposure of the requests.",
+        ),
+    ] = None,
     exposure: Annotated[
         str | None, typer.Option("--exposure", metavar="SHARE", help="The share of requests that are hit, such as 5%.")
+    ] = None,
+    slo: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--slo",
+            metavar="OBJECTIVE",
+            help="What has to be kept: p99<800ms, mean<300ms, error_rate<1%, also of one entry point"
+            " ('POST /checkout: latency<800ms for 99% in 28d'), or an OpenSLO file. Repeatable.",
+        ),
+    ] = None,
+    largest: Annotated[
+        str | None,
+        typer.Option("--largest", metavar="delay|exposure", help="Look for the largest that still keeps every --slo."),
     ] = None,
     since: Since = None,
     until: Until = None,
@@ -355,7 +383,8 @@ def what_if(
 ) -> int:
     """Predict latency and errors after a change.
 
-    Supposes that a service gets slower or fails more, and predicts each entry point from the recorded requests.
+    Supposes that a service gets slower or fails more, or that a flag is extended to more requests, and predicts each
+    entry point from the recorded requests, with intervals, and what becomes of objectives.
 
     Formats: text, json, md, html.
     """
@@ -363,8 +392,8 @@ def what_if(
     from traceguard.cli.answer import answer
 
     question = {
-        "service": service, "operation": operation, "delay": delay, "error_rate": error_rate, "exposure": exposure,
-        "since": since, "until": until, "env": environment,
+        "service": service, "operation": operation, "delay": delay, "error_rate": error_rate, "flag": flag,
+        "exposure": exposure, "slo": slo, "largest": largest, "since": since, "until": until, "env": environment,
     }  # fmt: skip
     return answer("what-if", pipeline.what_if, db, question, format=format, out=output)
 

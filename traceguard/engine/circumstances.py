@@ -80,6 +80,27 @@ def read_circumstances(
     return Read(factors, circumstances, unbounded, known, without, unclear, many, deploys)
 
 
+def read_units(cursor: "duckdb.DuckDBPyConnection", window: Window, unit_keys: Sequence[str]) -> NDArray[np.uint64]:
+    """The hash of each trace's unit, the trace's own where none is known."""
+    return _units(cursor, window, None, unit_keys)[0]
+
+
+def read_flag(cursor: "duckdb.DuckDBPyConnection", window: Window, key: str) -> tuple[Factor | None, NDArray[np.int16]]:
+    """A flag as a factor, None where the window lacks it, and the code of each trace's level.
+
+    UsageError for a flag that is an identifier and no assignment.
+    """
+    factors, set_aside = _flag_factors(cursor)
+    if (many := dict(set_aside).get(key)) is not None:
+        raise UsageError(f"The flag {key!r} has {many} levels, as an identifier has; name one that assigns few.")
+    levels = np.full((window.trace_hash.size, 1), ABSENT, dtype=np.int16)
+    found = [factor for factor in factors if factor.key == key]
+    if not found:
+        return None, levels[:, 0]
+    _fill(cursor, window, levels, "trace_flags", 0, found)
+    return with_reference(found[0], levels[:, 0], window.begun), levels[:, 0]
+
+
 def _flag_factors(cursor: "duckdb.DuckDBPyConnection") -> tuple[list[Factor], list[tuple[str, int]]]:
     """A factor per flag, and the flags that are set aside with their number of levels."""
     found = fetch(cursor, "flag_levels")

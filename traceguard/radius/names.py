@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING
 from traceguard.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import duckdb
+
+    from traceguard.radius.objective import Objective
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +75,14 @@ def _column(cursor: "duckdb.DuckDBPyConnection", sql: str, name: str | None = No
 def _require(name: str | None, noun: str, known: list[str]) -> None:
     if name is None or name not in known:
         raise UnknownNameError.of(noun, str(name), known)
+
+
+def check_objectives(cursor: "duckdb.DuckDBPyConnection", objectives: "Iterable[Objective]") -> None:
+    """UnknownNameError with the nearest names where an objective names an entry point that the store does not know."""
+    named = [each.entry for each in objectives if each.entry is not None]
+    if not named:
+        return
+    pairs = cursor.execute("SELECT DISTINCT service, operation FROM spans").fetchall()
+    known = {name for service, operation in pairs for name in (service, operation, f"{service} {operation}")}
+    for name in named:
+        _require(name, "entry point", sorted(known))

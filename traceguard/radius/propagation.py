@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traceguard.kernels import kernel
-from traceguard.radius.retime import parents_first
+from traceguard.radius.trees import Trees
 from traceguard.traces.link import CLIENT, Linked, Names
 
-_I32, _F64, _B = "int32[::1]", "float64[::1]", "boolean[::1]"
+_I32, _F64 = "int32[::1]", "float64[::1]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,34 +33,43 @@ class Propagation:
         """No pair was seen failing."""
         return cls(*(np.empty(0, np.int64) for _ in range(3)))
 
-    def learn(self, linked: Linked) -> "Propagation":
-        """This and what one more partition shows."""
+    @classmethod
+    def seen_in(cls, linked: Linked) -> "Propagation":
+        """What one partition shows."""
         child = np.flatnonzero(linked.failed & (linked.parent >= 0) & ~linked.detached & ~linked.evaluation)
         parent = linked.parent[child]
-        pair = np.concatenate((self.pair, _pairs(linked, parent, child)))
-        seen = np.concatenate((self.seen, np.ones(child.size, np.int64)))
-        passed = np.concatenate((self.passed, linked.failed[parent].astype(np.int64)))
-        known, at = np.unique(pair, return_inverse=True)
+        pair = _pairs(linked.operation, parent, child, len(linked.names.operations))
+        return cls(pair, np.ones(child.size, np.int64), linked.failed[parent].astype(np.int64)).summed()
+
+    def __add__(self, other: "Propagation") -> "Propagation":
+        """What both show."""
+        both = (np.concatenate((getattr(self, n), getattr(other, n))) for n in ("pair", "seen", "passed"))
+        return Propagation(*both).summed()
+
+    def summed(self) -> "Propagation":
+        """Each pair once."""
+        known, at = np.unique(self.pair, return_inverse=True)
         sums = np.zeros((2, known.size), np.int64)
-        np.add.at(sums[0], at, seen)
-        np.add.at(sums[1], at, passed)
+        np.add.at(sums[0], at, self.seen)
+        np.add.at(sums[1], at, self.passed)
         return Propagation(known, sums[0], sums[1])
 
-    def shares(self, linked: Linked) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    def shares(self, trees: Trees, names: Names) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Per span the probability that its failure fails its parent, and the pair for which that is assumed, else -1.
 
-        Both of shape n; 0 and -1 for spans without a parent that waits. That a client span fails with the server span
+        Both of shape m; 0 and -1 for roots. That a client span fails with the server span
         it waited for is not called an assumption: it says what the server answered.
         """
-        child = np.flatnonzero((linked.parent >= 0) & ~linked.detached)
-        parent = linked.parent[child]
-        pair = _pairs(linked, parent, child)
-        share = np.ones(child.size)
-        unseen = np.ones(child.size, dtype=np.bool_)
-        width = len(linked.names.operations)
-        service = np.array([service for service, _ in linked.names.operations], dtype=np.int64)
+        child = np.flatnonzero(trees.parent >= 0)
+        parent = trees.parent[child]
+        width = len(names.operations)
+        pair = _pairs(trees.operation, parent, child, width)
+        service = np.array([service for service, _ in names.operations], dtype=np.int64)
         by_service = service[self.pair // width] * width + self.pair % width
-        for table, wanted in ((by_service, service[pair // width] * width + pair % width), (self.pair, pair)):
+        # A window has few pairs and many calls.
+        pairs, which = np.unique(pair, return_inverse=True)
+        share, unseen = np.ones(pairs.size), np.ones(pairs.size, dtype=np.bool_)
+        for table, wanted in ((by_service, service[pairs // width] * width + pairs % width), (self.pair, pairs)):
             known, at = np.unique(table, return_inverse=True)
             sums = np.zeros((2, known.size), np.int64)
             np.add.at(sums[0], at, self.seen)
@@ -70,18 +79,18 @@ class Propagation:
             found[found] = known[place[found]] == wanted[found]
             share[found] = sums[1, place[found]] / sums[0, place[found]]
             unseen &= ~found
-        answers = (linked.kind[parent] == CLIENT) & (linked.service[parent] != linked.service[child])
-        shares = np.zeros(linked.parent.size)
-        assumed = np.full(linked.parent.size, -1, dtype=np.int64)
-        shares[child] = share
-        assumed[child] = np.where(unseen & ~answers, pair, -1)
+        answers = (trees.kind[parent] == CLIENT) & (trees.service[parent] != trees.service[child])
+        shares = np.zeros(trees.parent.size)
+        assumed = np.full(trees.parent.size, -1, dtype=np.int64)
+        shares[child] = share[which]
+        assumed[child] = np.where(unseen[which] & ~answers, pair, -1)
         return shares, assumed
 
 
-def _pairs(linked: Linked, parent: NDArray[np.int32], child: NDArray[np.int64]) -> NDArray[np.int64]:
-    pairs: NDArray[np.int64] = (
-        linked.operation[parent].astype(np.int64) * len(linked.names.operations) + linked.operation[child]
-    )
+def _pairs(
+    operation: NDArray[np.int32], parent: NDArray[np.int32], child: NDArray[np.int64], width: int
+) -> NDArray[np.int64]:
+    pairs: NDArray[np.int64] = operation[parent].astype(np.int64) * width + operation[child]
     return pairs
 
 
@@ -92,21 +101,22 @@ def pair_text(names: Names, pair: int) -> str:
     return f"{names.services[caller[0]]} {caller[1]} → {other}{callee[1]}"
 
 
-@kernel(f"{_F64}({_I32}, {_I32}, {_B}, {_F64}, {_B}, float64)")
-def _failures(order, parent, detached, share, call, rate):  # type: ignore[no-untyped-def]
-    """Per span the probability that it fails because a call at or below it does."""
+@kernel(f"{_F64}({_I32}, {_F64}, {_I32}, float64)")
+def _failures(parent, share, call, rate):  # type: ignore[no-untyped-def]
+    """Per span the probability that it fails because a call at or below it does; parents stand before children."""
     survives = np.ones(parent.size)
-    for k in range(order.size - 1, -1, -1):
-        i = order[k]
-        if call[i]:
-            survives[i] *= 1.0 - rate
-        if parent[i] >= 0 and not detached[i]:
+    for c in call:
+        survives[c] = 1.0 - rate
+    for i in range(parent.size - 1, -1, -1):
+        if parent[i] >= 0:
             survives[parent[i]] *= 1.0 - share[i] * (1.0 - survives[i])
     return 1.0 - survives
 
 
-def failures(linked: Linked, share: NDArray[np.float64], call: NDArray[np.bool_], rate: float) -> NDArray[np.float64]:
-    """Per span the probability that it newly fails when each marked call fails with probability `rate`; shape n."""
-    order = parents_first(linked)
-    failing: NDArray[np.float64] = _failures(order, linked.parent, linked.detached, share, call, rate)
+def failures(trees: Trees, share: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
+    """Per span the probability that it newly fails when each call of the target fails with probability `rate`.
+
+    Shape m; `share` (m) is the probability that a span's failure fails its parent.
+    """
+    failing: NDArray[np.float64] = _failures(trees.parent, share, trees.call, rate)
     return failing

@@ -18,11 +18,16 @@ ends later by at most the sum of the extra time below it. What starts after a de
 what ran beside it does not. Fan-out sorts a span's children, so a span with k children costs k log k.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from traceguard.kernels import inline, kernel
-from traceguard.traces.link import Linked
+
+if TYPE_CHECKING:
+    from traceguard.radius.trees import Trees
+    from traceguard.traces.link import Linked
 
 _I32, _I64, _B = "int32[::1]", "int64[::1]", "boolean[::1]"
 _WIDE = 64  # from this many children on, sorting by merging beats sorting by insertion
@@ -103,7 +108,8 @@ def _joined(i, children, service, failed, start, end, length, offset):  # type: 
 
 
 @kernel(f"Tuple(({_I64}, {_I64}))({_I32}, {_I32}, {_I32}, {_I32}, {_B}, {_I64}, {_I64}, {_I64})")
-def _retime(order, first_child, next_sibling, service, failed, start, end, extra):  # type: ignore[no-untyped-def]
+def _stretched(order, first_child, next_sibling, service, failed, start, end, extra):  # type: ignore[no-untyped-def]
+    """New durations, and new starts after the parents' new ones."""
     n = start.size
     length = end - start  # new durations
     offset = np.zeros(n, dtype=np.int64)  # new start after the parent's new start
@@ -127,6 +133,12 @@ def _retime(order, first_child, next_sibling, service, failed, start, end, extra
             _place(i, by_start[:count], by_end[:count], start, end, length, offset, placed)
             length[i] = _joined(i, by_end[:count], service, failed, start, end, length, offset)
         length[i] += extra[i]
+    return length, offset
+
+
+@kernel(f"{_I64}({_I32}, {_I32}, {_I32}, {_I64}, {_I64})")
+def _placed(order, first_child, next_sibling, start, offset):  # type: ignore[no-untyped-def]
+    """New starts, where roots keep theirs."""
     moved = start.copy()
     for k in range(order.size):
         i = order[k]
@@ -134,29 +146,39 @@ def _retime(order, first_child, next_sibling, service, failed, start, end, extra
         while child >= 0:
             moved[child] = moved[i] + offset[child]
             child = next_sibling[child]
-    return moved, moved + length
+    return moved
 
 
-def parents_first(linked: Linked) -> NDArray[np.int32]:
-    """The spans that requests wait for, each after its parent; at most n."""
-    order: NDArray[np.int32] = _parents_first(linked.root, linked.first_child, linked.next_sibling)
+def parents_first(
+    root: NDArray[np.int32], first_child: NDArray[np.int32], next_sibling: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """The spans that the requests with these roots wait for, each after its parent; at most n."""
+    order: NDArray[np.int32] = _parents_first(root, first_child, next_sibling)
     return order
 
 
-def retime(linked: Linked, extra_ns: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def retime(linked: "Linked", extra_ns: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """New starts and ends of all spans (ns since the epoch, shape n) when each span works `extra_ns` longer.
 
     `extra_ns` has shape n and is not negative. Roots keep their starts. Spans of recorded evaluations keep their times.
     """
-    order = parents_first(linked)
-    start, end = _retime(
-        order,
-        linked.first_child,
-        linked.next_sibling,
-        linked.service,
-        linked.failed,
-        linked.start,
-        linked.end,
-        extra_ns,
+    order = parents_first(linked.root, linked.first_child, linked.next_sibling)
+    length, offset = _durations(linked, extra_ns, order)
+    start: NDArray[np.int64] = _placed(order, linked.first_child, linked.next_sibling, linked.start, offset)
+    return start, start + length
+
+
+def stretched(trees: "Trees", extra_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How long each request takes when each span works `extra_ns` (m, not negative) longer, ns; shape h."""
+    order = np.arange(trees.parent.size, dtype=np.int32)
+    took: NDArray[np.int64] = _durations(trees, extra_ns, order)[0][trees.root]
+    return took
+
+
+def _durations(
+    of: "Linked | Trees", extra_ns: NDArray[np.int64], order: NDArray[np.int32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    length, offset = _stretched(
+        order, of.first_child, of.next_sibling, of.service, of.failed, of.start, of.end, extra_ns
     )
-    return start, end
+    return length, offset

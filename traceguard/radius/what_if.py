@@ -1,145 +1,156 @@
-"""What if a service got slower or failed more: every recorded request retimed, entry by entry.
+"""What if a service got slower or failed more, or a flag were extended: every recorded request, entry by entry.
 
-The delay is added once per call that enters the service (see `calls`), at the end of its own work (see `retime`);
-each such call fails with the error rate, and failures climb as they were seen to (see `propagation`). Exposure is the
-share of requests hit; `after` is the mixture of the hit and the unhit (see `mixture`), so nothing is drawn at random
-and equal input gives equal answers. Requests whose upper part is missing belong to no entry.
+A delay is added once per call that enters the service (see `calls`), at the end of its own work (see `retime`); each
+such call fails with the error rate, and failures climb as they were seen to (see `propagation`). A flag is extended by
+what requests under its levels showed (see `extension`). Exposure is the share of requests hit; `after` is the mixture
+of the hit and the unhit (see `population`), so nothing is drawn at random but the delays of a distribution, which hang
+on ids alone. Requests whose upper part is missing belong to no entry; recorded requests count once each, however they
+were sampled.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from traceguard import model
-from traceguard.errors import UsageError
-from traceguard.radius.calls import calls_of, members, visits_of
-from traceguard.radius.mixture import quantiles
-from traceguard.radius.propagation import Propagation, failures, pair_text
-from traceguard.radius.retime import retime
+from traceguard.radius.budgets import budget
+from traceguard.radius.extension import LEVEL, Extension, Observed, Sides
+from traceguard.radius.largest import largest_delay, largest_exposure
+from traceguard.radius.objective import Objective
+from traceguard.radius.outcomes import Users
+from traceguard.radius.outlook import outlooks
+from traceguard.radius.propagation import pair_text
+from traceguard.radius.retimed import Partitions, Recorded, Retimed
+from traceguard.radius.scenario import Scenario
 from traceguard.radius.usable import Usable
-from traceguard.traces.link import Linked, Names
 
-_NAMED = 3  # pairs that a warning names before it only counts
+_NAMED = 3  # things that a warning names before it only counts
 
-
-@dataclass(frozen=True, slots=True)
-class _Outcomes:
-    """Requests of one partition, those with an entry point; arrays of length r, 33 bytes a request."""
-
-    entry: NDArray[np.int64]  # environment * operations + operation of the root
-    before: NDArray[np.int64]  # ns
-    after: NDArray[np.int64]  # ns, were the request hit
-    failed: NDArray[np.bool_]
-    newly: NDArray[np.float64]  # probability that a hit fails the request
-
-
-def make_scenario(
-    service: str, operation: str | None = None, *, delay_ns: int = 0, error_rate: float = 0.0, exposure: float = 1.0
-) -> model.Scenario:
-    """The supposed change; UsageError for a negative delay, or a rate or exposure outside 0 to 1."""
-    if delay_ns < 0:
-        raise UsageError(f"The delay of {delay_ns / 1e6:g} ms is negative; a what-if adds time, such as 50ms.")
-    for name, value in (("error rate", error_rate), ("exposure", exposure)):
-        if not 0.0 <= value <= 1.0:
-            raise UsageError(f"The {name} {value:g} lies outside 0 to 1; write a share such as 0.05 or 5%.")
-    return model.Scenario(
-        service=service, operation=operation, delay_ms=delay_ns / 1e6, error_rate=error_rate, exposure=exposure
-    )
+Cases = Callable[[], Iterable[tuple[model.Entry, "Retimed | Extension"]]]
 
 
 def what_if(
-    partitions: Callable[[], Iterable[Linked]], scenario: model.Scenario, leave_out: NDArray[np.bool_] | None = None,
+    partitions: Partitions, scenario: Scenario, objectives: Sequence[Objective] = (), users: Users | None = None,
+    leave_out: NDArray[np.bool_] | None = None, leave_out_traces: NDArray[np.uint64] | None = None,
+) -> model.WhatIf:  # fmt: skip
+    """Predict each entry point's latency and errors were a service slower or failing more.
+
+    All entry points are listed, the hardest hit first, also those that are not hit, without those that `leave_out`
+    marks (per operation of the names) and without the traces whose hashes are in `leave_out_traces`. Where no usable
+    request calls the target there are no entries but the warning `no_requests`.
+    """
+    usable = Usable(leave_out, leave_out_traces)
+    recorded = Recorded.of(partitions, scenario, usable, users)
+    supposed, exposure, found = scenario.document(), scenario.exposure, None
+    delay = scenario.delay
+    if scenario.search == "delay" and recorded.hit:
+        added, found = largest_delay(recorded, objectives)
+        delay = delay.scaled(added)
+        supposed = supposed.model_copy(update={"delay_ms": added / 1e6, "delay": delay.text})
+    recorded.settle(delay)
+    if scenario.search == "exposure" and recorded.hit:
+        exposure, found = largest_exposure(recorded.cases(), objectives)
+        supposed = supposed.model_copy(update={"exposure": exposure})
+    entries, budgets = _answers(recorded.cases, exposure, objectives) if recorded.hit else ([], [])
+    assumed = [pair_text(recorded.names, pair) for pair in sorted(recorded.assumed)]
+    warnings = [*_warnings(supposed, recorded.hit, recorded.torn, assumed), *_unmet(objectives, entries)]
+    return model.WhatIf(
+        scenario=supposed, entries=entries, warnings=[*warnings, *usable.warnings()], budgets=budgets, largest=found
+    )
+
+
+def what_if_flag(
+    partitions: Partitions, scenario: Scenario, sides: Sides, objectives: Sequence[Objective] = (),
+    users: Users | None = None, leave_out: NDArray[np.bool_] | None = None,
     leave_out_traces: NDArray[np.uint64] | None = None,
 ) -> model.WhatIf:  # fmt: skip
-    """Predict each entry point's latency and errors under `scenario`.
+    """Predict each entry point's latency and errors were a flag's level given to another share of requests.
 
-    `partitions` gives the window's partitions anew at each call: where errors are supposed, one pass learns how they
-    climb before the next applies it. All entry points are listed, the hardest hit first, also those that are not hit,
-    without those that `leave_out` marks (per operation of the names) and without the traces whose hashes are in
-    `leave_out_traces`. Recorded requests count once each, however they were sampled. Where no usable request calls the
-    target there are no entries but the warning `no_requests`.
+    Entry points whose requests ran under one of the two levels only are left out with a warning; where that are all,
+    there are no entries but the warning `no_requests`.
     """
-    delay_ns = np.int64(round(scenario.delay_ms * 1e6))
-    learned = Propagation.nothing_seen()
-    if scenario.error_rate > 0:
-        for linked in partitions():
-            learned = learned.learn(linked)
-    names = Names((), (), ())
-    outcomes: list[_Outcomes] = []
     usable = Usable(leave_out, leave_out_traces)
-    assumed: set[int] = set()
-    hit = torn = 0
-    for linked in partitions():
-        names = linked.names
-        call, _ = calls_of(linked, visits_of(linked), members(linked, scenario.service, scenario.operation))
-        called = np.bincount(linked.request[call], minlength=linked.root.size) > 0
-        whole = usable.of(linked)
-        hit += int((called & whole).sum())
-        torn += int((called & linked.fragment).sum())
-        share, unseen = learned.shares(linked)
-        newly = failures(linked, share, call, scenario.error_rate)
-        assumed.update(np.unique(unseen[(newly > 0) & (unseen >= 0)]).tolist())
-        outcomes.append(_outcomes(linked, whole, newly, retime(linked, call * delay_ns)[1]))
-    entries = _entries(names, outcomes, scenario.exposure) if hit else []
+    observed = Observed.of(partitions, sides, usable, users)
+    one_sided: list[str] = []
+    left_out = compared = level = 0
+    for entry, rows in observed.outcomes.each(observed.names):
+        case = Extension.of(rows)
+        left_out += case.left_out
+        compared += int(case.compared.sum())
+        level += int((case.rows["side"] == LEVEL).sum())
+        if not case.rows.size:
+            one_sided.append(f"{entry.service} {entry.operation}")
+
+    def cases() -> Iterator[tuple[model.Entry, Extension]]:
+        for entry, rows in observed.outcomes.each(observed.names):
+            case = Extension.of(rows)
+            if case.rows.size:
+                yield entry, case
+
+    exposure, found = scenario.exposure, None
+    if scenario.search == "exposure" and compared:
+        exposure, found = largest_exposure(cases(), objectives)
+    entries, budgets = _answers(cases, exposure, objectives) if compared else ([], [])
+    supposed = scenario.document().model_copy(
+        update={
+            "flag": sides.flag, "level": sides.level, "reference": sides.reference, "exposure": exposure,
+            "current_exposure": level / compared if compared else None,
+        }
+    )  # fmt: skip
+    warnings = [*_flag_warnings(sides, compared, left_out, one_sided), *_unmet(objectives, entries)]
     return model.WhatIf(
-        scenario=scenario,
-        entries=entries,
-        warnings=[
-            *_warnings(scenario, hit, torn, [pair_text(names, pair) for pair in sorted(assumed)]),
-            *usable.warnings(),
-        ],
+        scenario=supposed, entries=entries, warnings=[*warnings, *usable.warnings()], budgets=budgets, largest=found
     )
 
 
-def _outcomes(
-    linked: Linked, whole: NDArray[np.bool_], newly: NDArray[np.float64], end: NDArray[np.int64]
-) -> _Outcomes:
-    root = linked.root[whole]
-    return _Outcomes(
-        entry=linked.environment[whole].astype(np.int64) * len(linked.names.operations) + linked.operation[root],
-        before=linked.end[root] - linked.start[root],
-        after=end[root] - linked.start[root],
-        failed=linked.failed[root],
-        newly=newly[root],
-    )
-
-
-def _entries(names: Names, parts: list[_Outcomes], exposure: float) -> list[model.ForecastEntry]:
-    every = _Outcomes(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(_Outcomes)))
-    order = np.argsort(every.entry, kind="stable")
-    entries, first = np.unique(every.entry[order], return_index=True)
-    several = len(names.environments) > 1
-    found = []
-    for entry, rows in zip(entries.tolist(), np.split(order, first[1:]), strict=True):
-        environment, operation = divmod(entry, len(names.operations))
-        service, text = names.operations[operation]
-        before, after, failed = every.before[rows], every.after[rows], every.failed[rows]
-        errors = failed.mean()
-        added = np.where(failed, 0.0, every.newly[rows]).mean() * exposure
-        found.append(
-            model.ForecastEntry(
-                service=names.services[service],
-                operation=text,
-                environment=(names.environments[environment] or "unknown") if several else None,
-                requests=rows.size,
-                before=_outlook(before, before, 0.0, errors),
-                after=_outlook(before, after, exposure, errors + added),
-            )
-        )
-    return sorted(found, key=_hardest_hit_first)
-
-
-def _outlook(before: NDArray[np.int64], after: NDArray[np.int64], exposure: float, error_rate: float) -> model.Outlook:
-    p50, p95, p99 = (value / 1e6 for value in quantiles(before, after, exposure))
-    mean = float(before.mean() + exposure * (after - before).mean()) / 1e6
-    return model.Outlook(mean=mean, p50=p50, p95=p95, p99=p99, error_rate=float(error_rate))
+def _answers(
+    cases: Cases, exposure: float, objectives: Sequence[Objective]
+) -> tuple[list[model.ForecastEntry], list[model.Budget]]:
+    entries, budgets = [], []
+    for entry, case in cases():
+        before, after = case.before, case.at(exposure)
+        found = {**entry.model_dump(), "requests": before.requests, "hit_fraction": case.hit_fraction}
+        entries.append(model.ForecastEntry(**found, **outlooks(before, after)))
+        budgets += [budget(each, entry, before, after) for each in objectives if each.concerns(entry)]
+    return sorted(entries, key=_hardest_hit_first), sorted(budgets, key=_nearest_to_broken_first)
 
 
 def _hardest_hit_first(entry: model.ForecastEntry) -> tuple[float, float, int, str, str, str]:
     slower, failing = entry.after.mean - entry.before.mean, entry.after.error_rate - entry.before.error_rate
     return (-slower, -failing, -entry.requests, entry.service, entry.operation, entry.environment or "")
+
+
+def _nearest_to_broken_first(found: model.Budget) -> tuple[bool, float, str, str]:
+    return (found.kept_after, -found.after / max(found.limit, 1e-9), found.slo, found.entry.operation)
+
+
+def _unmet(objectives: Sequence[Objective], entries: Sequence[model.ForecastEntry]) -> list[model.Warning]:
+    """Objectives about entry points that have no requests."""
+    idle = [each.text for each in objectives if entries and not any(each.concerns(entry) for entry in entries)]
+    if not idle:
+        return []
+    message = f"No request of the window enters where {_listed(idle)} applies, so nothing is said about it."
+    return [model.Warning(code="objective_without_requests", message=message)]
+
+
+def _flag_warnings(sides: Sides, compared: int, left_out: int, one_sided: Sequence[str]) -> list[model.Warning]:
+    named = sides.flag if sides.level is None else f"{sides.flag}={sides.level}"
+    pair = f"{named} and {sides.reference or 'another level'}"
+    if not compared:
+        message = f"No entry point has usable requests under {pair} at the same time; widen the window."
+        return [model.Warning(code="no_requests", message=message)]
+    assumed = (
+        f"Requests under {sides.flag}={sides.level} are taken to show what others would under it: that holds if the"
+        " flag is assigned by chance within an entry point at any time, and if nothing saturates with the load."
+    )
+    warnings = [model.Warning(code="assumed_exchangeable", message=assumed)]
+    if left_out:
+        where = f", all of {_listed(one_sided)} among them" if one_sided else ""
+        count = "1 request is" if left_out == 1 else f"{left_out:,} requests are"
+        message = f"{count} left out{where}: at their time only one of {pair} was seen."
+        warnings.append(model.Warning(code="no_overlap", message=message))
+    return warnings
 
 
 def _warnings(scenario: model.Scenario, hit: int, torn: int, assumed: list[str]) -> list[model.Warning]:
@@ -155,10 +166,14 @@ def _warnings(scenario: model.Scenario, hit: int, torn: int, assumed: list[str])
         )
         warnings.append(model.Warning(code="incomplete_traces", message=message))
     if assumed:
-        more = f" and {len(assumed) - _NAMED} more" if len(assumed) > _NAMED else ""
         message = (
-            f"No failed call was recorded at {'; '.join(assumed[:_NAMED])}{more}: there every error is assumed to fail"
-            " the caller, although it may handle it."
+            f"No failed call was recorded at {_listed(assumed)}: there every error is assumed to fail the caller,"
+            " although it may handle it."
         )
         warnings.append(model.Warning(code="assumed_propagation", message=message))
     return warnings
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return "; ".join(names[:_NAMED]) + more

@@ -25,35 +25,37 @@ _SIDES = ("expected without it", "seen with it")
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 
 
-def distribution(histogram: Histogram, means: tuple[float, float] | None = None) -> dict[str, Any]:
+def distribution(
+    histogram: Histogram, means: tuple[float, float] | None = None, names: tuple[str, str] = _SIDES
+) -> dict[str, Any]:
     """Latency of the affected requests (seen) against the reference, as two stepped outlines over common bins.
 
     `means` (reference, observed; ms) adds a dashed rule for each side. Bins without requests at both ends are left
     out, and bins are merged by pairs while there are more than 56 or their outlines are rough, as with few requests.
     """
-    edges, sides = _readable(histogram)
+    edges, sides = readable(histogram)
     axis = _latency(edges)
-    layers = [_outlines(edges, sides, axis)]
+    layers = [_outlines(edges, sides, axis, names)]
     if means is not None and all(map(math.isfinite, means)):
-        layers.append(_rules([mean if edges[0] < mean < edges[-1] else None for mean in means], axis))
+        layers.append(_rules([mean if edges[0] < mean < edges[-1] else None for mean in means], axis, names))
     chart: Any = alt.layer(*layers)
     fit = alt.AutoSizeParams(type="fit-x", contains="padding")
     spec: dict[str, Any] = _styled(chart.properties(width="container", height=190, autosize=fit)).to_dict()
     return spec
 
 
-def _outlines(edges: list[float], sides: tuple[list[float], list[float]], x: alt.X) -> Any:
+def _outlines(edges: list[float], sides: tuple[list[float], list[float]], x: alt.X, names: tuple[str, str]) -> Any:
     """Both sides as stepped areas; a point at the last edge closes the last bin."""
     rows = [
         {"side": name, "from": low, "to": high, "share": share}
-        for name, shares in zip(_SIDES, sides, strict=True)
+        for name, shares in zip(names, sides, strict=True)
         for low, high, share in zip(edges, [*edges[1:], edges[-1]], [*shares, *shares[-1:]], strict=True)
     ]
     areas = _chart(rows).mark_area(interpolate="step-after", opacity=0.28, line={"strokeWidth": 1.8}, clip=True)
     return areas.encode(
         x=x,
         y=alt.Y("share:Q", title="share of requests", stack=None, axis=alt.Axis(format=".0%", tickCount=4)),
-        color=_side_color(alt.Legend(title=None, orient="top", symbolType="square")),
+        color=_side_color(names, alt.Legend(title=None, orient="top", symbolType="square")),
         tooltip=[
             alt.Tooltip("side:N", title="requests"), alt.Tooltip("from:Q", title="from ms", format=".4~g"),
             alt.Tooltip("to:Q", title="to ms", format=".4~g"), alt.Tooltip("share:Q", title="share", format=".2%"),
@@ -61,10 +63,14 @@ def _outlines(edges: list[float], sides: tuple[list[float], list[float]], x: alt
     )  # fmt: skip
 
 
-def _rules(means: list[float | None], x: alt.X) -> Any:
-    rows = [{"side": name, "from": mean} for name, mean in zip(_SIDES, means, strict=True) if mean is not None]
+def _rules(means: list[float | None], x: alt.X, names: tuple[str, str]) -> Any:
+    rows = [{"side": name, "from": mean} for name, mean in zip(names, means, strict=True) if mean is not None]
     tooltip = [alt.Tooltip("side:N", title="mean of"), alt.Tooltip("from:Q", title="ms", format=".4~g")]
-    return _chart(rows).mark_rule(strokeDash=[4, 3], strokeWidth=1.5).encode(x=x, color=_side_color(), tooltip=tooltip)
+    return (
+        _chart(rows)
+        .mark_rule(strokeDash=[4, 3], strokeWidth=1.5)
+        .encode(x=x, color=_side_color(names), tooltip=tooltip)
+    )
 
 
 def _chart(rows: list[dict[str, Any]]) -> alt.Chart:
@@ -72,8 +78,8 @@ def _chart(rows: list[dict[str, Any]]) -> alt.Chart:
     return alt.Chart(alt.Data(values=rows))  # type: ignore[no-untyped-call]
 
 
-def _side_color(legend: alt.Legend | None = None) -> alt.Color:
-    scale = alt.Scale(domain=list(_SIDES), range=["var(--expected)", "var(--seen)"])
+def _side_color(names: tuple[str, str], legend: alt.Legend | None = None) -> alt.Color:
+    scale = alt.Scale(domain=list(names), range=["var(--expected)", "var(--seen)"])
     return alt.Color("side:N", scale=scale) if legend is None else alt.Color("side:N", scale=scale, legend=legend)
 
 
@@ -100,11 +106,11 @@ def _latency(edges: list[float]) -> alt.X:
         scale, axis = alt.Scale(domain=ends, nice=False, zero=False), alt.Axis(format=",~r", tickCount=6)
         return alt.X("from:Q", title="latency, ms", scale=scale, axis=axis)
     scale = alt.Scale(type="log", domain=ends, nice=False)
-    axis = alt.Axis(values=_log_ticks(*ends), format=",~r", labelOverlap="greedy", labelSeparation=6)
+    axis = alt.Axis(values=log_ticks(*ends), format=",~r", labelOverlap="greedy", labelSeparation=6)
     return alt.X("from:Q", title="latency, ms (logarithmic)", scale=scale, axis=axis)
 
 
-def _log_ticks(low: float, high: float) -> list[float]:
+def log_ticks(low: float, high: float) -> list[float]:
     """Round numbers between two bounds: as many a decade as there is room for, five to nine in all where possible."""
     ticks: list[float] = []
     for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)):
@@ -115,7 +121,7 @@ def _log_ticks(low: float, high: float) -> list[float]:
     return ticks
 
 
-def _readable(histogram: Histogram) -> tuple[list[float], tuple[list[float], list[float]]]:
+def readable(histogram: Histogram) -> tuple[list[float], tuple[list[float], list[float]]]:
     """Bins without the empty ends, coarse enough to show shapes and not noise, closed by an empty bin on each side."""
     edges, reference, observed = list(histogram.edges_ms), list(histogram.reference), list(histogram.observed)
     filled = [i for i, pair in enumerate(zip(reference, observed, strict=True)) if max(pair) > _SHOWN_SHARE]

@@ -18,6 +18,7 @@ from traceguard.report.wording import (
     accepted_text,
     against_text,
     apart_text,
+    budgets_text,
     clean,
     confidence,
     count,
@@ -26,6 +27,7 @@ from traceguard.report.wording import (
     factors_name,
     headline,
     inference_text,
+    largest_text,
     mix_text,
     percent,
     place,
@@ -128,6 +130,11 @@ def forecast(result: Forecast) -> str:
     """A what-if as a comment."""
     document = result.document
     blocks = [MARKER.format(kind="what-if"), f"## What if: {prose(scenario_name(document.scenario))}"]
+    said = [budgets_text(document.budgets), largest_text(document.largest) if document.largest else ""]
+    if any(said):
+        blocks.append(f"**{prose(' '.join(filter(None, said)))}**")
+    if document.budgets:
+        blocks += ["### Objectives", _table(tables.budgets(document.budgets), 100), "### By entry point"]
     blocks.append(
         _table(tables.forecast_entries(document), 250) if document.entries else "No recorded request would notice."
     )

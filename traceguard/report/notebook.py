@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 from traceguard.report import pages, tables
 from traceguard.report.wording import (
     VERDICTS,
+    budgets_text,
     confidence,
     count,
+    entry_name,
     headline,
+    largest_text,
     percent,
     scenario_name,
     target_name,
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from traceguard import model
     from traceguard.report.results import Analysis, Forecast, Radius
     from traceguard.report.tables import Table
+
+_SHOWN_PLOTS = 4
 
 
 def show_analysis(analysis: Analysis) -> str:
@@ -61,10 +66,21 @@ def show_radius(radius: Radius) -> str:
 
 
 def show_forecast(forecast: Forecast) -> str:
-    """Each entry point before and after."""
+    """What becomes of objectives, and each entry point before and after, with plots of those that change most."""
+    from traceguard.report.outlines import outlines
+
     document = forecast.document
-    sections = [("By entry point", tables.forecast_entries(document))]
-    return _fill("inconclusive", "What if", scenario_name(document.scenario), "", sections, document.warnings)
+    said = [largest_text(document.largest) if document.largest else "", budgets_text(document.budgets)]
+    sections = [("Objectives", tables.budgets(document.budgets)), ("By entry point", tables.forecast_entries(document))]
+    plots = [
+        (entry_name(entry), outlines(entry.distribution, ("before", "after")))
+        for entry in filter(tables.moves, document.entries)
+        if entry.distribution is not None
+    ]
+    return _fill(
+        "inconclusive", "What if", scenario_name(document.scenario), " ".join(filter(None, said)), sections,
+        document.warnings, plots[:_SHOWN_PLOTS],
+    )  # fmt: skip
 
 
 def _fill(
@@ -74,8 +90,10 @@ def _fill(
     note: str,
     sections: Sequence[tuple[str, Table]],
     warnings: Sequence[model.Warning],
+    plots: Sequence[tuple[str, str]] = (),
 ) -> str:
     return pages.fragment(
         "notebook.html", tone=tone, label=label, sentence=sentence, note=note,
         sections=[(title, table) for title, table in sections if table.rows], warnings=warnings,
+        plots=plots,
     )  # fmt: skip

@@ -17,12 +17,15 @@ from markupsafe import Markup
 from traceguard.report import differences, scripts, tables
 from traceguard.report.service_map import Damage, damage, draw
 from traceguard.report.wording import (
+    budgets_text,
     clean,
     count,
     difference_size,
     effect_text,
+    entry_name,
     factors_name,
     graph_size,
+    largest_text,
     percent,
     quantity,
     scenario_name,
@@ -35,10 +38,11 @@ if TYPE_CHECKING:
 
     import networkx as nx
 
-    from traceguard.model import Cause
+    from traceguard.model import Cause, ForecastEntry, WhatIf
     from traceguard.report.results import Difference, Forecast, Radius
 
 Fact = tuple[str, str, str]
+_SHOWN_WORSE = 12
 
 
 def render(kind: str, result: Any) -> str:
@@ -121,27 +125,64 @@ def radius(result: Radius) -> str:
 
 
 def forecast(result: Forecast) -> str:
-    """A what-if as a page."""
+    """A what-if as a page: what it does to objectives, then each entry point before and after."""
+    from traceguard.report.charts import distribution
+
     document = result.document
     scenario = scenario_name(document.scenario)
-    worst = max(document.entries, key=lambda e: e.after.p95 - e.before.p95, default=None)
-    facts: list[Fact] = [("Entry points", count(len(document.entries)), "")]
-    sentence = f"With {scenario}, no recorded request would notice."
-    if worst is not None:
-        mean, tail = worst.after.mean - worst.before.mean, worst.after.p95 - worst.before.p95
-        failed = worst.after.error_rate - worst.before.error_rate
-        name = clean(f"{worst.operation} of {worst.service}")
+    moved = sorted(filter(tables.moves, document.entries), key=lambda e: e.before.p95 - e.after.p95)
+    broken = [each for each in document.budgets if not each.kept_after]
+    sentence, facts = f"With {scenario}, no recorded request would notice.", _forecast_facts(document)
+    if moved:
+        worst = moved[0]
         sides = f"{quantity(worst.before.p95, 'ms')} to {quantity(worst.after.p95, 'ms')}"
-        sentence = f"With {scenario}, {name} would change most: p95 {sides}."
-        facts += [
-            ("Its mean", quantity(mean, "ms", signed=True), f"to {quantity(worst.after.mean, 'ms')}"),
-            ("Its p95", quantity(tail, "ms", signed=True), f"to {quantity(worst.after.p95, 'ms')}"),
-            ("Its errors", quantity(failed, "fraction", signed=True), f"to {percent(worst.after.error_rate)}"),
-        ]
+        sentence = f"With {scenario}, {entry_name(worst)} would change most: p95 {sides}."
+    blocks: list[tuple[str, object]] = []
+    cards_: list[tuple[ForecastEntry, tables.Table, str | None]] = []
+    for index, entry in enumerate(moved[:_SHOWN_WORSE]):
+        chart = None
+        if entry.distribution is not None:
+            chart = f"chart-{index}"
+            means = (entry.before.mean, entry.after.mean)
+            blocks.append((chart, distribution(entry.distribution, means, ("before", "after"))))
+        cards_.append((entry, tables.forecast_metrics(entry), chart))
+    code = scripts.chart_scripts() if blocks else ()
+    shown = [entry for entry, _, _ in cards_]
+    rest = document.model_copy(update={"entries": [e for e in document.entries if e not in shown]})
+    tone = "no_data" if not document.entries else "regression" if broken else "inconclusive"
     return page(
-        "forecast.html", scenario=scenario, sentence=sentence, facts=facts, tone="inconclusive" if worst else "no_data",
-        entries=tables.forecast_entries(document), warnings=document.warnings,
+        "forecast.html", code=code, blocks=blocks, scenario=scenario, sentence=sentence, facts=facts,
+        tone="no_regression" if document.budgets and not broken else tone,
+        largest=largest_text(document.largest) if document.largest else "",
+        budgets=tables.budgets(document.budgets), said=budgets_text(document.budgets), cards=cards_,
+        entries=tables.forecast_entries(rest), warnings=document.warnings,
+        licences=scripts.licences() if code else "",
     )  # fmt: skip
+
+
+def _forecast_facts(document: WhatIf) -> list[Fact]:
+    """The row below the sentence: what is kept, the largest, and how the entry point fares that changes most."""
+    facts: list[Fact] = []
+    if document.largest is not None:
+        value = document.largest.value
+        shown = "none" if value is None else quantity(value, document.largest.unit)
+        what = "objective" if document.largest.what == "exposure" else "objective of latency"
+        facts.append((f"Largest {document.largest.what}", shown, f"that keeps every {what}"))
+    if document.budgets:
+        kept = sum(each.kept_after for each in document.budgets)
+        before = sum(each.kept_before for each in document.budgets)
+        facts.append(("Objectives kept", f"{kept} of {len(document.budgets)}", f"{before} before"))
+    worst = max(document.entries, key=lambda e: e.after.p95 - e.before.p95, default=None)
+    facts.append(("Entry points", count(len(document.entries)), f"{sum(map(tables.moves, document.entries))} change"))
+    if worst is not None:
+        for label, field, unit in (
+            ("Its mean", "mean", "ms"),
+            ("Its p95", "p95", "ms"),
+            ("Its errors", "error_rate", "fraction"),
+        ):
+            before_, after_ = getattr(worst.before, field), getattr(worst.after, field)
+            facts.append((label, quantity(after_ - before_, unit, signed=True), f"to {quantity(after_, unit)}"))
+    return facts
 
 
 def draw_map(of: nx.DiGraph[Any] | None, marks: Damage) -> Markup:

@@ -14,6 +14,7 @@ from traceguard.report.wording import (
     effect_text,
     entry_name,
     factors_name,
+    hours,
     interval,
     metric_unit,
     percent,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     import networkx as nx
 
-    from traceguard.model import BlastRadius, Cause, Neighbour, Regression, WhatIf
+    from traceguard.model import BlastRadius, Budget, Cause, ForecastEntry, Neighbour, Regression, WhatIf
     from traceguard.report.results import Slices
 
 
@@ -39,6 +40,14 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     numbers: frozenset[int]
+
+    def without(self, column: int) -> Table:
+        """The same without one column."""
+        kept = [i for i in range(len(self.columns)) if i != column]
+        rows = tuple(tuple(row[i] for i in kept) for row in self.rows)
+        return Table(
+            tuple(self.columns[i] for i in kept), rows, frozenset(n for n, i in enumerate(kept) if i in self.numbers)
+        )
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 1) -> Table:
@@ -137,26 +146,53 @@ def neighbours(found: Sequence[Neighbour]) -> Table:
     return _table(("service", "kind", "hops", "of requests"), rows, text_columns=2)
 
 
+_OUTLOOK = (("mean", "mean"), ("p50", "p50"), ("p95", "p95"), ("p99", "p99"), ("errors", "error_rate"))
+
+
 def forecast_entries(document: WhatIf) -> Table:
-    """A row per entry point and statistic that the scenario predicts: before, after, change."""
+    """A row per entry point and statistic that the scenario predicts: before, after, change with its interval."""
     rows: list[tuple[str, ...]] = []
     for entry in document.entries:
-        name = clean(
-            f"{entry.operation} of {entry.service}" + (f" in {entry.environment}" if entry.environment else "")
-        )
-        for label, field in (
-            ("mean", "mean"),
-            ("p50", "p50"),
-            ("p95", "p95"),
-            ("p99", "p99"),
-            ("errors", "error_rate"),
-        ):
-            unit = "fraction" if field == "error_rate" else "ms"
-            before, after = getattr(entry.before, field), getattr(entry.after, field)
-            row = (label, quantity(before, unit), quantity(after, unit), quantity(after - before, unit, signed=True))
-            rows.append((name if label == "mean" else "", count(entry.requests) if label == "mean" else "", *row))
-    columns = ("entry point", "requests", "", "before", "after", "change")
-    return Table(columns, tuple(rows), frozenset({1, 3, 4, 5}))
+        for number, row in enumerate(forecast_metrics(entry).rows):
+            rows.append((entry_name(entry), count(entry.requests), *row) if number == 0 else ("", "", *row))
+    columns = ("entry point", "requests", "", "before", "after", "change", "95% interval")
+    return Table(columns, tuple(rows), frozenset({1, 3, 4, 5, 6}))
+
+
+def forecast_metrics(entry: ForecastEntry) -> Table:
+    """A row per statistic of one entry point, for a table that stands under its name."""
+    rows = []
+    for label, field in _OUTLOOK:
+        unit = "fraction" if field == "error_rate" else "ms"
+        before, after = getattr(entry.before, field), getattr(entry.after, field)
+        change = getattr(entry.change, field) if entry.change is not None else None
+        bounds = "" if change is None else interval(change.low, change.high, unit)
+        row = (label, quantity(before, unit), quantity(after, unit), quantity(after - before, unit, signed=True))
+        rows.append((*row, bounds))
+    return _table(("", "before", "after", "change", "95% interval"), rows)
+
+
+def moves(entry: ForecastEntry) -> bool:
+    """Whether the scenario changes anything that is told of an entry point."""
+    return entry.before != entry.after
+
+
+def budgets(found: Sequence[Budget]) -> Table:
+    """A row per objective and entry point: the metric on both sides, whether it is kept, and its budget."""
+    rows = []
+    for each in found:
+        unit = metric_unit(each.metric)
+        kept = "kept" if each.kept_after else "broken" if each.kept_before else "broken before"
+        rates = [f"{rate:.3g}×" for rate in (each.burn_rate_before, each.burn_rate_after) if rate is not None]
+        burn = " to ".join(dict.fromkeys(rates))
+        lasts = "" if each.exhausted_in_hours is None else hours(each.exhausted_in_hours)
+        sides = (quantity(each.before, unit), quantity(each.after, unit))
+        rows.append((clean(each.slo), entry_name(each.entry), *sides, kept, burn, lasts))
+    columns = ("objective", "entry point", "before", "after", "", "burn rate", "budget lasts")
+    wanted = [i for i, _ in enumerate(columns) if i < 5 or any(row[i] for row in rows)]
+    return Table(
+        tuple(columns[i] for i in wanted), tuple(tuple(row[i] for i in wanted) for row in rows), frozenset({2, 3, 5, 6})
+    )
 
 
 def graph_nodes(graph: nx.DiGraph[Any]) -> Table:

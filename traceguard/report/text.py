@@ -21,6 +21,7 @@ from traceguard.report.wording import (
     accepted_text,
     against_text,
     apart_text,
+    budgets_text,
     clean,
     confidence,
     count,
@@ -32,6 +33,7 @@ from traceguard.report.wording import (
     graph_size,
     headline,
     inference_text,
+    largest_text,
     mix_text,
     percent,
     place,
@@ -253,11 +255,42 @@ def _radius(radius: Radius) -> Group:
 def _forecast(forecast: Forecast) -> Group:
     document = forecast.document
     parts: list[RenderableType] = [Text.assemble("What if: ", (scenario_name(document.scenario), "bold"))]
-    if document.entries:
-        parts += [Text(""), _grid(tables.forecast_entries(document))]
-    else:
+    if document.largest is not None:
+        parts.append(Text(largest_text(document.largest), "bold"))
+    if not document.entries:
         parts.append(Text("No recorded request would notice."))
+    moved = [entry for entry in document.entries if tables.moves(entry)]
+    still = [entry_name(entry) for entry in document.entries if not tables.moves(entry)]
+    for entry in moved[:_SHOWN_ENTRIES]:
+        title = Text.assemble((entry_name(entry), "bold"), f", {count(entry.requests)} requests")
+        if entry.hit_fraction is not None and entry.hit_fraction < 1:
+            title.append(f", {percent(entry.hit_fraction)} can be hit")
+        parts += [Text(""), _indent(title), _grid(tables.forecast_metrics(entry))]
+    if len(moved) > _SHOWN_ENTRIES:
+        more = f"\n  {count(len(moved) - _SHOWN_ENTRIES)} more; --format json or html lists them all."
+        parts.append(Text(more, "dim"))
+    if still:
+        parts.append(
+            Text(
+                f"\n  Unchanged: {', '.join(still[:_SHOWN_ENTRIES])}{' ...' if len(still) > _SHOWN_ENTRIES else ''}.",
+                "dim",
+            )
+        )
+    if document.budgets:
+        parts += [_heading("Objectives"), _indent(Text(budgets_text(document.budgets))), *_budgets(document.budgets)]
     return Group(*parts, *_warnings(document.warnings))
+
+
+def _budgets(found: Sequence[model.Budget]) -> list[RenderableType]:
+    """A line for what an objective is, then its numbers: texts of objectives would not fit beside them."""
+    blocks: list[RenderableType] = []
+    for slo in dict.fromkeys(each.slo for each in found):
+        mine = [each for each in found if each.slo == slo]
+        table = tables.budgets(mine[:_SHOWN_ENTRIES])
+        blocks += [Text(""), _indent(Text(clean(slo), "bold")), _grid(table.without(0))]
+        if len(mine) > _SHOWN_ENTRIES:
+            blocks.append(Text(f"  {count(len(mine) - _SHOWN_ENTRIES)} more entry points in --format json.", "dim"))
+    return blocks
 
 
 def _frame(frame: Any) -> Group:

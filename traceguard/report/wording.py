@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
     from traceguard.model import (
         Against,
+        Budget,
         Cause,
         CauseChange,
         Effect,
         Entry,
         Factor,
         GraphDiff,
+        Largest,
         Mix,
         Regression,
         Report,
@@ -99,6 +101,14 @@ def interval(low: float, high: float, unit: str) -> str:
     """An interval as `+78 to +90.4 ms`: signed, the unit once where both ends share it."""
     (first, _, unit_low), last = quantity(low, unit, signed=True).partition(" "), quantity(high, unit, signed=True)
     return f"{first} to {last}" if unit_low == last.partition(" ")[2] else f"{first} {unit_low} to {last}"
+
+
+def hours(value: float) -> str:
+    """A length of time for people: `12 minutes`, `3.5 hours`, `9.3 days`."""
+    for unit, size in (("day", 48.0), ("hour", 1.0)):
+        if value >= size:
+            return f"{value / (24.0 if unit == 'day' else 1.0):.3g} {unit}s"
+    return f"{value * 60:.3g} minutes"
 
 
 def probability(value: float) -> str:
@@ -331,12 +341,42 @@ def target_name(target: Target) -> str:
 
 
 def scenario_name(scenario: Scenario) -> str:
-    """What a what-if supposes: `+50 ms and 1% errors in pricing for 5% of requests`."""
+    """What a what-if supposes: `+50 ms and 1% errors in pricing for 5% of requests`, `new-pricing=on for 50% ...`."""
+    whom = "all requests" if scenario.exposure >= 1 else f"{percent(scenario.exposure)} of requests"
+    if scenario.flag is not None:
+        level = scenario.flag if scenario.level is None else f"{scenario.flag}={scenario.level}"
+        now = "" if scenario.current_exposure is None else f" instead of {percent(scenario.current_exposure)}"
+        return clean(f"{level} for {whom}{now}")
     parts = []
     if scenario.delay_ms or not scenario.error_rate:
-        parts.append(quantity(scenario.delay_ms, "ms", signed=True))
+        shape = f" on average ({scenario.delay})" if scenario.delay and "(" in scenario.delay else ""
+        parts.append(quantity(scenario.delay_ms, "ms", signed=True) + shape)
     if scenario.error_rate:
         parts.append(f"{percent(scenario.error_rate)} errors")
     where = f"{scenario.service} {scenario.operation}" if scenario.operation else scenario.service
-    whom = "all requests" if scenario.exposure >= 1 else f"{percent(scenario.exposure)} of requests"
     return clean(f"{' and '.join(parts)} in {where} for {whom}")
+
+
+def largest_text(found: Largest) -> str:
+    """The answer to `--largest` in one sentence."""
+    limiting = found.limited_by
+    where = "" if limiting is None else f"{limiting.slo} at {entry_name(limiting.entry)}"
+    if found.value is None:
+        reason = (found.reason or "").rstrip(".")
+        return clean(f"No {found.what} can be named: {reason[:1].lower()}{reason[1:]}{f' ({where})' if where else ''}.")
+    value = quantity(found.value, found.unit)
+    forbids = f"; more would break {where}" if where else ""
+    kept = "every objective of latency" if found.what == "delay" else "every objective"
+    return clean(f"The largest {found.what} that keeps {kept} is {value}{forbids}.")
+
+
+def budgets_text(budgets: Sequence[Budget]) -> str:
+    """What a scenario does to objectives, in one sentence; empty where there are none."""
+    if not budgets:
+        return ""
+    broken, before = (
+        sum(not kept for kept in side) for side in zip(*((b.kept_after, b.kept_before) for b in budgets), strict=True)
+    )
+    verb = "is" if broken == 1 else "are"
+    text = f"{broken} of {count(len(budgets))} objectives {verb} broken" if broken else "Every objective is kept"
+    return f"{text} ({before} before)." if broken or before else f"{text}."

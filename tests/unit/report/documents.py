@@ -268,14 +268,40 @@ def radius(**changes: Any) -> model.BlastRadius:
 
 def what_if(**changes: Any) -> model.WhatIf:
     """Fifty milliseconds more in pricing for a twentieth of the requests."""
+    spread = model.Interval(estimate=6.0, low=5.1, high=6.9)
+    failing = model.Interval(estimate=0.0011, low=0.0009, high=0.0013)
+    entry = model.Entry(service="frontend", operation="POST /checkout")
     values: dict[str, Any] = {
         "scenario": model.Scenario(service="pricing", operation=None, delay_ms=50.0, error_rate=0.01, exposure=0.05),
+        "budgets": [
+            model.Budget(
+                slo="POST /checkout: latency<300ms for 99% in 28d", entry=entry, metric="latency", limit=300.0,
+                before=240.2, after=310.9, kept_before=True, kept_after=False, target=0.99, budget=0.01,
+                bad_fraction_before=0.002, bad_fraction_after=0.02, burn_rate_before=0.2, burn_rate_after=2.0,
+                window_hours=672.0, exhausted_in_hours=336.0,
+            ),
+            model.Budget(
+                slo="mean<300ms", entry=entry, metric="mean", limit=300.0, before=96.4, after=102.4, kept_before=True,
+                kept_after=True,
+            ),
+        ],
         "entries": [
             model.ForecastEntry(
                 service="frontend", operation="POST /checkout", requests=4_100,
                 before=model.Outlook(mean=96.4, p50=90.1, p95=168.0, p99=240.2, error_rate=0.006),
                 after=model.Outlook(mean=102.4, p50=91.8, p95=214.0, p99=310.9, error_rate=0.0071),
-            )
+                change=model.OutlookIntervals(mean=spread, p50=spread, p95=spread, p99=spread, error_rate=failing),
+                hit_fraction=0.93,
+                distribution=model.Histogram(
+                    edges_ms=[50.0, 80.0, 125.0, 200.0, 320.0], reference=[0.2, 0.5, 0.25, 0.05],
+                    observed=[0.19, 0.48, 0.24, 0.09],
+                ),
+            ),
+            model.ForecastEntry(
+                service="frontend", operation="GET /", requests=9_000,
+                before=model.Outlook(mean=20.0, p50=19.0, p95=40.0, p99=55.0, error_rate=0.0),
+                after=model.Outlook(mean=20.0, p50=19.0, p95=40.0, p99=55.0, error_rate=0.0),
+            ),
         ],
         "warnings": [model.Warning(code="assumed_propagation", message="No failure of pricing was ever recorded.")],
     }  # fmt: skip

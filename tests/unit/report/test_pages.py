@@ -20,7 +20,7 @@ from traceguard.report.scripts import content_security_policy
 from traceguard.settings import Settings
 
 HOSTILE = "</script><script>alert(1)</script><img src=http://e.example/x onerror=alert(1)>\"' --> <!-- {{ 7*7 }}"
-CARRIES_SCRIPTS = {"report", "pictured"}
+CARRIES_SCRIPTS = {"report", "pictured", "forecast"}
 
 
 class Page(HTMLParser):

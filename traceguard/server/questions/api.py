@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from traceguard.settings import Settings
 
 _WINDOW = ("since", "until", "env")
-_COHORTS = ("reference", "attribute", "where")  # each may be given several times
+_COHORTS = ("reference", "attribute", "where")
+_REPEATABLE = (*_COHORTS, "slo")  # each may be given several times
 
 # Route, the pipeline's function, the options it takes.
 _QUESTIONS = {
@@ -52,13 +53,16 @@ _QUESTIONS = {
     ),
     "graph": ("graph", ("level", "every", "sketches", "baseline", "candidate", *_WINDOW)),
     "blast-radius": ("blast_radius", ("service", "operation", "flag", *_WINDOW)),
-    "what-if": ("what_if", ("service", "operation", "delay", "error_rate", "exposure", *_WINDOW)),
+    "what-if": (
+        "what_if",
+        ("service", "operation", "delay", "error_rate", "flag", "exposure", "slo", "largest", *_WINDOW),
+    ),
 }
 
 # Functions of the pipeline that follow the team's settings.
 _WITH_SETTINGS = {"report", "blast_radius", "what_if"}
 
-_NEEDED = {"what-if": ("service",)}
+_NEEDED = {"what-if": ("service", "flag")}  # one of them
 
 
 # Rows as they are, types and all; the other formats of a query are text.
@@ -101,15 +105,20 @@ class Api:
             if kind == "graph":
                 result_kind, ask = pipeline.graph_question(given)
             form = _format(result_kind, wanted, FORMATS[result_kind])
-            missing = [name for name in _NEEDED.get(kind, ()) if name not in given]
-            if missing:
-                raise UsageError(f"/api/{kind} needs {missing[0]}; add {missing[0]}=... to the address.")
+            needed = _NEEDED.get(kind, ())
+            if needed and not any(name in given for name in needed):
+                raise UsageError(f"/api/{kind} needs {' or '.join(needed)}; add {needed[0]}=... to the address.")
             more: dict[str, Any] = {"settings": self._settings} if function in _WITH_SETTINGS else {}
             pictured = kind == "report" and parse_switch(given.pop("pictures", False), "pictures")
             if kind == "report":
                 more |= {"draw_map": form in WITH_MAP, "draw_pictures": form in WITH_PICTURES or pictured}
             if "attribute" in given:
                 given["attributes"] = given.pop("attribute")
+            if "slo" in given:
+                from traceguard.radius.objective import parse_objective
+
+                # Texts only: a client must not name files of the server.
+                given["slo"] = [parse_objective(text) for text in given["slo"]]
             result = ask(question.store, **given, **more, progress=question.show)
             return _with_pictures(result) if pictured and form == "json" else _rendered(result, form)
 
@@ -207,11 +216,11 @@ def _parameters(request: Request, known: "Iterable[str]", also: "Iterable[str]" 
         if name not in allowed:
             takes = f"it takes {', '.join(allowed)}" if allowed else "it takes none"
             raise UsageError(f"{request.url.path} has no parameter {name!r}; {takes}.")
-        if times > 1 and name not in _COHORTS:
+        if times > 1 and name not in _REPEATABLE:
             raise UsageError(f"The parameter {name} is given {times} times; give it once.")
     single: dict[str, Any] = {name: value for name, value in given if value}
     several = {
-        name: [value for other, value in given if other == name and value] for name in _COHORTS if name in single
+        name: [value for other, value in given if other == name and value] for name in _REPEATABLE if name in single
     }
     return single | several
 
