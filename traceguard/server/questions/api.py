@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from traceguard.settings import Settings
 
 _WINDOW = ("since", "until", "env")
-_COHORTS = ("reference", "attribute", "where")  # each may be given several times
+_COHORTS = ("reference", "attribute", "where")
+_SEVERAL = (*_COHORTS, "read_by")  # each may be given several times
 
 # Route, the pipeline's function, the options it takes.
 _QUESTIONS = {
@@ -49,7 +50,10 @@ _QUESTIONS = {
         ),
     ),
     "graph": ("graph", ("level", "every", "sketches", "baseline", "candidate", *_WINDOW)),
-    "blast-radius": ("blast_radius", ("service", "operation", "flag", *_WINDOW)),
+    "blast-radius": (
+        "blast_radius",
+        ("service", "operation", "flag", "read_by", "attribute", "time_zone", *_WINDOW),
+    ),
     "what-if": ("what_if", ("service", "operation", "delay", "error_rate", "exposure", *_WINDOW)),
 }
 
@@ -204,11 +208,11 @@ def _parameters(request: Request, known: "Iterable[str]", also: "Iterable[str]" 
         if name not in allowed:
             takes = f"it takes {', '.join(allowed)}" if allowed else "it takes none"
             raise UsageError(f"{request.url.path} has no parameter {name!r}; {takes}.")
-        if times > 1 and name not in _COHORTS:
+        if times > 1 and name not in _SEVERAL:
             raise UsageError(f"The parameter {name} is given {times} times; give it once.")
     single: dict[str, Any] = {name: value for name, value in given if value}
     several = {
-        name: [value for other, value in given if other == name and value] for name in _COHORTS if name in single
+        name: [value for other, value in given if other == name and value] for name in _SEVERAL if name in single
     }
     return single | several
 
