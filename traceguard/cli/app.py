@@ -300,7 +300,9 @@ def blast_radius(
     read_by: Annotated[
         list[str] | None,
         typer.Option(
-            "--read-by", metavar="SERVICE", help="A service that will read the flag, which need not exist yet. Repeatable."
+            "--read-by",
+            metavar="SERVICE",
+            help="A service that will read the flag, which need not exist yet. Repeatable.",
         ),
     ] = None,
     attribute: Annotated[

@@ -31,7 +31,10 @@ def check_time_zone(name: str) -> str:
 def slots_of(moments: NDArray[np.int64], time_zone: str) -> NDArray[np.int64]:
     """The hour of the week (0 is Monday's first) of moments (ns since the epoch) on the clocks of a time zone."""
     local = pl.Series(moments).cast(pl.Datetime("ns", "UTC")).dt.convert_time_zone(time_zone)
-    return (local.dt.weekday().cast(pl.Int64) - 1).to_numpy() * 24 + local.dt.hour().cast(pl.Int64).to_numpy()
+    slots: NDArray[np.int64] = (
+        (local.dt.weekday().cast(pl.Int64) - 1) * 24 + local.dt.hour().cast(pl.Int64)
+    ).to_numpy()
+    return slots
 
 
 def hours_covered(start: int, end: int, time_zone: str) -> NDArray[np.float64]:
@@ -90,8 +93,8 @@ class ByTime:
         days = [(name, seen[24 * day :][:24]) for day, name in enumerate(WEEKDAYS)]
         listed = "; ".join(f"{name} {_spans(hours)}" for name, hours in days if hours.any())
         message = (
-            f"The window covers only a part of a week ({listed}; {self.time_zone}): at other hours and on other days the"
-            " reach may differ, and is not known."
+            f"The window covers only a part of a week ({listed}; {self.time_zone}): at other hours and on other days"
+            " the reach may differ, and is not known."
         )
         return [model.Warning(code="part_of_a_week", message=message)]
 

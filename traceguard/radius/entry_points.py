@@ -51,7 +51,7 @@ class EntryPoints:
     def of(cls, names: Names) -> "EntryPoints":
         """No request seen yet, for an analysis with these names."""
         size = len(names.environments) * len(names.operations)
-        return cls(names, *(np.zeros(size, np.float64) for _ in range(3)))
+        return cls(names, np.zeros(size), np.zeros(size), np.zeros(size))
 
     def add(
         self, linked: Linked, whole: NDArray[np.bool_], calls: NDArray[np.int64], spent: NDArray[np.int64],

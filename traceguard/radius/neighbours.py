@@ -149,7 +149,7 @@ class Neighbours:
         head = np.flatnonzero((visits.head == np.arange(visits.head.size)) & ~linked.evaluation).astype(np.int32)
         depth, sync = _climb(linked.parent, visits.head, visits.hops, visits.leaps, call)
         reaches = depth[head] < FAR
-        self.above.shares.add(linked.service[head], unit[linked.trace[head]], reaches)
+        self.above.shares.add(linked.service[head].astype(np.int64), unit[linked.trace[head]], reaches)
         reaching = head[reaches]
         self.above.add(linked.service[reaching], depth[reaching], sync[reaching])
         nearest, outermost = _calls_above(visits.order, linked.parent, call)
@@ -184,6 +184,4 @@ class Neighbours:
         """Count the target's `requests`, and each (request, service below it) once; `unit` is whose request it is."""
         self.requests.add(np.zeros(requests.size, np.int64), unit[requests], np.ones(requests.size, dtype=np.bool_))
         pairs = np.unique(of * self.services + service)
-        self.below.shares.add(
-            pairs % self.services, unit[pairs // self.services], np.ones(pairs.size, dtype=np.bool_)
-        )
+        self.below.shares.add(pairs % self.services, unit[pairs // self.services], np.ones(pairs.size, dtype=np.bool_))

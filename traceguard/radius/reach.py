@@ -180,7 +180,9 @@ def reach(
 def _document(question: _Question, period: Period, sums: _Sums) -> model.BlastRadius:
     target, names, sides = question.target, sums.names, sums.neighbours
     entries = sums.entries.rows()
-    itself: set[str] = {*target.read_by, *question.evaluators.services} if question.evaluators else {target.service or ""}
+    itself: set[str] = (
+        {*target.read_by, *question.evaluators.services} if question.evaluators else {target.service or ""}
+    )
     size = len(names.services)
     upstream = sides.above.rows(sides.above.shares.shares(size), names, itself)
     below = sides.below.shares.shares_of(sides.requests, size)

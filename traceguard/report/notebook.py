@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from traceguard.report import pages, tables
+from markupsafe import Markup
+
+from traceguard.report import pages, reach_tables, tables
+from traceguard.report.reach_map import draw_reach, draw_week
 from traceguard.report.wording import (
     VERDICTS,
     confidence,
     count,
     headline,
-    percent,
+    reach_text,
     scenario_name,
     target_name,
     window_text,
@@ -50,14 +53,13 @@ def show_radius(radius: Radius) -> str:
     """The reach, the entry points and the services on both sides."""
     document = radius.document
     reach = document.reach
-    whom = f"{percent(reach.requests_fraction)} of requests, {count(reach.units)} users or sessions"
+    whom = f"{reach_text(reach)}, {count(reach.units)} users or sessions"
     sentence = f"{target_name(document.target)} reaches {whom}."
-    sections = [
-        ("Entry points it can hurt", tables.reached_entries(document)),
-        ("Who depends on it", tables.neighbours(document.upstream)),
-        ("What it depends on", tables.neighbours(document.downstream)),
-    ]
-    return _fill("inconclusive", "Blast radius", sentence, window_text(document.window), sections, document.warnings)
+    pictures = [Markup(draw_reach(document)), Markup(draw_week(document.by_time))]  # noqa: S704  (they escape every name)
+    return _fill(
+        "inconclusive", "Blast radius", sentence, window_text(document.window), reach_tables.sections(document),
+        document.warnings, pictures, reach_tables.untested(document),
+    )  # fmt: skip
 
 
 def show_forecast(forecast: Forecast) -> str:
@@ -74,8 +76,12 @@ def _fill(
     note: str,
     sections: Sequence[tuple[str, Table]],
     warnings: Sequence[model.Warning],
+    pictures: Sequence[Markup] = (),
+    after: str = "",
 ) -> str:
+    shown = [picture for picture in pictures if picture]
     return pages.fragment(
         "notebook.html", tone=tone, label=label, sentence=sentence, note=note,
-        sections=[(title, table) for title, table in sections if table.rows], warnings=warnings,
+        sections=[(title, table) for title, table in sections if table.rows], warnings=warnings, pictures=shown,
+        after=after, picture_style=pages.picture_style(".tg-result") if shown else "",
     )  # fmt: skip

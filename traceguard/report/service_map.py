@@ -66,19 +66,18 @@ def draw(graph: nx.DiGraph[Any], pointed_out: Damage | None = None) -> str:
         _edge(e, placed, marks, busiest) for e in sorted(edges, key=lambda e: (e["source"], e["target"]) in marks.path)
     ]
     nodes = [_node(str(name), attributes, placed, marks) for name, attributes in shown.nodes(data=True)]
-    width = placed.layers * (BOX_WIDTH + _GAP_X) - _GAP_X + 2 * _MARGIN
-    height = placed.rows * (BOX_HEIGHT + _GAP_Y) - _GAP_Y + 2 * _MARGIN
+    width, height = size_of(placed)
     label = (
         f"Service map: {shown.number_of_nodes()} of {graph.number_of_nodes()} services and {len(edges)} dependencies"
     )
     return (
         f'<svg class="map" role="img" aria-label={quoteattr(label)} viewBox="0 0 {width:.0f} {height:.0f}" '
         f'width="{width:.0f}" height="{height:.0f}">'
-        f"<title>{escape(label)}</title>{_MARKERS}{''.join(lines)}{''.join(nodes)}</svg>"
+        f"<title>{escape(label)}</title>{MARKERS}{''.join(lines)}{''.join(nodes)}</svg>"
     )
 
 
-_MARKERS = "<defs>" + "".join(
+MARKERS = "<defs>" + "".join(
     f'<marker id="tg-{name}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
     f'markerUnits="userSpaceOnUse" orient="auto"><path class="{name}" d="M0 0.5L8 4L0 7.5z"/></marker>'
     for name in ("tip", "tip-hurt")
@@ -94,6 +93,17 @@ def _chosen(graph: nx.DiGraph[Any], marks: Damage) -> list[str]:
     return ordered[: max(_LIMIT, len(needed))]
 
 
+def size_of(placed: Placed) -> tuple[float, float]:
+    """Width and height of a picture of boxes."""
+    width = placed.layers * (BOX_WIDTH + _GAP_X) - _GAP_X + 2 * _MARGIN
+    return width, placed.rows * (BOX_HEIGHT + _GAP_Y) - _GAP_Y + 2 * _MARGIN
+
+
+def place_box(layer: float, row: float) -> tuple[float, float]:
+    """The upper left corner of the box of a node."""
+    return _x(layer), _y(row) - BOX_HEIGHT / 2
+
+
 def _x(layer: float) -> float:
     return _MARGIN + layer * (BOX_WIDTH + _GAP_X)
 
@@ -103,8 +113,7 @@ def _y(row: float) -> float:
 
 
 def _node(name: str, attributes: Mapping[str, Any], placed: Placed, marks: Damage) -> str:
-    layer, row = placed.at[name]
-    x, y = _x(layer), _y(row) - BOX_HEIGHT / 2
+    x, y = place_box(*placed.at[name])
     kind = str(attributes.get("type", "service"))
     note = marks.notes.get(name)
     hurt = " hurt" if note else " on-path" if any(name in step for step in marks.path) else ""
@@ -125,14 +134,7 @@ def _node(name: str, attributes: Mapping[str, Any], placed: Placed, marks: Damag
 def _edge(edge: dict[str, Any], placed: Placed, marks: Damage, busiest: int) -> str:
     source, target = edge["source"], edge["target"]
     hurt = (source, target) in marks.path
-    points = [(_x(layer), _y(row)) for layer, row in placed.ways[source, target]]
-    forward = points[-1][0] > points[0][0]
-    start = (points[0][0] + (BOX_WIDTH if forward else 0), points[0][1])
-    end = (points[-1][0] + (0 if forward else BOX_WIDTH), points[-1][1])
-    stops = [start]
-    for x, y in points[1:-1]:  # an empty place is crossed straight, as wide as a box
-        stops += [(x, y), (x + BOX_WIDTH, y)] if forward else [(x + BOX_WIDTH, y), (x, y)]
-    path = _curve([*stops, end]) if source != target else _loop(points[0])
+    path, _ = way(placed, source, target)
     width = 1 + 2.5 * (edge.get("calls", 0) / busiest) ** 0.5
     kind = f"edge {edge['kind']}{' hurt' if hurt else ''}"
     title = escape(f"{clean(str(source))} to {clean(str(target))}, {edge['kind']}: {edge_label(edge)}")
@@ -141,6 +143,23 @@ def _edge(edge: dict[str, Any], placed: Placed, marks: Damage, busiest: int) -> 
         f'<path class="{kind}" d="{path}" stroke-width="{width:.2f}" marker-end="url(#tg-{tip})">'
         f"<title>{title}</title></path>"
     )
+
+
+def way(placed: Placed, source: Any, target: Any) -> tuple[str, tuple[float, float]]:
+    """The line of an edge as an SVG path, and a point amid it."""
+    points = [(_x(layer), _y(row)) for layer, row in placed.ways[source, target]]
+    if source == target:
+        return _loop(points[0]), (points[0][0] + BOX_WIDTH / 2, points[0][1] - BOX_HEIGHT / 2 - 12)
+    forward = points[-1][0] > points[0][0]
+    start = (points[0][0] + (BOX_WIDTH if forward else 0), points[0][1])
+    end = (points[-1][0] + (0 if forward else BOX_WIDTH), points[-1][1])
+    stops = [start]
+    for x, y in points[1:-1]:  # an empty place is crossed straight, as wide as a box
+        stops += [(x, y), (x + BOX_WIDTH, y)] if forward else [(x + BOX_WIDTH, y), (x, y)]
+    stops.append(end)
+    # Amid the last gap, where the line enters the callee's layer: there no box lies over it.
+    (x0, y0), (x1, y1) = stops[-2:]
+    return _curve(stops), ((x0 + x1) / 2, (y0 + y1) / 2)
 
 
 def _curve(stops: list[tuple[float, float]]) -> str:

@@ -72,7 +72,9 @@ def wilson(share: Floats, size: Floats) -> tuple[Floats, Floats]:
     return np.where(size > 0, low, 0.0), np.where(size > 0, high, 1.0)
 
 
-_Sums = tuple[Ints, Floats]  # keys of (group, cluster), ascending, and per key its members, those that hit, weight and hits
+_Sums = tuple[
+    Ints, Floats
+]  # keys of (group, cluster), ascending, and per key its members, those that hit, weight and hits
 
 
 class Clusters:
@@ -85,7 +87,7 @@ class Clusters:
     def add(self, group: Ints, cluster: Ints, hit: NDArray[np.bool_], weight: Floats | None = None) -> None:
         """Add members: four arrays of one length; without `weight` each counts once."""
         stands_for = np.ones(group.size) if weight is None else weight
-        columns = np.stack((np.ones(group.size), hit, stands_for, stands_for * hit))
+        columns = np.stack((np.ones(group.size), hit, stands_for, stands_for * hit)).astype(np.float64, copy=False)
         self._parts.append(_summed([((group.astype(np.int64) << _CLUSTER_BITS) | cluster, columns)]))
         if sum(key.size for key, _ in self._parts[1:]) > _PENDING:
             self._parts = [_summed(self._parts)]

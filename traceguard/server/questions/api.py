@@ -50,10 +50,7 @@ _QUESTIONS = {
         ),
     ),
     "graph": ("graph", ("level", "every", "sketches", "baseline", "candidate", *_WINDOW)),
-    "blast-radius": (
-        "blast_radius",
-        ("service", "operation", "flag", "read_by", "attribute", "time_zone", *_WINDOW),
-    ),
+    "blast-radius": ("blast_radius", ("service", "operation", "flag", "read_by", "attribute", "time_zone", *_WINDOW)),
     "what-if": ("what_if", ("service", "operation", "delay", "error_rate", "exposure", *_WINDOW)),
 }
 
