@@ -202,7 +202,7 @@ def _document(question: _Question, period: Period, sums: _Sums) -> model.BlastRa
         warnings=[
             *_warnings(target, sums, entries),
             *question.usable.warnings(),
-            *unseen_warnings(unknown),
+            *(unseen_warnings(_name(target), unknown, downstream) if entries else []),
             *(sums.by_time.warnings(*window) if window and entries else []),
         ],
         cohorts=sums.cohorts.rows(),
@@ -238,9 +238,12 @@ def _window(period: Period, sums: _Sums) -> model.Window:
     return model.Window(start=format_time(start), end=format_time(end), traces=sums.traces, spans=sums.spans)
 
 
+def _name(target: "Target") -> str:
+    return target.flag_text or " ".join(filter(None, (target.service, target.operation)))
+
+
 def _warnings(target: "Target", sums: _Sums, entries: list[model.ReachedEntry]) -> list[model.Warning]:
-    name = target.flag_text or " ".join(filter(None, (target.service, target.operation)))
-    warnings = []
+    name, warnings = _name(target), []
     if not entries:
         message = f"No usable request of the window reaches {name}; widen the window or send its traffic."
         warnings.append(model.Warning(code="no_requests", message=message))

@@ -119,8 +119,16 @@ class Unseen:
         return sorted(found, key=lambda u: (-u.fraction, -u.calls, u.service))
 
 
-def unseen_warnings(unknown: list[model.UnknownService]) -> list[model.Warning]:
-    """That what sent no spans is not known, and not safe."""
+def unseen_warnings(
+    name: str, unknown: list[model.UnknownService], downstream: list[model.Neighbour]
+) -> list[model.Warning]:
+    """That what sent no spans is not known, and not safe; and where the data shows nothing below, that it does not."""
+    if not unknown and not downstream:
+        message = (
+            f"Nothing below {name} is in the data: no service answers its calls, and none of its spans names a database"
+            " or another system; what it depends on is unknown, which is not nothing."
+        )
+        return [model.Warning(code="nothing_seen_below", message=message)]
     if not unknown:
         return []
     listed = ", ".join(f"{u.service} (called by {', '.join(u.called_by)})" for u in unknown[:_NAMED])
