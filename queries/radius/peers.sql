@@ -1,7 +1,8 @@
 -- A row is a span of the window that may be a call of something which sends no spans itself, with the name that the caller gives it, as the
 -- service graph has it (queries/graph/calls.sql): a database's system with its namespace (a cache's with its address), a queue's with its
 -- destination, else the peer's service name, the server's address, or the RPC service. Spans that another links to were answered.
-WITH calls AS (
+-- Materialised, because a filter that is pushed below would parse the attributes anew for each of its parts.
+WITH calls AS MATERIALIZED (
     SELECT hash(trace_id) AS trace, hash(span_id) AS span, service, kind,
            json_extract_string(attributes, [
                '$."db.system.name"', '$."db.system"', '$."db.namespace"', '$."db.name"',
@@ -15,7 +16,7 @@ WITH calls AS (
           SELECT hash(link.trace_id, link.span_id)
           FROM (SELECT unnest(from_json(links, '[{"trace_id": "VARCHAR", "span_id": "VARCHAR"}]')) AS link FROM spans WHERE links IS NOT NULL))
 ),
-parts AS (
+parts AS MATERIALIZED (
     SELECT trace, span, service, kind,
            lower(coalesce(names[1], names[2])) AS db, coalesce(names[3], names[4]) AS namespace,
            lower(names[5]) AS messaging, coalesce(names[6], names[7]) AS destination,

@@ -122,7 +122,7 @@ def test_a_regression_fails_only_where_asked(run: Run, shop: Path) -> None:
     assert calm.stdout == strict.stdout != ""
 
 
-@pytest.mark.parametrize("kind", ["report", "graph"])
+@pytest.mark.parametrize("kind", ["report", "graph", "blast-radius"])
 def test_no_data_ends_with_5_and_the_document(run: Run, shop: Path, kind: str) -> None:
     """A window without a single request ends with 5 and still prints the complete document."""
     done = run(*DOCUMENTS[kind], "--db", shop, "--until", "2001-01-01T00:00:00Z", "--format", "json")

@@ -143,7 +143,12 @@ def test_real_topology_is_found(shared_data: Path) -> None:
                 {"recording": str(recording)},
             )
             services = [row[0] for row in cursor.execute("SELECT DISTINCT service FROM spans").fetchall()]
-        above = {s: {n.service for n in ask(store, service=s).upstream} for s in services}
+        answers = {s: ask(store, service=s) for s in services}
+    above = {s: {n.service for n in found.upstream} for s, found in answers.items()}
     assert all("frontend" in found for service, found in above.items() if service != "frontend")
     assert above["cartservice"] == {"frontend", "checkoutservice"}
     assert above["frontend"] == set()
+    assert {n.service for n in answers["frontend"].downstream} == set(services) - {"frontend"}
+    assert all(e.low <= e.fraction <= e.high for found in answers.values() for e in found.entries)
+    # Nothing in this recording names the carts' Redis, and the answer must not pretend that there is none.
+    assert "nothing_seen_below" in [w.code for w in answers["cartservice"].warnings]
