@@ -1,11 +1,11 @@
-"""Reach of every service of two real systems, held against what is known of their architecture, and what it costs.
+"""Reach of every service of two real systems, held against what is known of one, and what it costs.
 
     python benchmarks/reach.py RECORDINGS [--system trainticket] [--work FOLDER]
 
 The recordings are Nezha's (see nezha.py): spans without kinds, status or attributes. So no failure can be seen, which
 leaves every step untested, and no span names a database: where nothing lies below a service the answer says that it is
 unknown. For Online Boutique the callers of each service are compared with those of its architecture as published
-(github.com/GoogleCloudPlatform/microservices-demo). A store of the last figures is a simulated shop of a million spans.
+(github.com/GoogleCloudPlatform/microservices-demo). The last figures are those of a simulated shop of a million spans.
 """
 
 import argparse
@@ -95,9 +95,10 @@ def every_service(path: Path, known: dict[str, set[str]]) -> None:
         print(f"    warnings: {', '.join(w.code for w in found.warnings)}")
         if service in known:
             above = {n.service for n in found.upstream}
-            agrees = above == known[service]
-            wrong += not agrees
-            print(f"    callers as published: {'yes' if agrees else f'no, {sorted(known[service])}'}")
+            missing, more = sorted(known[service] - above), sorted(above - known[service])
+            wrong += bool(missing or more)
+            differs = f"without {', '.join(missing) or 'none'}, besides {', '.join(more) or 'none'}"
+            print(f"    callers as published: {differs if missing or more else 'yes'}")
     if known:
         print(f"callers of {len(services) - wrong} of {len(services)} services are those of the published architecture")
         below = tg.blast_radius(store, service="cartservice").document

@@ -55,10 +55,12 @@ def show_radius(radius: Radius) -> str:
     reach = document.reach
     whom = f"{reach_text(reach)}, {count(reach.units)} users or sessions"
     sentence = f"{target_name(document.target)} reaches {whom}."
-    pictures = [Markup(draw_reach(document)), Markup(draw_week(document.by_time))]  # noqa: S704  (they escape every name)
+    # The week is drawn; a table of it would say the same once more.
+    shown = document.model_copy(update={"by_time": []}) if len(document.by_time) > reach_tables.FEW_HOURS else document
+    pictures = [draw_reach(document), "" if shown is document else draw_week(document.by_time)]
     return _fill(
-        "inconclusive", "Blast radius", sentence, window_text(document.window), reach_tables.sections(document),
-        document.warnings, pictures, reach_tables.untested(document),
+        "inconclusive", "Blast radius", sentence, window_text(document.window), reach_tables.sections(shown),
+        document.warnings, [Markup(picture) for picture in pictures], reach_tables.untested(document),  # noqa: S704  (they escape every name)
     )  # fmt: skip
 
 

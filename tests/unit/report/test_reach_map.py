@@ -94,7 +94,8 @@ def test_the_week_has_a_cell_for_each_hour_with_data(documents: ModuleType) -> N
 
 def test_notebooks_show_the_pictures(documents: ModuleType) -> None:
     """The layered graph and the week stand in the cell with rules that touch nothing outside of it."""
-    shown = Radius(documents.radius())._repr_html_()
+    hours = [documents.hour("Tuesday", at, 0.5) for at in range(24)]
+    shown = Radius(documents.radius(by_time=hours))._repr_html_()
     assert '<svg class="map"' in shown
     assert '<svg class="week"' in shown
     for style in re.findall(r"<style>(.*?)</style>", shown, re.DOTALL):
