@@ -452,6 +452,7 @@ def blast_radius(
         found = reach(
             partitions, target, period, read.circumstances, evaluators, *left_out, sampling, peers=read_peers(cursor),
             attributes=[each for each in cohorts if keys or each.values], time_zone=zone,
+            traces_with_unit=read.traces_with_unit,
         )  # fmt: skip
         return Radius(_with_left_out(found, window))
 

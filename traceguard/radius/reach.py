@@ -132,6 +132,7 @@ class _Question:
     attributes: Sequence[Attribute]
     peers: Peers
     time_zone: str
+    traces_with_unit: int | None
 
 
 def reach(
@@ -147,6 +148,7 @@ def reach(
     attributes: Sequence[Attribute] = (),
     peers: Peers | None = None,
     time_zone: str = "UTC",
+    traces_with_unit: int | None = None,
 ) -> model.BlastRadius:
     """Answer whom `target` reaches over all partitions of the window `period`; a flag needs its `evaluators`.
 
@@ -164,10 +166,11 @@ def reach(
     Bounds are 95% intervals of the share that recorded requests are a sample of, those of one unit resembling each
     other. Requests are also told apart by the values of `attributes` (which need `circumstances`) and by the hour of
     the week in which they started, on the clocks of `time_zone`; `peers` are the names of what may send no spans.
+    `traces_with_unit` is for how many traces the unit is known, where that was looked at.
     """
     question = _Question(
         target, circumstances, evaluators, Usable(leave_out, leave_out_traces), sampling, Units(circumstances),
-        attributes, peers or no_peers(), time_zone,
+        attributes, peers or no_peers(), time_zone, traces_with_unit,
     )  # fmt: skip
     sums = _Sums.of(Names((), (), ()), question)
     for number, linked in enumerate(partitions):
@@ -203,6 +206,7 @@ def _document(question: _Question, period: Period, sums: _Sums) -> model.BlastRa
             *_warnings(target, sums, entries),
             *question.usable.warnings(),
             *(unseen_warnings(_name(target), unknown, downstream) if entries else []),
+            *(_unit_warnings(question.traces_with_unit, sums.traces) if entries else []),
             *(sums.by_time.warnings(*window) if window and entries else []),
         ],
         cohorts=sums.cohorts.rows(),
@@ -236,6 +240,16 @@ def _window(period: Period, sums: _Sums) -> model.Window:
     start = sums.earliest if found else period.start_ns
     end = (sums.latest or 0) + 1 if found else period.end_ns
     return model.Window(start=format_time(start), end=format_time(end), traces=sums.traces, spans=sums.spans)
+
+
+def _unit_warnings(known: int | None, traces: int) -> list[model.Warning]:
+    if known is None or known >= traces / 2:
+        return []
+    message = (
+        f"Only {known:,} of {traces:,} traces say whose request they are: the others count as a user each, so that"
+        " users are overstated, and intervals are too narrow where one user sends many."
+    )
+    return [model.Warning(code="no_units", message=message)]
 
 
 def _name(target: "Target") -> str:

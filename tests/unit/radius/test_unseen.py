@@ -129,6 +129,19 @@ def test_tenants_are_told_apart(boutique: Store) -> None:
     assert all(v.low <= v.fraction <= v.high for v in cohort.values)
 
 
+def test_requests_of_nobody_known_are_pointed_out(boutique: Store) -> None:
+    """Without users every trace counts as one, which the answer says."""
+    assert "no_units" in [w.code for w in ask(boutique, service="cartservice").warnings]
+    with boutique.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO correlations SELECT DISTINCT trace_id, span_id, 'user.id', 'u1' FROM spans"
+            " WHERE parent_span_id IS NULL"
+        )
+    found = ask(boutique, service="cartservice")
+    assert "no_units" not in [w.code for w in found.warnings]
+    assert (found.reach.units, found.reach.units_fraction) == (1, 1.0)
+
+
 def test_attributes_can_be_named(boutique: Store) -> None:
     """A key that no span has is a mistake; a named one takes the place of the default."""
     (cohort,) = ask(boutique, service="cartservice", attributes="peer.service").cohorts
