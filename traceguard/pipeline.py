@@ -60,6 +60,8 @@ _RETIMED_SPANS = 300_000
 # A file has no other readers than those of this process.
 _PATIENCE_SECONDS = 10.0
 
+_TENANT = ("tenant.id",)  # the attribute by which reach is told where nobody names one
+
 Show = Callable[..., None]
 _Document = TypeVar("_Document", "BlastRadius", "WhatIf")
 Time = str | int | None
@@ -454,36 +456,53 @@ def graph_question(given: Mapping[str, Any]) -> tuple[str, Callable[..., Any]]:
 def blast_radius(
     store: Any, *, service: str | None = None, operation: str | None = None, flag: str | None = None,
     since: Time = None, until: Time = None, env: str | None = None, settings: Settings | None = None,
-    progress: Show = _silent,
+    progress: Show = _silent, read_by: str | Sequence[str] = (), attributes: str | Sequence[str] = (),
+    time_zone: str = "UTC",
 ) -> Radius:  # fmt: skip
-    """Who is reached if a service, one of its operations, or a flag goes wrong."""
+    """Who is reached if a service, one of its operations, or a flag goes wrong.
+
+    `read_by` names the services that will read the flag, which then need not exist yet. Reach is also told by the
+    values of `attributes` (else those of the settings, else `tenant.id` where it occurs) and by the hour of the week on
+    the clocks of `time_zone`, a name of the IANA database such as Europe/Berlin.
+    """
     from traceguard.report import Radius
 
+    readers, named = (tuple(dict.fromkeys((x,) if isinstance(x, str) else x)) for x in (read_by, attributes))
     if (url := _url_of(store)) is not None:
         from traceguard.model import BlastRadius
 
         asked = _ask(
-            url, "blast-radius", service=service, operation=operation, flag=flag, since=since, until=until, env=env
-        )
+            url, "blast-radius", service=service, operation=operation, flag=flag, since=since, until=until, env=env,
+            read_by=readers, attribute=named, time_zone=time_zone,
+        )  # fmt: skip
         return Radius(BlastRadius.model_validate(asked))
+    from traceguard.engine.attributes import Cohorts, read_attributes
     from traceguard.engine.circumstances import read_circumstances
     from traceguard.engine.local import linked_partitions, open_window
     from traceguard.engine.sampling import read_sampling
+    from traceguard.radius.by_time import check_time_zone
     from traceguard.radius.names import find_target
     from traceguard.radius.reach import reach, read_evaluators
+    from traceguard.radius.unseen import read_peers
     from traceguard.traces.sampling import recorded_as
 
-    settings = settings or load()
+    settings, zone = settings or load(), check_time_zone(time_zone)
     period = _period(since, until)
     with _reading(store) as cursor:
         _check_names(cursor, env=env)
-        target = find_target(cursor, service=service, operation=operation, flag=flag)
+        target = find_target(cursor, service=service, operation=operation, flag=flag, read_by=readers)
         window = open_window(cursor, period, env)
         read = read_circumstances(cursor, window, None, settings.unit_keys)
         partitions = _shown(linked_partitions(cursor, window), window, progress, "Following requests")
         evaluators, left_out = read_evaluators(cursor, target), _left_out(cursor, window, settings)
         sampling = (window.trace_hash, recorded_as(read_sampling(cursor, window, settings.sample_rate_keys).count))
-        found = reach(partitions, target, period, read.circumstances, evaluators, *left_out, sampling)
+        keys = named or settings.attributes
+        cohorts = read_attributes(cursor, window, Cohorts(keys or _TENANT, named=bool(named)))
+        found = reach(
+            partitions, target, period, read.circumstances, evaluators, *left_out, sampling, peers=read_peers(cursor),
+            attributes=[each for each in cohorts if keys or each.values], time_zone=zone,
+            traces_with_unit=read.traces_with_unit,
+        )  # fmt: skip
         return Radius(_with_left_out(found, window))
 
 

@@ -63,6 +63,7 @@ def test_every_command_of_the_interface_is_there(run: Run) -> None:
         ["blast-radius"],
         ["blast-radius", "--service", "pricing", "--flag", "new-pricing"],
         ["blast-radius", "--flag", "new-pricing", "--operation", "ComputeQuote"],
+        ["blast-radius", "--service", "pricing", "--read-by", "cart"],
         ["what-if", "--delay", "50ms"],
         ["what-if", "--service", "pricing", "--delay", "-50ms"],
         ["what-if", "--service", "pricing", "--exposure", "1.5"],
@@ -153,7 +154,7 @@ def test_a_report_is_held_against_an_older_one(run: Run, shop: Path, tmp_path: P
     assert "none.json" in refused.stderr
 
 
-@pytest.mark.parametrize("kind", ["report", "graph"])
+@pytest.mark.parametrize("kind", ["report", "graph", "blast-radius"])
 def test_no_data_ends_with_5_and_the_document(run: Run, shop: Path, kind: str) -> None:
     """A window without a single request ends with 5 and still prints the complete document."""
     done = run(*DOCUMENTS[kind], "--db", shop, "--until", "2001-01-01T00:00:00Z", "--format", "json")
@@ -202,6 +203,11 @@ def test_the_help_fits_80_columns(run: Run, command: list[str]) -> None:
     [
         (["blast-radius", "--service", "pricin"], "pricing"),
         (["blast-radius", "--flag", "new-pricin"], "new-pricing"),
+        (["blast-radius", "--flag", "new-pricin"], "--read-by"),
+        (["blast-radius", "--service", "pricing", "--operation", "ComputeQuot"], "ComputeQuote"),
+        (["blast-radius", "--flag", "new", "--read-by", "pricin"], "pricing"),
+        (["blast-radius", "--service", "pricing", "--time-zone", "Europe/Berln"], "Europe/Berlin"),
+        (["blast-radius", "--service", "pricing", "--attribute", "tenant"], "tenant"),
         (["what-if", "--service", "pricin", "--delay", "50ms"], "pricing"),
         (["what-if", "--service", "pricing", "--operation", "Quote"], "ComputeQuote"),
         (["what-if", "--flag", "new-pricin"], "new-pricing"),

@@ -47,6 +47,10 @@ COMMANDS = {
         "2026-05-04T10:05:00Z/2026-05-04T10:10:00Z",
     ],
     "blast-radius": ["blast-radius", "--flag", "new-pricing=on"],
+    "blast-radius of a flag to come": [
+        *("blast-radius", "--flag", "to-come=on", "--read-by", "cart", "--read-by", "checkout"),
+        *("--attribute", "user.id", "--attribute", "http.route", "--time-zone", "America/New_York"),
+    ],
     "what-if": [
         "what-if",
         "--service",
@@ -93,6 +97,8 @@ FILES = [
 ]
 REFUSED = {
     "unknown service": ["blast-radius", "--service", "pricin"],
+    "unknown reader": ["blast-radius", "--flag", "to-come", "--read-by", "pricin"],
+    "unknown time zone": ["blast-radius", "--service", "pricing", "--time-zone", "Mars/Olympus"],
     "unknown query": ["query", "service"],
     "unknown service of a query": ["query", "operations", "--param", "service=pricin"],
     "negative limit": ["query", "slowest_operations", "--param", "limit=-1"],

@@ -82,6 +82,7 @@ def test_report_is_the_document_of_the_command(site: Site) -> None:
     [
         ("blast-radius", {"service": "pricing"}, BlastRadius),
         ("blast-radius", {"flag": "new-pricing=on", "service": ""}, BlastRadius),
+        ("blast-radius", {"flag": "to-come", "read-by": "cart", "time-zone": "Asia/Tokyo"}, BlastRadius),
         ("what-if", {"service": "pricing", "delay": "50ms", "error-rate": "1%", "exposure": "5%"}, WhatIf),
         ("what-if", {"service": "pricing", "error_rate": "0.01"}, WhatIf),
         ("what-if", {"service": "", "flag": "new-pricing", "exposure": "90%", "slo": "p99<1s"}, WhatIf),
@@ -130,6 +131,10 @@ def test_no_data_is_an_answer(site: Site) -> None:
         ("/api/report", {"since": "yesterday"}, 400, "not a time"),
         ("/api/report", {"baseline": "2026-01-01T00:00:00Z/2026-01-02T00:00:00Z"}, 400, "both periods"),
         ("/api/report", {"service": "pricng"}, 404, "did you mean pricing"),
+        ("/api/blast-radius", {"flag": "to-come"}, 404, "--read-by"),
+        ("/api/blast-radius", {"flag": "to-come", "read_by": "crt"}, 404, "did you mean cart"),
+        ("/api/blast-radius", {"service": "cart", "time-zone": "Nowhere"}, 404, "no time zone"),
+        ("/api/blast-radius", {"service": "cart", "attribute": "no.such"}, 400, "no.such"),
         ("/api/graph", {"level": "host"}, 400, "choose one of service, operation"),
         ("/api/graph", {"sketches": "perhaps"}, 400, "neither true nor false"),
         ("/api/graph", {"every": "5m", "format": "dot"}, 400, "choose one of text, json"),

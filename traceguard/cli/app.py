@@ -296,6 +296,7 @@ def graph(
 @app.command("blast-radius", epilog=_examples(
     "traceguard blast-radius --db shop.duckdb --service pricing",
     "traceguard blast-radius --db shop.duckdb --flag new-pricing=on --format md",
+    "traceguard blast-radius --db shop.duckdb --flag not-there-yet --read-by cart --read-by checkout",
 ))  # fmt: skip
 def blast_radius(
     db: Db = DEFAULT_DB,
@@ -303,6 +304,26 @@ def blast_radius(
     operation: Operation = None,
     flag: Annotated[
         str | None, typer.Option("--flag", metavar="KEY[=VARIANT]", help="The flag whose rollout may go wrong.")
+    ] = None,
+    read_by: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--read-by",
+            metavar="SERVICE",
+            help="A service that will read the flag, which need not exist yet. Repeatable.",
+        ),
+    ] = None,
+    attribute: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--attribute",
+            metavar="KEY",
+            help="Also tell the reach by the values of this attribute. Repeatable; default: tenant.id where it occurs.",
+        ),
+    ] = None,
+    time_zone: Annotated[
+        str | None,
+        typer.Option("--time-zone", metavar="NAME", help="Hours of the week on these clocks, such as Europe/Berlin."),
     ] = None,
     since: Since = None,
     until: Until = None,
@@ -324,8 +345,11 @@ def blast_radius(
         raise UsageError("Say what may go wrong: either --service NAME or --flag KEY.")
     if operation is not None and service is None:
         raise UsageError("--operation belongs to a service; add --service NAME.")
+    if read_by and flag is None:
+        raise UsageError("--read-by names the services that will read a flag; add --flag KEY.")
     question = {
         "service": service, "operation": operation, "flag": flag, "since": since, "until": until, "env": environment,
+        "read_by": read_by, "attributes": attribute, "time_zone": time_zone,
     }  # fmt: skip
     return answer("blast-radius", pipeline.blast_radius, db, question, format=format, out=output)
 

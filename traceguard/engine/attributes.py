@@ -54,14 +54,20 @@ def read_attribute(cursor: "duckdb.DuckDBPyConnection", window: Window, key: str
     return Attribute(key, values, code)
 
 
+def read_attributes(cursor: "duckdb.DuckDBPyConnection", window: Window, cohorts: Cohorts) -> tuple[Attribute, ...]:
+    """The attributes of the cohorts. UsageError for a named one that no span of the window has."""
+    attributes = tuple(read_attribute(cursor, window, key) for key in cohorts.keys)
+    for attribute in attributes if cohorts.named and window.trace_hash.size else ():
+        _refuse_unknown(attribute, "--attribute")
+    return attributes
+
+
 def with_attributes(read: Read, cursor: "duckdb.DuckDBPyConnection", window: Window, cohorts: Cohorts) -> Read:
     """The circumstances with the attributes, and with a factor for each that has few or common values.
 
     UsageError for a named attribute that no span of the window has.
     """
-    attributes = tuple(read_attribute(cursor, window, key) for key in cohorts.keys)
-    for attribute in attributes if cohorts.named and window.trace_hash.size else ():
-        _refuse_unknown(attribute, "--attribute")
+    attributes = read_attributes(cursor, window, cohorts)
     factors, columns = list(read.factors), [read.circumstances.levels]
     for attribute in attributes:
         counts = np.bincount(attribute.code[attribute.code >= 0], minlength=len(attribute.values))

@@ -1,6 +1,6 @@
 """What the target's calls mean to each entry point: requests that reach it, calls, time on the critical path."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from traceguard import model
 from traceguard.kernels import kernel
 from traceguard.radius.calls import Visits
+from traceguard.stats.clustered import Clusters
 from traceguard.traces.link import Linked, Names
 
 _I32, _I64, _B = "int32[::1]", "int64[::1]", "boolean[::1]"
@@ -36,59 +37,58 @@ def calls_per_request(linked: Linked, visits: Visits, call: NDArray[np.bool_]) -
 class EntryPoints:
     """Sums over requests by entry, an entry being environment * operations + operation of the root.
 
-    All but `requests` count a request as often as it stands for others; sums of whole numbers are exact up to 2^53
-    (nanoseconds of 104 days).
+    They count a request as often as it stands for others; sums of whole numbers are exact up to 2^53 (nanoseconds of
+    104 days).
     """
 
     names: Names
-    requests: NDArray[np.int64]
-    weight: NDArray[np.float64]
-    reached: NDArray[np.float64]
     calls: NDArray[np.float64]
     spent: NDArray[np.float64]
     total: NDArray[np.float64]
+    reached: Clusters = field(default_factory=Clusters)
 
     @classmethod
     def of(cls, names: Names) -> "EntryPoints":
         """No request seen yet, for an analysis with these names."""
         size = len(names.environments) * len(names.operations)
-        return cls(names, np.zeros(size, np.int64), *(np.zeros(size, np.float64) for _ in range(5)))
+        return cls(names, np.zeros(size), np.zeros(size), np.zeros(size))
 
     def add(
         self, linked: Linked, whole: NDArray[np.bool_], calls: NDArray[np.int64], spent: NDArray[np.int64],
-        weight: NDArray[np.float64],
+        weight: NDArray[np.float64], unit: NDArray[np.int64],
     ) -> None:  # fmt: skip
         """Add the requests of one partition that `whole` marks: their calls, and ns on the critical path in the target.
 
-        All four arrays have length r; `weight` is how many requests each stands for.
+        All arrays have length r; `weight` is how many requests each stands for, `unit` whose it is.
         """
         weight = weight[whole]
         root = linked.root[whole]
         entry = linked.environment[whole].astype(np.int64) * len(self.names.operations) + linked.operation[root]
-        np.add.at(self.requests, entry, 1)
-        np.add.at(self.weight, entry, weight)
-        np.add.at(self.reached, entry, weight * (calls[whole] > 0))
+        self.reached.add(entry, unit[whole], calls[whole] > 0, weight)
         np.add.at(self.calls, entry, weight * calls[whole])
         np.add.at(self.spent, entry, weight * spent[whole])
         np.add.at(self.total, entry, weight * (linked.end[root] - linked.start[root]))
 
     def rows(self) -> list[model.ReachedEntry]:
         """The entry points that reach the target, those with most such requests first."""
-        several = np.unique(np.flatnonzero(self.requests) // len(self.names.operations)).size > 1
-        found = []
-        for entry in np.flatnonzero(self.reached):
+        shares = self.reached.shares(self.calls.size)
+        several = np.unique(np.flatnonzero(shares.members) // max(len(self.names.operations), 1)).size > 1
+        fraction, (low, high), found = shares.fraction, shares.interval(), []
+        for entry in np.flatnonzero(shares.members_hit):
             environment, operation = divmod(int(entry), len(self.names.operations))
             service, text = self.names.operations[operation]
-            requests = int(self.requests[entry])
             found.append(
                 model.ReachedEntry(
                     service=self.names.services[service],
                     operation=text,
                     environment=(self.names.environments[environment] or "unknown") if several else None,
-                    requests=requests,
-                    fraction=float(self.reached[entry] / self.weight[entry]),
-                    calls_per_request=float(self.calls[entry] / self.weight[entry]),
+                    requests=int(shares.members[entry]),
+                    fraction=float(fraction[entry]),
+                    calls_per_request=float(self.calls[entry] / shares.weight[entry]),
                     critical_fraction=float(self.spent[entry] / max(self.total[entry], 1)),
+                    low=float(low[entry]),
+                    high=float(high[entry]),
+                    units=int(shares.clusters_hit[entry]),
                 )
             )
         return sorted(found, key=lambda e: (-e.fraction * e.requests, e.service, e.operation, e.environment or ""))

@@ -1,5 +1,6 @@
 """Who evaluated a flag: the services that stand for it, in the traces in which they did."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,10 +41,11 @@ def read_evaluators(cursor: "duckdb.DuckDBPyConnection", target: "Target") -> Ev
     )
 
 
-def evaluating(linked: Linked, evaluators: Evaluators) -> NDArray[np.bool_]:
+def evaluating(linked: Linked, evaluators: Evaluators, read_by: Sequence[str] = ()) -> NDArray[np.bool_]:
     """Mark the spans of services that evaluated the flag, in the traces in which they did; shape n.
 
-    Where the evaluating span is missing, the service in which the trace begins stands for it.
+    Where the evaluating span is missing, the service in which the trace begins stands for it. Services that will read
+    the flag are marked in all traces.
     """
     at = np.searchsorted(linked.trace_hash, evaluators.trace_hash)
     found = at < linked.trace_hash.size
@@ -57,4 +59,6 @@ def evaluating(linked: Linked, evaluators: Evaluators) -> NDArray[np.bool_]:
     service = np.where(word < 0, first[trace], ids[word])
     width = len(known)
     pairs = np.unique(trace[service >= 0] * width + service[service >= 0])
-    return np.isin(linked.trace.astype(np.int64) * width + linked.service, pairs)
+    reads = [known[name] for name in read_by if name in known]
+    marked: NDArray[np.bool_] = np.isin(linked.trace.astype(np.int64) * width + linked.service, pairs)
+    return marked | np.isin(linked.service, reads) if reads else marked

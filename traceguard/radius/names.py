@@ -1,5 +1,6 @@
 """The service, operation or flag that the user named, or the nearest names that the store knows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,14 +14,21 @@ if TYPE_CHECKING:
     from traceguard.radius.objective import Objective
 
 
+_SERVICES = "SELECT DISTINCT service FROM spans"
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is asked about: a service, one operation of a service, or a flag (at one variant, or at any)."""
+    """What is asked about: a service, one operation of a service, or a flag (at one variant, or at any).
+
+    `read_by` are services that will read the flag, which then need not exist yet.
+    """
 
     service: str | None = None
     operation: str | None = None
     flag: str | None = None
     variant: str | None = None
+    read_by: tuple[str, ...] = ()
 
     @property
     def flag_text(self) -> str | None:
@@ -34,37 +42,50 @@ def find_target(
     service: str | None = None,
     operation: str | None = None,
     flag: str | None = None,
+    read_by: Sequence[str] = (),
 ) -> Target:
     """The target of these options; names are looked up in the whole store, whatever the window.
 
-    UsageError unless exactly one of service and flag is given (an operation needs its service); UnknownNameError with
-    the nearest names for one that the store does not know.
+    UsageError unless exactly one of service and flag is given (an operation needs its service, `read_by` a flag);
+    UnknownNameError with the nearest names for one that the store does not know. A flag that is `read_by` services may
+    be unknown.
     """
     if (service is None) == (flag is None):
         raise UsageError("Name either a service (with --service) or a flag (with --flag).")
     if flag is not None:
         if operation is not None:
             raise UsageError("An operation belongs to a service; name the service with --service and leave out --flag.")
-        return _find_flag(cursor, flag)
-    _require(service, "service", _column(cursor, "SELECT DISTINCT service FROM spans"))
+        return _find_flag(cursor, flag, tuple(dict.fromkeys(read_by)))
+    if read_by:
+        raise UsageError("Services read a flag; name it with --flag, or leave out --read-by.")
+    _require(service, "service", _column(cursor, _SERVICES))
     if operation is not None:
         known = _column(cursor, "SELECT DISTINCT operation FROM spans WHERE service = $name", service)
         _require(operation, f"operation of {service}", known)
     return Target(service=service, operation=operation)
 
 
-def _find_flag(cursor: "duckdb.DuckDBPyConnection", text: str) -> Target:
+def _find_flag(cursor: "duckdb.DuckDBPyConnection", text: str, read_by: tuple[str, ...]) -> Target:
+    services = _column(cursor, _SERVICES) if read_by else []
+    for name in read_by:
+        _require(name, "service", services)
     # A key may contain "=": an existing whole key wins, then the longest key that leaves a variant.
     keys = _column(cursor, "SELECT DISTINCT flag_key FROM flag_records")
     if text in keys:
-        return Target(flag=text)
+        return Target(flag=text, read_by=read_by)
     splits = [(text[:at], text[at + 1 :]) for at in range(len(text) - 1, 0, -1) if text[at] == "="]
     for key, variant in splits:
         if key in keys:
             levels = "SELECT DISTINCT variant FROM flag_records WHERE flag_key = $name AND variant IS NOT NULL"
-            _require(variant, f"variant of {key}", _column(cursor, levels, key))
-            return Target(flag=key, variant=variant)
-    raise UnknownNameError.of("flag", text, keys)
+            variants = _column(cursor, levels, key)
+            if not read_by:
+                _require(variant, f"variant of {key}", variants)
+            if variant in variants:
+                return Target(flag=key, variant=variant, read_by=read_by)
+    if read_by:
+        return Target(flag=text, read_by=read_by)
+    unknown = UnknownNameError.of("flag", text, keys)
+    raise UnknownNameError(f"{unknown} For a flag that does not exist yet, name its readers with --read-by SERVICE.")
 
 
 def _column(cursor: "duckdb.DuckDBPyConnection", sql: str, name: str | None = None) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from traceguard.report import tables
+from traceguard.report import reach_tables, tables
 from traceguard.report.against import table as against_table
 from traceguard.report.diagrams import mermaid
 from traceguard.report.wording import (
@@ -32,6 +32,7 @@ from traceguard.report.wording import (
     percent,
     place,
     probability,
+    reach_text,
     scenario_name,
     target_name,
     what,
@@ -115,14 +116,16 @@ def radius(result: Radius) -> str:
     blocks = [
         MARKER.format(kind="blast-radius"),
         f"## Blast radius of {code(target_name(document.target))}",
-        f"**Reaches {percent(reach.requests_fraction)} of requests**: {whom}, in {count(reach.services)} services.",
+        f"**Reaches {reach_text(reach)}**: {whom}, in {count(reach.services)} services.",
         prose(window_text(document.window)),
     ]
-    if document.entries:
-        blocks += ["### Entry points it can hurt", _table(tables.reached_entries(document), 100)]
-    for title, found in (("Who depends on it", document.upstream), ("What it depends on", document.downstream)):
-        if found:
-            blocks.append(_folded(title, _table(tables.neighbours(found), 100)))
+    for number, (title, table) in enumerate(reach_tables.sections(document)):
+        if number == 0 and document.entries:
+            blocks += [f"### {title}", _table(table, 100)]
+        else:
+            blocks.append(_folded(prose(title), _table(table, 100)))
+    if note := reach_tables.untested(document):
+        blocks.append(prose(note))
     return "\n\n".join([*blocks, *_warnings(document.warnings)]) + "\n"
 
 
@@ -183,7 +186,7 @@ def _folded(title: str, content: str, *, opened: bool = False) -> str:
 
 def _table(table: tables.Table, most: int) -> str:
     """A table of at most `most` rows; the first column of names is code, so that nothing in it acts."""
-    names = {"entry point", "under", "where", "service"}
+    names = {"entry point", "under", "where", "service", "call", "system", "called by"}
     head = "| " + " | ".join(table.columns) + " |"
     rule = "|" + "|".join("---:" if index in table.numbers else "---" for index in range(len(table.columns))) + "|"
     rows = [

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from traceguard.report import pages, tables
+from markupsafe import Markup
+
+from traceguard.report import pages, reach_tables, tables
+from traceguard.report.reach_map import draw_reach, draw_week
 from traceguard.report.wording import (
     VERDICTS,
     budgets_text,
@@ -16,7 +19,7 @@ from traceguard.report.wording import (
     entry_name,
     headline,
     largest_text,
-    percent,
+    reach_text,
     scenario_name,
     target_name,
     window_text,
@@ -55,14 +58,16 @@ def show_radius(radius: Radius) -> str:
     """The reach, the entry points and the services on both sides."""
     document = radius.document
     reach = document.reach
-    whom = f"{percent(reach.requests_fraction)} of requests, {count(reach.units)} users or sessions"
+    whom = f"{reach_text(reach)}, {count(reach.units)} users or sessions"
     sentence = f"{target_name(document.target)} reaches {whom}."
-    sections = [
-        ("Entry points it can hurt", tables.reached_entries(document)),
-        ("Who depends on it", tables.neighbours(document.upstream)),
-        ("What it depends on", tables.neighbours(document.downstream)),
-    ]
-    return _fill("inconclusive", "Blast radius", sentence, window_text(document.window), sections, document.warnings)
+    # The week is drawn; a table of it would say the same once more.
+    shown = document.model_copy(update={"by_time": []}) if len(document.by_time) > reach_tables.FEW_HOURS else document
+    pictures = [draw_reach(document), "" if shown is document else draw_week(document.by_time)]
+    return _fill(
+        "inconclusive", "Blast radius", sentence, window_text(document.window), reach_tables.sections(shown),
+        document.warnings, pictures=[Markup(picture) for picture in pictures],  # noqa: S704  (they escape every name)
+        after=reach_tables.untested(document),
+    )  # fmt: skip
 
 
 def show_forecast(forecast: Forecast) -> str:
@@ -91,9 +96,13 @@ def _fill(
     sections: Sequence[tuple[str, Table]],
     warnings: Sequence[model.Warning],
     plots: Sequence[tuple[str, str]] = (),
+    pictures: Sequence[Markup] = (),
+    after: str = "",
 ) -> str:
+    shown = [picture for picture in pictures if picture]
     return pages.fragment(
         "notebook.html", tone=tone, label=label, sentence=sentence, note=note,
-        sections=[(title, table) for title, table in sections if table.rows], warnings=warnings,
         plots=plots,
+        sections=[(title, table) for title, table in sections if table.rows], warnings=warnings, pictures=shown,
+        after=after, picture_style=pages.picture_style(".tg-result") if shown else "",
     )  # fmt: skip

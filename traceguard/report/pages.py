@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from traceguard.report import differences, scripts, tables
+from traceguard.report import differences, reach_tables, scripts, tables
+from traceguard.report.reach_map import draw_reach, draw_week
 from traceguard.report.service_map import Damage, damage, draw
 from traceguard.report.wording import (
     budgets_text,
@@ -28,6 +29,7 @@ from traceguard.report.wording import (
     largest_text,
     percent,
     quantity,
+    reach_text,
     scenario_name,
     target_name,
     window_text,
@@ -109,18 +111,22 @@ def radius(result: Radius) -> str:
     document = result.document
     reach = document.reach
     target = target_name(document.target)
-    verb = f"{percent(reach.requests_fraction)} of requests" if reach.traces else "no recorded request"
+    verb = reach_text(reach) if reach.traces else "no recorded request"
     facts: list[Fact] = [
         ("Traces reached", count(reach.traces), f"{percent(reach.requests_fraction)} of requests"),
-        ("Users or sessions", count(reach.units), ""),
-        ("Services involved", count(reach.services), ""),
+        ("Users or sessions", count(reach.units), f"{percent(reach.units_fraction)} of all"),
+        ("Services involved", count(reach.services), f"and {count(len(document.unknown))} that sent no spans"),
         ("Entry points", count(sum(e.fraction > 0 for e in document.entries)), ""),
     ]
     return page(
         "radius.html", target=target, sentence=f"If {target} goes wrong, it reaches {verb}.", facts=facts,
         tone="inconclusive" if reach.traces else "no_data", about=window_text(document.window),
-        entries=tables.reached_entries(document), upstream=tables.neighbours(document.upstream),
-        downstream=tables.neighbours(document.downstream), warnings=document.warnings,
+        entries=reach_tables.entries(document), upstream=reach_tables.neighbours(document.upstream),
+        downstream=reach_tables.neighbours(document.downstream), gates=reach_tables.gates(document),
+        untested=reach_tables.untested(document), unknown=reach_tables.unknown(document),
+        cohorts=[(reach_tables.cohort_title(each), reach_tables.cohort(each)) for each in document.cohorts],
+        map=Markup(draw_reach(document)), week=Markup(draw_week(document.by_time)),  # noqa: S704  (they escape every name)
+        hours=reach_tables.hours(document.by_time), zone=clean(document.time_zone), warnings=document.warnings,
     )  # fmt: skip
 
 
@@ -219,3 +225,13 @@ def _environment() -> Environment:
 def _style() -> str:
     folder = files("traceguard.report") / "templates"
     return "".join((folder / name).read_text(encoding="utf-8") for name in ("style.css", "drawings.css"))
+
+
+def picture_style(within: str) -> Markup:
+    """The rules of the style sheet that pictures need, for those below the selector `within` of a foreign page."""
+    rules = [line for line in _style().splitlines() if line.startswith((".map ", ".week ", "svg.map ", "svg.week "))]
+    colors = (
+        f"{within}{{--card:transparent;--chip:#7b879822;--text:currentColor;--muted:#7b8798;--line:#7b879855;"
+        "--expected:#7b8798;--seen:#d9401f;--bad:#d92d20;--bad-tint:#d92d2018;--unsure:#b87503;--unsure-tint:#b8750322}"
+    )
+    return Markup("".join([colors, *(f"{within} {rule}" for rule in rules)]))  # noqa: S704  (ours)

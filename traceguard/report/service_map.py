@@ -125,6 +125,11 @@ def size_of(placed: Placed) -> tuple[float, float]:
     return width, placed.rows * (BOX_HEIGHT + _GAP_Y) - _GAP_Y + 2 * _MARGIN
 
 
+def place_box(layer: float, row: float) -> tuple[float, float]:
+    """The upper left corner of the box of a node."""
+    return _x(layer), _y(row) - BOX_HEIGHT / 2
+
+
 def _x(layer: float) -> float:
     return _MARGIN + layer * (BOX_WIDTH + _GAP_X)
 
@@ -134,8 +139,7 @@ def _y(row: float) -> float:
 
 
 def _node(name: str, attributes: Mapping[str, Any], placed: Placed, marks: Damage) -> str:
-    layer, row = placed.at[name]
-    x, y = _x(layer), _y(row) - BOX_HEIGHT / 2
+    x, y = place_box(*placed.at[name])
     kind = str(attributes.get("type", "service"))
     note = marks.notes.get(name)
     hurt = " hurt" if note else " on-path" if any(name in step for step in marks.path) else ""
@@ -156,14 +160,7 @@ def _node(name: str, attributes: Mapping[str, Any], placed: Placed, marks: Damag
 def _edge(edge: dict[str, Any], placed: Placed, marks: Damage, busiest: int) -> str:
     source, target = edge["source"], edge["target"]
     hurt = (source, target) in marks.path
-    points = [(_x(layer), _y(row)) for layer, row in placed.ways[source, target]]
-    forward = points[-1][0] > points[0][0]
-    start = (points[0][0] + (BOX_WIDTH if forward else 0), points[0][1])
-    end = (points[-1][0] + (0 if forward else BOX_WIDTH), points[-1][1])
-    stops = [start]
-    for x, y in points[1:-1]:  # an empty place is crossed straight, as wide as a box
-        stops += [(x, y), (x + BOX_WIDTH, y)] if forward else [(x + BOX_WIDTH, y), (x, y)]
-    path = _curve([*stops, end]) if source != target else _loop(points[0])
+    path, _ = way(placed, source, target)
     width = 1 + 2.5 * (edge.get("calls", 0) / busiest) ** 0.5
     kind = f"edge {edge['kind']}{' hurt' if hurt else ''}"
     title = escape(f"{clean(str(source))} to {clean(str(target))}, {edge['kind']}: {edge_label(edge)}")
@@ -172,6 +169,23 @@ def _edge(edge: dict[str, Any], placed: Placed, marks: Damage, busiest: int) -> 
         f'<path class="{kind}" d="{path}" stroke-width="{width:.2f}" marker-end="url(#tg-{tip})">'
         f"<title>{title}</title></path>"
     )
+
+
+def way(placed: Placed, source: Any, target: Any) -> tuple[str, tuple[float, float]]:
+    """The line of an edge as an SVG path, and a point amid it."""
+    points = [(_x(layer), _y(row)) for layer, row in placed.ways[source, target]]
+    if source == target:
+        return _loop(points[0]), (points[0][0] + BOX_WIDTH / 2, points[0][1] - BOX_HEIGHT / 2 - 12)
+    forward = points[-1][0] > points[0][0]
+    start = (points[0][0] + (BOX_WIDTH if forward else 0), points[0][1])
+    end = (points[-1][0] + (0 if forward else BOX_WIDTH), points[-1][1])
+    stops = [start]
+    for x, y in points[1:-1]:  # an empty place is crossed straight, as wide as a box
+        stops += [(x, y), (x + BOX_WIDTH, y)] if forward else [(x + BOX_WIDTH, y), (x, y)]
+    stops.append(end)
+    # Amid the last gap, where the line enters the callee's layer: there no box lies over it.
+    (x0, y0), (x1, y1) = stops[-2:]
+    return _curve(stops), ((x0 + x1) / 2, (y0 + y1) / 2)
 
 
 def _curve(stops: list[tuple[float, float]]) -> str:

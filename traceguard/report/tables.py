@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     import networkx as nx
 
-    from traceguard.model import BlastRadius, Budget, Cause, ForecastEntry, Neighbour, Regression, WhatIf
+    from traceguard.model import Budget, Cause, ForecastEntry, Regression, WhatIf
     from traceguard.report.results import Slices
 
 
@@ -123,27 +123,6 @@ def cause_entries(cause: Cause, confidence: str) -> Table:
         for each in cause.entries
     ]
     return _table(("entry point", "effect", f"{confidence} interval", "requests"), rows)
-
-
-def reached_entries(document: BlastRadius) -> Table:
-    """A row per entry point that reaches the target."""
-    rows = [
-        (
-            clean(f"{e.operation} of {e.service}" + (f" in {e.environment}" if e.environment else "")),
-            count(e.requests),
-            percent(e.fraction),
-            f"{e.calls_per_request:.3g}",
-            percent(e.critical_fraction),
-        )
-        for e in document.entries
-    ]
-    return _table(("entry point", "requests", "reaching", "calls a request", "of its latency"), rows)
-
-
-def neighbours(found: Sequence[Neighbour]) -> Table:
-    """A row per service above or below the target."""
-    rows = [(clean(n.service), n.kind, str(n.depth), percent(n.fraction)) for n in found]
-    return _table(("service", "kind", "hops", "of requests"), rows, text_columns=2)
 
 
 _OUTLOOK = (("mean", "mean"), ("p50", "p50"), ("p95", "p95"), ("p99", "p99"), ("errors", "error_rate"))

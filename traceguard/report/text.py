@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from traceguard.report import differences, tables
+from traceguard.report import differences, reach_tables, tables
 from traceguard.report.wording import (
     CHANGES,
     VERDICTS,
@@ -38,6 +38,7 @@ from traceguard.report.wording import (
     percent,
     place,
     probability,
+    reach_text,
     reference_name,
     scenario_name,
     target_name,
@@ -59,6 +60,8 @@ _NARROWEST = 40
 _SHOWN_CAUSES = 10
 _SHOWN_ENTRIES = 12
 _ONE_LINE = 100_000
+_FEW_COLUMNS, _MANY_COLUMNS = 6, 12
+_INTERVAL_WIDTH = 9
 
 
 def render(kind: str, result: Any, *, width: int, color: bool) -> str:
@@ -188,10 +191,16 @@ def _next_step(report: Report) -> list[RenderableType]:
     ]
 
 
-def _grid(table: tables.Table) -> Padding:
-    grid = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), header_style="dim")
+def _grid(table: tables.Table, *, tight: bool = False) -> Padding:
+    crowded = _MANY_COLUMNS >= len(table.columns) > _FEW_COLUMNS
+    between = {"padding": (0, 0, 0, 0), "collapse_padding": True} if tight else {"padding": (0, 1)}
+    grid = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim", **between)
     for index, name in enumerate(table.columns):
-        grid.add_column(Text(name), justify="right" if index in table.numbers else "left", overflow="fold")
+        # Beside many numbers names would be squeezed to a few letters a line, so intervals take two lines.
+        most = _INTERVAL_WIDTH if crowded and name.endswith("interval") else None
+        grid.add_column(
+            Text(name), justify="right" if index in table.numbers else "left", overflow="fold", max_width=most
+        )
     for row in table.rows:
         grid.add_row(*(Text(cell) for cell in row))
     return _indent(grid)
@@ -237,18 +246,16 @@ def _radius(radius: Radius) -> Group:
     document = radius.document
     reach = document.reach
     sentence = (
-        f" reaches {percent(reach.requests_fraction)} of requests: {count(reach.traces)} traces of "
-        f"{count(reach.units)} users or sessions, through {count(reach.services)} services."
+        f" reaches {reach_text(reach)}: {count(reach.traces)} traces of {count(reach.units)} users or sessions"
+        f" ({percent(reach.units_fraction)}), through {count(reach.services)} services."
     )
     parts: list[RenderableType] = [
         Text.assemble((target_name(document.target), "bold"), sentence), Text(window_text(document.window), "dim"),
     ]  # fmt: skip
-    if document.entries:
-        parts += [_heading("Entry points it can hurt"), _grid(tables.reached_entries(document))]
-    if document.upstream:
-        parts += [_heading("Who depends on it"), _grid(tables.neighbours(document.upstream))]
-    if document.downstream:
-        parts += [_heading("What it depends on"), _grid(tables.neighbours(document.downstream))]
+    for title, table in reach_tables.sections(document):
+        parts += [_heading(title), _grid(table, tight=len(table.columns) > _MANY_COLUMNS)]
+    if note := reach_tables.untested(document):
+        parts += [Text(""), _indent(Text(note))]
     return Group(*parts, *_warnings(document.warnings))
 
 

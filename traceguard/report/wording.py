@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         GraphDiff,
         Largest,
         Mix,
+        Reach,
         Regression,
         Report,
         Scenario,
@@ -109,6 +110,11 @@ def hours(value: float) -> str:
         if value >= size:
             return f"{value / (24.0 if unit == 'day' else 1.0):.3g} {unit}s"
     return f"{value * 60:.3g} minutes"
+
+
+def share_interval(low: float, high: float) -> str:
+    """An interval of a share, which has no sign: `12% to 15.3%`."""
+    return f"{percent(low)} to {percent(high)}"
 
 
 def probability(value: float) -> str:
@@ -332,10 +338,17 @@ def difference_size(diff: GraphDiff) -> str:
     return f"{', '.join(parts) or 'no'} dependencies differ, {count(diff.unchanged_edges)} are as before"
 
 
+def reach_text(reach: Reach) -> str:
+    """The part of requests that reach a target, with its interval: `71% of requests (95%: 69% to 73%)`."""
+    bounds = f" (95%: {share_interval(reach.low, reach.high)})" if reach.traces else ""
+    return f"{percent(reach.requests_fraction)} of requests{bounds}"
+
+
 def target_name(target: Target) -> str:
     """What a blast radius is about."""
     if target.flag is not None:
-        return clean(f"flag {target.flag}")
+        readers = f", read by {', '.join(target.read_by)}" if target.read_by else ""
+        return clean(f"flag {target.flag}{readers}")
     name = target.service or ""
     return clean(f"{name} {target.operation}" if target.operation else name)
 

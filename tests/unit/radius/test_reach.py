@@ -53,7 +53,7 @@ def test_entries_count_requests_and_calls() -> None:
     assert (found.reach.traces, found.reach.units) == (3, 3)
     assert found.reach.requests_fraction == pytest.approx(3 / 4)
     assert (found.window.traces, found.window.spans) == (4, 15)
-    assert found.warnings == []
+    assert [w.code for w in found.warnings] == ["nothing_seen_below", "part_of_a_week"]
 
 
 def test_neighbours_have_hops_fractions_and_kinds() -> None:

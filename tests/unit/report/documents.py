@@ -238,29 +238,86 @@ def period_report() -> model.Report:
     )
 
 
+def reach_edge(source: str, target: str, side: str, **changes: Any) -> model.ReachEdge:
+    """Synchronous calls between two services that were never seen failing."""
+    values = {
+        "source": source,
+        "target": target,
+        "side": side,
+        "kind": "sync",
+        "calls": 1,
+        "errors_seen": 0,
+        "stopped": 0,
+    }
+    return model.ReachEdge(**values | changes)
+
+
+def hour(weekday: Any, at: int, fraction: float) -> model.HourOfWeek:
+    """An hour of the week with a thousand requests."""
+    return model.HourOfWeek(
+        weekday=weekday, hour=at, requests=1_000, reached=round(1_000 * fraction), fraction=fraction,
+        low=fraction - 0.05, high=fraction + 0.05, units=300, span_hours=1.0,
+    )  # fmt: skip
+
+
 def radius(**changes: Any) -> model.BlastRadius:
     """Who is reached when pricing goes wrong."""
     values: dict[str, Any] = {
         "target": model.Target(service="pricing", operation=None, flag=None), "window": window(),
-        "reach": model.Reach(requests_fraction=0.71, traces=8_860, units=2_904, services=4),
+        "reach": model.Reach(
+            requests_fraction=0.71, traces=8_860, units=2_904, services=4, low=0.69, high=0.73, units_fraction=0.8
+        ),
         "entries": [
             model.ReachedEntry(
                 service="frontend", operation="POST /checkout", requests=4_100, fraction=1.0, calls_per_request=2.4,
-                critical_fraction=0.62,
+                critical_fraction=0.62, low=0.99, high=1.0, units=1_400,
             ),
             model.ReachedEntry(
                 service="frontend", operation="GET /cart", requests=5_120, fraction=0.93, calls_per_request=0.97,
-                critical_fraction=0.31,
+                critical_fraction=0.31, low=0.91, high=0.95, units=1_900,
             ),
         ],
         "upstream": [
-            model.Neighbour(service="checkout", depth=1, fraction=1.0, kind="sync"),
-            model.Neighbour(service="frontend", depth=2, fraction=0.71, kind="sync"),
+            model.Neighbour(service="checkout", depth=1, fraction=1.0, kind="sync", low=0.99, high=1.0, units=1_400),
+            model.Neighbour(service="frontend", depth=2, fraction=0.71, kind="sync", low=0.69, high=0.73, units=2_904),
         ],
         "downstream": [
-            model.Neighbour(service="postgres", depth=1, fraction=1.0, kind="sync"),
-            model.Neighbour(service="audit", depth=1, fraction=0.4, kind="async"),
+            model.Neighbour(service="ledger", depth=1, fraction=1.0, kind="sync", low=0.99, high=1.0, units=2_904),
+            model.Neighbour(service="audit", depth=1, fraction=0.4, kind="async", low=0.38, high=0.42, units=1_100),
         ],
+        "edges": [
+            reach_edge("checkout", "pricing", "up", calls=4_100, errors_seen=40, stopped=38),
+            reach_edge("frontend", "checkout", "up", calls=4_100, errors_seen=7),
+            reach_edge("frontend", "pricing", "up", calls=4_760),
+            reach_edge("pricing", "ledger", "down", calls=8_860),
+            reach_edge("pricing", "audit", "down", calls=3_500, kind="async"),
+        ],
+        "gates": [
+            model.Gate(
+                source="checkout", target="pricing", kind="retry", errors_seen=40, stopped=38, fraction=0.95, low=0.83,
+                high=0.99, requests=4_100,
+            ),
+        ],
+        "untested_edges": [model.UntestedEdge(source="frontend", target="pricing", requests=4_760)],
+        "unknown": [
+            model.UnknownService(
+                service="redis:cache", called_by=["pricing"], calls=9_000, fraction=1.0, low=0.99, high=1.0
+            )
+        ],
+        "cohorts": [
+            model.Cohort(
+                key="tenant.id", more=3, total=5, reached=4,
+                values=[
+                    model.CohortValue(
+                        value="acme", requests=900, reached=700, fraction=0.78, low=0.74, high=0.81, units=120
+                    ),
+                    model.CohortValue(
+                        value=None, requests=90, reached=9, fraction=0.1, low=0.05, high=0.18, units=8
+                    ),
+                ],
+            )
+        ],
+        "by_time": [hour("Tuesday", 9, 0.75), hour("Sunday", 22, 0.2)],
         "warnings": [],
     }  # fmt: skip
     return model.BlastRadius(**values | changes)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _WINDOW = ("since", "until", "env")
 _COHORTS = ("reference", "attribute", "where")
-_REPEATABLE = (*_COHORTS, "slo")  # each may be given several times
+_REPEATABLE = (*_COHORTS, "read_by", "slo")  # each may be given several times
 
 # Route, the pipeline's function, the options it takes.
 _QUESTIONS = {
@@ -52,7 +52,7 @@ _QUESTIONS = {
         ),
     ),
     "graph": ("graph", ("level", "every", "sketches", "baseline", "candidate", *_WINDOW)),
-    "blast-radius": ("blast_radius", ("service", "operation", "flag", *_WINDOW)),
+    "blast-radius": ("blast_radius", ("service", "operation", "flag", "read_by", "attribute", "time_zone", *_WINDOW)),
     "what-if": (
         "what_if",
         ("service", "operation", "delay", "error_rate", "flag", "exposure", "slo", "largest", *_WINDOW),
