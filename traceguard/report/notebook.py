@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from traceguard.report import pages, tables
+from traceguard.report import pages, rollout, rollout_drawing, tables
 from traceguard.report.wording import (
     VERDICTS,
     confidence,
@@ -22,8 +22,10 @@ from traceguard.report.wording import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from markupsafe import Markup
+
     from traceguard import model
-    from traceguard.report.results import Analysis, Forecast, Radius
+    from traceguard.report.results import Analysis, Forecast, Radius, Rollout
     from traceguard.report.tables import Table
 
 
@@ -67,6 +69,15 @@ def show_forecast(forecast: Forecast) -> str:
     return _fill("inconclusive", "What if", scenario_name(document.scenario), "", sections, document.warnings)
 
 
+def show_rollout(result: Rollout) -> str:
+    """The steps and the entry points, with a drawing of power against time."""
+    plan = result.document
+    note = f"{rollout.basis(plan)} {rollout.least_text(plan)}" if plan.entries else ""
+    sections = [("Steps", rollout.steps(plan)), ("Where it would show", rollout.entries(plan))]
+    drawing = rollout_drawing.draw(plan)
+    return _fill("inconclusive", "Rollout plan", rollout.headline(plan), note, sections, plan.warnings, drawing)
+
+
 def _fill(
     tone: str,
     label: str,
@@ -74,8 +85,10 @@ def _fill(
     note: str,
     sections: Sequence[tuple[str, Table]],
     warnings: Sequence[model.Warning],
+    drawing: Markup | None = None,
 ) -> str:
     return pages.fragment(
         "notebook.html", tone=tone, label=label, sentence=sentence, note=note,
         sections=[(title, table) for title, table in sections if table.rows], warnings=warnings,
+        drawing=drawing,
     )  # fmt: skip

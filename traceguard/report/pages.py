@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from traceguard.report import cards, differences, scripts, tables
+from traceguard.report import cards, differences, rollout, scripts, tables
 from traceguard.report.documents import plain
 from traceguard.report.service_map import Damage, damage, draw
 from traceguard.report.wording import (
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
     from traceguard.model import Cause, Report
-    from traceguard.report.results import Analysis, Difference, Forecast, Radius
+    from traceguard.report.results import Analysis, Difference, Forecast, Radius, Rollout
 
 Fact = tuple[str, str, str]
 _SHOWN_WORSE = 12
@@ -60,6 +60,7 @@ def render(kind: str, result: Any) -> str:
     """A result of a kind of `FORMATS` as a complete page."""
     pages = {
         "report": analysis, "graph": graph, "graph-diff": difference, "blast-radius": radius, "what-if": forecast,
+        "plan": plan,
     }  # fmt: skip
     return pages[kind](result)
 
@@ -187,6 +188,31 @@ def forecast(result: Forecast) -> str:
     return page(
         "forecast.html", scenario=scenario, sentence=sentence, facts=facts, tone="inconclusive" if worst else "no_data",
         entries=tables.forecast_entries(document), warnings=document.warnings,
+    )  # fmt: skip
+
+
+def plan(result: Rollout) -> str:
+    """A rollout plan as a page."""
+    document = result.document
+    first = rollout.first_sure(document)
+    charts = rollout.charts(document)
+    facts: list[Fact] = []
+    if first is not None:
+        facts = [
+            ("First exposure that shows it", percent(first.exposure), rollout.hours(first.hours)),
+            ("Power", percent(first.power or 0.0), f"of {percent(document.power)} asked for"),
+            ("Users hit until then", count(first.users_hit), f"{count(first.requests)} requests in the step"),
+        ]
+    facts.append(("Recorded", rollout.hours(document.recorded_hours), f"{count(document.users)} users reached"))
+    return page(
+        "plan.html", code=scripts.chart_scripts() if charts else (),
+        blocks=[(f"chart-{number}", spec) for number, (_, spec) in enumerate(charts)],
+        charts=[(f"chart-{number}", title) for number, (title, _) in enumerate(charts)],
+        target=target_name(document.target), sentence=rollout.headline(document), facts=facts,
+        tone="inconclusive" if first else "no_data", about=window_text(document.window),
+        basis=rollout.basis(document), least=rollout.least_text(document), notes=rollout.notes(document),
+        steps=rollout.steps(document), entries=rollout.entries(document), warnings=document.warnings,
+        licences=scripts.licences() if charts else "",
     )  # fmt: skip
 
 

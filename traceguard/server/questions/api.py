@@ -51,10 +51,27 @@ _QUESTIONS = {
     "graph": ("graph", ("level", "every", "sketches", "baseline", "candidate", *_WINDOW)),
     "blast-radius": ("blast_radius", ("service", "operation", "flag", *_WINDOW)),
     "what-if": ("what_if", ("service", "operation", "delay", "error_rate", "exposure", *_WINDOW)),
+    "plan": (
+        "plan",
+        (
+            "service",
+            "operation",
+            "flag",
+            "delay",
+            "error_rate",
+            "power",
+            "alpha",
+            "steps",
+            "most_users",
+            "step_time",
+            "fixed",
+            *_WINDOW,
+        ),
+    ),
 }
 
 # Functions of the pipeline that follow the team's settings.
-_WITH_SETTINGS = {"report", "blast_radius", "what_if"}
+_WITH_SETTINGS = {"report", "blast_radius", "what_if", "plan"}
 
 _NEEDED = {"what-if": ("service",)}
 
