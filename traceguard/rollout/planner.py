@@ -84,10 +84,10 @@ class Planner:
         """The reached entry points, those that show the change first first."""
         exposures = [step.exposure for step in steps if step.exposure < 1.0]
         found = []
-        for key in self._keys:
+        for number, key in enumerate(self._keys):
             entry = self.all[key]
             noise = entry.noise(0.5)
-            times = [hours for e in exposures if (hours := self._search.hours(entry, e)) is not None]
+            times = [hours for e in exposures if (hours := self._search.hours(number, e)) is not None]
             where = self._entry(key)
             found.append(
                 model.PlannedEntry(

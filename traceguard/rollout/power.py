@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
 from traceguard.explain.design import MIN_REQUESTS
 from traceguard.explain.effects import MIN_EXPECTED_EVENTS
@@ -80,8 +80,13 @@ class Detection:
         self.rules = rules
         self._normal, self._uniform, self._luck = _draws()
 
-    def power(self, entry: Entry, exposure: float, hours: float, scale: float = 1.0) -> float:
-        """The chance that the report calls the entry point's change a regression after so many hours at an exposure."""
+    def power(
+        self, entry: Entry, exposure: float, hours: float, scale: float = 1.0, draws: int = DRAWS
+    ) -> float:
+        """The chance that the report calls the entry point's change a regression after so many hours at an exposure.
+
+        `draws`, a power of two up to all, says of how many draws it is a share.
+        """
         n = entry.rate * hours
         if min(exposure, 1.0 - exposure) * n < MIN_REQUESTS or not entry.changes:
             return 0.0
@@ -96,18 +101,20 @@ class Detection:
         pooled = (noise.alone * sides).sum(0)
         independent = pooled / (n * (1.0 - slices / n) * exposure * (1.0 - exposure))
         freedom = min(clusters, float(BUCKETS)) - 1.0
-        wobble = stats.chi2.ppf(self._uniform, freedom) / freedom
+        wobble = 2.0 * special.gammaincinv(freedom / 2.0, self._uniform[:draws]) / freedom
         error = np.sqrt(np.maximum(true * wobble[:, None], independent))
-        estimate = noise.effect + np.sqrt(true) * (self._normal @ noise.together.T)
+        estimate = noise.effect + np.sqrt(true) * (self._normal[:draws] @ noise.together.T)
         known = error > 0.0
         t = estimate / np.where(known, error, np.inf)
         information = np.where(known, pooled / np.where(known, error, 1.0) ** 2, 0.0)
-        p, _ = self.rules.inference.p_values(t, information, freedom)
-        p = np.where(known, p, 1.0)
+        # What the change does not touch is called a regression by chance only, which alpha bounds.
+        p = np.ones_like(t)
+        touched = np.flatnonzero(known.any(0) & (noise.effect > 0.0))
+        p[:, touched], _ = self.rules.inference.p_values(t[:, touched], information[:, touched], freedom)
         p = self._of_rare(p, estimate, noise, n, exposure)
         found = self._found(p, estimate, noise)
         # How many users come to the smaller side is chance, too.
-        lucky = 1.0 / by_user / np.maximum(1.0 + self._luck / np.sqrt(by_user) * _smaller(exposure), 0.05)
+        lucky = 1.0 / by_user / np.maximum(1.0 + self._luck[:draws] / np.sqrt(by_user) * _smaller(exposure), 0.05)
         drawn = 1.0 / (lucky + 1.0 / BUCKETS)
         return float((found & (drawn >= self.rules.least_clusters)).mean())
 
