@@ -29,6 +29,7 @@ from traceguard.store import open_store
 
 START_NS = 1_795_000_000_000_000_000
 HOUR_NS = 3_600_000_000_000
+HOURS = 3  # recorded, so that chance in the recording counts for little
 UNLIKELY = 0.01
 USERS_OFF = 0.1
 FLAG = "rollout-under-test"
@@ -47,7 +48,7 @@ class Case:
     fixed: bool = False
     users: int = 3000
     user_sigma: float = 0.12
-    requests: int = 8000  # recorded, in an hour
+    requests: int = 8000  # an hour
     power: float = 0.8
     step_time: str | None = None
 
@@ -90,7 +91,9 @@ def main() -> int:
     parser.add_argument("--cases", default="", help="only cases whose name holds this text")
     parser.add_argument("--show", action="store_true", help="print each plan")
     given = parser.parse_args()
-    print(f"{'case':24} {'lasts':>8} {'requests':>8} {'stated':>7} {'found':>13} {'anywhere':>8} {'users':>14}  seconds")
+    print(
+        f"{'case':24} {'lasts':>8} {'requests':>8} {'stated':>7} {'found':>13} {'anywhere':>8} {'users':>14}  seconds"
+    )
     missed = 0
     for case in CASES:
         if given.cases in case.name:
@@ -126,7 +129,10 @@ def _run(case: Case, seeds: int, *, show: bool) -> bool:
 
 def planned(case: Case, folder: Path) -> Rollout:
     """The plan of a case's only exposure, from a healthy recording."""
-    store = _stored(generate(case.fleet(), requests=case.requests, seed=1000, start_ns=START_NS, duration_ns=HOUR_NS), folder)
+    recording = generate(
+        case.fleet(), requests=HOURS * case.requests, seed=1000, start_ns=START_NS, duration_ns=HOURS * HOUR_NS
+    )
+    store = _stored(recording, folder)
     return tg.plan(
         store, service=case.service, operation=case.operation, steps=[case.exposure], fixed=case.fixed,
         delay=case.delay_ms or None, error_rate=case.error_rate or None, power=case.power, step_time=case.step_time,

@@ -68,7 +68,9 @@ def _outlines(edges: list[float], sides: tuple[list[float], list[float]], x: alt
 def _rules(means: list[float | None], x: alt.X) -> Any:
     rows = [{"side": name, "from": mean} for name, mean in zip(_SIDES, means, strict=True) if mean is not None]
     tooltip = [alt.Tooltip("side:N", title="mean of"), alt.Tooltip("from:Q", title="ms", format=".4~g")]
-    return rows_chart(rows).mark_rule(strokeDash=[4, 3], strokeWidth=1.5).encode(x=x, color=_side_color(), tooltip=tooltip)
+    return (
+        rows_chart(rows).mark_rule(strokeDash=[4, 3], strokeWidth=1.5).encode(x=x, color=_side_color(), tooltip=tooltip)
+    )
 
 
 def rows_chart(rows: list[dict[str, Any]]) -> alt.Chart:

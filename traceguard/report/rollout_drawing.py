@@ -44,7 +44,9 @@ def draw(plan: Plan) -> Markup:
     for number, (exposure, curve) in enumerate(curves):
         shade = 0.35 + 0.65 * number / max(len(curves) - 1, 1)
         points = " ".join(f"{x(point.hours):.1f},{y(point.power):.1f}" for point in curve)
-        parts.append(f'<polyline points="{points}" fill="none" stroke="#c2410c" stroke-width="2" opacity="{shade:.2f}"/>')
+        parts.append(
+            f'<polyline points="{points}" fill="none" stroke="#c2410c" stroke-width="2" opacity="{shade:.2f}"/>'
+        )
         middle = min(curve, key=lambda point: abs(point.power - 0.5))
         parts.append(f'<text x="{x(middle.hours) + 5:.1f}" y="{y(middle.power):.1f}">{percent(exposure)}</text>')
     return Markup(  # noqa: S704  (numbers only, no text of spans)

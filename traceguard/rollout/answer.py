@@ -79,9 +79,7 @@ def plan(
     entries, traces = left_out or (None, None)
 
     def followed(size: Size, learned: Propagation | None = None) -> Recorded:
-        work = follow(
-            anyhow, size, evaluators=evaluators, learned=learned, leave_out=entries, leave_out_traces=traces
-        )
+        work = follow(anyhow, size, evaluators=evaluators, learned=learned, leave_out=entries, leave_out_traces=traces)
         return Recorded.of(watch("Following requests", reduced(cursor, window, work)))
 
     asked = size

@@ -65,9 +65,12 @@ class Traffic:
 class Entry:
     """The requests of one entry point that reach the target; times in nanoseconds."""
 
-    def __init__(self, requests: Requests, unit: NDArray[np.uint64], hours: float) -> None:
+    def __init__(
+        self, requests: Requests, unit: NDArray[np.uint64], hours: float, columns: tuple[int, int] = (0, 0)
+    ) -> None:
         self.requests = requests
         self.hours = hours
+        self.columns = columns
         _, self.user = np.unique(unit, return_inverse=True)
         self._slices = Clock().slices(requests.start)
         self._per_slice = np.bincount(self._slices)
@@ -106,7 +109,7 @@ class Entry:
         before = r.before.astype(np.float64)
         after = before + scale * r.added
         spent = r.spent.astype(np.float64)
-        spent_after = spent + scale * r.added
+        spent_after = spent + scale * r.more
         fails = np.minimum(scale * r.newly, 1.0)
         cap = _cap(before, after, exposure)
         cap_part = _cap(spent, spent_after, exposure)

@@ -158,9 +158,13 @@ def _step_warnings(wish: Wish, planner: Planner, steps: list[model.PlanStep]) ->
             " everything else that changes moves, too."
         )
         found.append(("no_control", message))
-    first = next((s for s in steps if s.hours is not None and s.power is not None and s.power >= wish.power - 0.01), None)
+    first = next(
+        (s for s in steps if s.hours is not None and s.power is not None and s.power >= wish.power - 0.01), None
+    )
     if wish.most_users is not None and (first is None or first.users_hit > wish.most_users):
         least = planner.fewest_users()
         best = f"the fewest are about {least[1]:,.0f}, at {least[0]:.3g} exposure" if least else "no exposure shows it"
-        found.append(("too_many_users", f"More than {wish.most_users:,} users are hit before the regression shows: {best}."))
+        found.append(
+            ("too_many_users", f"More than {wish.most_users:,} users are hit before the regression shows: {best}.")
+        )
     return found

@@ -42,7 +42,8 @@ class Planner:
         self.all: dict[int, Entry] = {}
         for key in np.unique(requests.entry[reached]).tolist():
             mine = reached & (requests.entry == key)
-            self.all[key] = Entry(requests.select(mine), unit[mine], self.hours)
+            columns = detection.rules.tests.columns.get(key, (0, 0))
+            self.all[key] = Entry(requests.select(mine), unit[mine], self.hours, columns)
         strength = {key: _stands_out(entry) for key, entry in self.all.items()}
         self._keys = sorted(self.all, key=lambda key: (-strength[key], key))
         self._several = np.unique(requests.entry // max(len(self._names.operations), 1)).size > 1

@@ -19,19 +19,7 @@ from traceguard.explain.design import MIN_REQUESTS
 from traceguard.explain.effects import MIN_EXPECTED_EVENTS
 from traceguard.explain.entries import MAX_SLICES, MIN_CLUSTERS, REQUESTS_PER_SLICE
 from traceguard.explain.verdict import BY_PARTS, Floor
-from traceguard.rollout.noise import (
-    FAILED,
-    MEAN,
-    ORIGIN,
-    OUTCOMES,
-    P50,
-    P95,
-    P99,
-    SLOW,
-    TIME,
-    Entry,
-    Noise,
-)
+from traceguard.rollout.noise import FAILED, MEAN, ORIGIN, OUTCOMES, P50, P95, P99, SLOW, TIME, Entry, Noise
 from traceguard.rollout.recorded import Tests
 from traceguard.stats.intervals import FixedHorizon, Inference
 from traceguard.stats.sequential import FIRST_LOOK_CLUSTERS, AnytimeValid
@@ -80,9 +68,7 @@ class Detection:
         self.rules = rules
         self._normal, self._uniform, self._luck = _draws()
 
-    def power(
-        self, entry: Entry, exposure: float, hours: float, scale: float = 1.0, draws: int = DRAWS
-    ) -> float:
+    def power(self, entry: Entry, exposure: float, hours: float, scale: float = 1.0, draws: int = DRAWS) -> float:
         """The chance that the report calls the entry point's change a regression after so many hours at an exposure.
 
         `draws`, a power of two up to all, says of how many draws it is a share.
@@ -95,14 +81,14 @@ class Detection:
             return 0.0
         noise = entry.noise(exposure, scale)
         sides = np.array([1.0 - exposure, exposure])[:, None]
-        slices = max(1.0, min(n // REQUESTS_PER_SLICE, MAX_SLICES))
-        per_side = n * (1.0 - slices / n) * sides
+        left, jackknifed = self._adjustment(entry, hours)
+        per_side = n * left * sides
         true = ((noise.alone + noise.shared * hours / entry.hours) / per_side).sum(0)
         pooled = (noise.alone * sides).sum(0)
-        independent = pooled / (n * (1.0 - slices / n) * exposure * (1.0 - exposure))
+        independent = pooled / (n * left * exposure * (1.0 - exposure))
         freedom = min(clusters, float(BUCKETS)) - 1.0
         wobble = 2.0 * special.gammaincinv(freedom / 2.0, self._uniform[:draws]) / freedom
-        error = np.sqrt(np.maximum(true * wobble[:, None], independent))
+        error = np.sqrt(np.maximum(jackknifed * true * wobble[:, None], independent))
         estimate = noise.effect + np.sqrt(true) * (self._normal[:draws] @ noise.together.T)
         known = error > 0.0
         t = estimate / np.where(known, error, np.inf)
@@ -111,12 +97,27 @@ class Detection:
         p = np.ones_like(t)
         touched = np.flatnonzero(known.any(0) & (noise.effect > 0.0))
         p[:, touched], _ = self.rules.inference.p_values(t[:, touched], information[:, touched], freedom)
-        p = self._of_rare(p, estimate, noise, n, exposure)
+        p = self._of_rare(p, estimate, noise, n, exposure, left, freedom)
         found = self._found(p, estimate, noise)
         # How many users come to the smaller side is chance, too.
         lucky = 1.0 / by_user / np.maximum(1.0 + self._luck[:draws] / np.sqrt(by_user) * _smaller(exposure), 0.05)
         drawn = 1.0 / (lucky + 1.0 / BUCKETS)
         return float((found & (drawn >= self.rules.least_clusters)).mean())
+
+    def _adjustment(self, entry: Entry, hours: float) -> tuple[float, float]:
+        """What is left of the exposure's variance, and by how much the jackknife overstates that of its estimate.
+
+        Other levels and slices take their part by chance: those that go by user one of as many as there are effective
+        users, the others one of the requests. Without a bucket its own requests are predicted worse than they were
+        fitted (HC3 and CR3 alike).
+        """
+        n = entry.rate * hours
+        by_user, by_request = entry.columns
+        slices = max(1.0, min(n // REQUESTS_PER_SLICE, MAX_SLICES))
+        users = n / (1.0 + entry.again * hours / entry.hours)
+        buckets = 1.0 / (1.0 / users + 1.0 / BUCKETS)
+        left = 1.0 - by_user / users - (by_request + slices) / n
+        return max(left, 0.05), 1.0 / max(1.0 - (by_user + 1.0) / buckets - by_request / n, 0.05)
 
     def clusters(self, entry: Entry, exposure: float, hours: float) -> tuple[float, float]:
         """Effective number of clusters of the exposure's column, in buckets of users and of the users themselves."""
@@ -126,30 +127,34 @@ class Detection:
         by_user = n * once**2 / (squared * (e * (1.0 - e) ** 4 + (1.0 - e) * e**4))
         return 1.0 / (1.0 / by_user + 1.0 / BUCKETS), by_user
 
-    def _of_rare(self, p: Floats, estimate: Floats, noise: Noise, n: float, exposure: float) -> Floats:
+    def _of_rare(
+        self, p: Floats, estimate: Floats, noise: Noise, n: float, exposure: float, left: float, freedom: float
+    ) -> Floats:
         """The same with the tests of rates of which too few events are expected.
 
         At any look these count for nothing; at one the error that they had if nothing changed and an exact test do.
         """
         together = (noise.usual * np.array([[1.0 - exposure], [exposure]])).sum(0)
-        rare = _RATES[n * exposure * together[_RATES] < MIN_EXPECTED_EVENTS]
+        # As many events as there are, which vary with the estimate.
+        seen = together + exposure * (estimate - noise.effect)
+        if self.rules.live:
+            p[:, _RATES] = np.where(n * exposure * seen[:, _RATES] < MIN_EXPECTED_EVENTS, 1.0, p[:, _RATES])
+            return p
+        rare = _RATES[n * exposure * together[_RATES] < 2.0 * MIN_EXPECTED_EVENTS]
         if rare.size == 0:
             return p
-        p = p.copy()
-        if self.rules.live:
-            p[:, rare] = 1.0
-            return p
-        spread = np.sqrt(together[rare] * (1.0 - together[rare]) / (n * exposure * (1.0 - exposure)))
+        spread = np.sqrt(together[rare] * (1.0 - together[rare]) / (n * left * exposure * (1.0 - exposure)))
         # Where events are few they are counts, drawn by the same chance as the estimate.
         chance = stats.norm.cdf((estimate[:, rare] - noise.effect[rare]) / np.maximum(estimate[:, rare].std(0), 1e-12))
         chance = np.clip(chance, 1e-9, 1.0 - 1e-9)
         own = stats.poisson.ppf(chance, n * exposure * noise.usual[1, rare])
         others = np.rint(n * (1.0 - exposure) * noise.usual[0, rare])
         difference = own / (n * exposure) - others / (n * (1.0 - exposure))
-        adjusted = stats.norm.sf(difference / np.where(spread > 0, spread, np.inf))
+        adjusted = special.stdtr(freedom, -difference / np.where(spread > 0, spread, np.inf))
         hit = np.floor(BUCKETS * -np.expm1(own * np.log1p(-1.0 / BUCKETS)) + 0.5)
         exact = stats.binom.sf(hit - 1, hit + others, exposure)
-        p[:, rare] = np.maximum(adjusted, exact)
+        few = n * exposure * seen[:, rare] < MIN_EXPECTED_EVENTS
+        p[:, rare] = np.where(few, np.maximum(adjusted, exact), p[:, rare])
         return p
 
     def _found(self, p: Floats, estimate: Floats, noise: Noise) -> NDArray[np.bool_]:

@@ -7,7 +7,7 @@ or the version that is rolled out, and are what a report compares. The change is
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 
 from traceguard.explain.compared import MIN_ENTRY_REQUESTS
 from traceguard.explain.design import design_of
+from traceguard.kernels import kernel
 from traceguard.radius.calls import calls_of, members, visits_of
 from traceguard.radius.entry_points import calls_per_request
 from traceguard.radius.evaluators import Evaluators, evaluating
 from traceguard.radius.propagation import Propagation, failures
 from traceguard.radius.retime import retime
 from traceguard.radius.usable import Usable
-from traceguard.traces.facts import Facts, facts_of
+from traceguard.traces.critical_path import own_time
+from traceguard.traces.facts import facts_of
 from traceguard.traces.link import Linked, Names
 
 if TYPE_CHECKING:
@@ -29,6 +31,34 @@ if TYPE_CHECKING:
 
     from traceguard.radius.names import Target
     from traceguard.traces.factors import Circumstances, Factor
+
+
+_I32, _B = "int32[::1]", "boolean[::1]"
+
+
+@kernel(f"Tuple(({_I32}, {_I32}))(int64[::1], {_I32}, {_B}, {_B})")
+def _children_by_end(order, parent, detached, evaluation):  # type: ignore[no-untyped-def]
+    """Each span's first child and next sibling, latest end first; `order` has the earliest end first."""
+    first_child = np.full(parent.size, -1, dtype=np.int32)
+    next_sibling = np.full(parent.size, -1, dtype=np.int32)
+    has_child = np.zeros(parent.size, dtype=np.bool_)
+    for i in range(parent.size):
+        if parent[i] >= 0:
+            has_child[parent[i]] = True
+    for k in range(order.size):
+        i = order[k]
+        p = parent[i]
+        if p >= 0 and not detached[i] and (has_child[i] or not evaluation[i]):
+            next_sibling[i] = first_child[p]
+            first_child[p] = i
+    return first_child, next_sibling
+
+
+def moved(linked: Linked, start: NDArray[np.int64], end: NDArray[np.int64]) -> Linked:
+    """The same traces at other times."""
+    order = np.lexsort((end, linked.trace)).astype(np.int64)
+    first_child, next_sibling = _children_by_end(order, linked.parent, linked.detached, linked.evaluation)
+    return replace(linked, start=start, end=end, first_child=first_child, next_sibling=next_sibling)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +82,7 @@ class Requests:
     failed: NDArray[np.bool_]
     newly: NDArray[np.float64]  # probability that the change fails the request
     spent: NDArray[np.int64]  # ns on the critical path in the operations of the target that are called
+    more: NDArray[np.int64]  # ns that the change would add to these: another path may become the critical one
     blamed: NDArray[np.bool_]  # its error began there
 
     def select(self, keep: NDArray[np.bool_]) -> "Requests":
@@ -101,7 +132,8 @@ class Recorded:
 
 
 def _joined(parts: "Sequence[Requests]") -> Requests:
-    kinds = (np.int64, np.uint64, np.int64, np.bool_, np.int64, np.int64, np.bool_, np.float64, np.int64, np.bool_)
+    u64, i64, mark, real = np.uint64, np.int64, np.bool_, np.float64
+    kinds = (i64, u64, i64, mark, i64, i64, mark, real, i64, i64, mark)
     return Requests(
         *(
             np.concatenate([np.empty(0, kind), *(getattr(part, f.name) for part in parts)])
@@ -133,7 +165,9 @@ def follow(
         keep = whole[linked.whole]
         facts = facts.select(keep)
         root = linked.root[whole]
-        end = retime(linked, call * np.int64(size.delay_ns))[1] if size.delay_ns else linked.end
+        start, end = linked.start, linked.end
+        if size.delay_ns:
+            start, end = retime(linked, call * np.int64(size.delay_ns))
         newly = np.zeros(linked.start.size)
         if size.error_rate:
             share, _ = (learned or Propagation.nothing_seen()).shares(linked)
@@ -145,10 +179,13 @@ def follow(
         rows = np.repeat(np.arange(facts.dur.size), np.diff(facts.first))
         counted = facts.time > 0
         blamed = facts.origin >= 0
+        called = own[2 * linked.operation]
+        spent = _spent(linked, called)[whole]
+        more = _spent(moved(linked, start, end), called)[whole] - spent if size.delay_ns else np.zeros_like(spent)
         requests = Requests(
             entry=entry, trace_hash=facts.trace_hash, start=facts.start, reached=reached[whole], before=facts.dur,
             added=end[root] - linked.end[root], failed=facts.failed, newly=newly[root],
-            spent=_sum(facts, rows, own[facts.component]), blamed=blamed & own[np.maximum(facts.origin, 0)],
+            spent=spent, more=more, blamed=blamed & own[np.maximum(facts.origin, 0)],
         )  # fmt: skip
         return Part(
             linked.names, requests, np.unique(entry[rows[counted]] * width + facts.component[counted]),
@@ -159,10 +196,10 @@ def follow(
     return part
 
 
-def _sum(facts: Facts, rows: NDArray[np.int64], mine: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The time of the rows that `mine` marks, by request."""
-    total = np.zeros(facts.dur.size, np.int64)
-    np.add.at(total, rows[mine], facts.time[mine])
+def _spent(linked: Linked, mine: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The time on the critical path in the spans that `mine` marks, by request."""
+    total = np.zeros(linked.root.size, np.int64)
+    np.add.at(total, linked.request[mine], own_time(linked)[mine])
     return total
 
 
@@ -171,13 +208,15 @@ class Tests:
     """How many tests a report on the rollout would make, for which it adjusts.
 
     `roots`: entry point by root metric by level; `components`, `origins`: entry point by level by component, of time
-    and of errors; `pairs`: entry points under the new level.
+    and of errors; `pairs`: entry points under the new level; `columns` by entry: those of its regression that go by
+    user (flags) and by request, which it adjusts for.
     """
 
     roots: int
     components: int
     origins: int
     pairs: int
+    columns: dict[int, tuple[int, int]] = field(default_factory=dict)
 
 
 METRICS = 5  # root metrics that a report tests
@@ -194,11 +233,15 @@ def count_tests(
     rows = circumstances.rows_of(requests.trace_hash)
     width = max(2 * len(recorded.names.operations), 1)
     roots = components = origins = pairs = 0
+    adjusted: dict[int, tuple[int, int]] = {}
     for entry in np.unique(requests.entry):
         mine = requests.entry == entry
         if np.count_nonzero(mine) < MIN_ENTRY_REQUESTS:
             continue
-        tested = [c for c in design_of(factors, circumstances.levels[rows[mine]]).columns if c.tested]
+        columns = design_of(factors, circumstances.levels[rows[mine]]).columns
+        tested = [c for c in columns if c.tested]
+        flags = sum(c.levels[0].factor.kind == "flag" for c in columns)
+        adjusted[int(entry)] = (flags, len(columns) - flags)
         reached = bool(requests.reached[mine].any())
         new = reached and not any(c.levels[0].factor.key == flag and c.levels[0].factor.kind == "flag" for c in tested)
         levels = len(tested) + int(new)
@@ -206,4 +249,4 @@ def count_tests(
         components += levels * int(np.count_nonzero(recorded.components // width == entry))
         origins += levels * int(np.count_nonzero(recorded.origins // width == entry))
         pairs += int(reached)
-    return Tests(max(roots, METRICS), max(components, 1), max(origins, 1), max(pairs, 1))
+    return Tests(max(roots, METRICS), max(components, 1), max(origins, 1), max(pairs, 1), adjusted)
