@@ -150,7 +150,7 @@ def rolled_out(case: Case, step: PlanStep, seed: int, folder: Path) -> tuple[boo
     report = tg.report(store, live=not case.fixed, ignore_watermark=True, draw_map=False)
     Path(store).unlink()
     shown = [r.entry for r in report.regressions if any(f.key == FLAG and f.level == "on" for f in r.factors)]
-    exposed = recording.requests.filter((recording.requests[f"flag:{FLAG}"].to_numpy(zero_copy_only=False) == "on"))
+    exposed = recording.requests.filter(recording.requests[f"flag:{FLAG}"].to_numpy(zero_copy_only=False) == "on")
     return step.entry in shown, bool(shown), len(set(exposed["user"].to_pylist()))
 
 

@@ -15,7 +15,8 @@ import pytest
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 COMMANDS = [
-    "demo", "serve", "ingest", "report", "graph", "blast-radius", "what-if", "query", "snapshot", "forget", "prune",
+    "demo", "serve", "ingest", "report", "graph", "blast-radius", "what-if", "plan", "query", "snapshot", "forget",
+    "prune",
 ]  # fmt: skip
 DOCUMENTS = {
     "report": ["report"],
@@ -30,6 +31,7 @@ DOCUMENTS = {
     ],
     "blast-radius": ["blast-radius", "--service", "pricing"],
     "what-if": ["what-if", "--service", "pricing", "--delay", "50ms"],
+    "plan": ["plan", "--service", "pricing", "--delay", "50ms"],
     "query": ["query", "services"],
 }
 
@@ -63,6 +65,15 @@ def test_every_command_of_the_interface_is_there(run: Run) -> None:
         ["blast-radius", "--service", "pricing", "--flag", "new-pricing"],
         ["blast-radius", "--flag", "new-pricing", "--operation", "ComputeQuote"],
         ["what-if", "--delay", "50ms"],
+        ["plan"],
+        ["plan", "--service", "pricing", "--flag", "new-pricing"],
+        ["plan", "--service", "pricing", "--delay", "20ms", "--error-rate", "1%"],
+        ["plan", "--service", "pricing", "--delay", "-20ms"],
+        ["plan", "--service", "pricing", "--power", "120%"],
+        ["plan", "--service", "pricing", "--steps", "5%,150%"],
+        ["plan", "--service", "pricing", "--steps", "5%,1%"],
+        ["plan", "--service", "pricing", "--step-time", "0h"],
+        ["plan", "--service", "pricing", "--most-users", "some"],
         ["query", "services", "--param", "service"],
         ["query", "services", "--format", "parquet"],
         ["ingest", ".", "--db", "http://127.0.0.1:4318"],
@@ -100,7 +111,7 @@ def test_json_stands_alone_on_standard_output(run: Run, shop: Path, kind: str) -
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document
-    if kind in {"report", "blast-radius", "what-if"}:
+    if kind in {"report", "blast-radius", "what-if", "plan"}:
         assert document["schema_version"] == 1
 
 
@@ -171,6 +182,8 @@ def test_the_help_fits_80_columns(run: Run, command: list[str]) -> None:
         (["blast-radius", "--service", "pricin"], "pricing"),
         (["blast-radius", "--flag", "new-pricin"], "new-pricing"),
         (["what-if", "--service", "pricin", "--delay", "50ms"], "pricing"),
+        (["plan", "--service", "pricin"], "pricing"),
+        (["plan", "--flag", "new-pricin"], "new-pricing"),
         (["report", "--flag", "new-pricin"], "new-pricing"),
         (["report", "--reference", "new-pricin=on"], "new-pricing"),
         (["query", "service"], "services"),

@@ -47,6 +47,7 @@ COMMANDS = {
         "2026-05-04T10:05:00Z/2026-05-04T10:10:00Z",
     ],
     "blast-radius": ["blast-radius", "--flag", "new-pricing=on"],
+    "plan": ["plan", "--service", "pricing", "--steps", "25%,100%", "--fixed"],
     "what-if": [
         "what-if",
         "--service",

@@ -138,7 +138,7 @@ def rollout(result: Rollout) -> str:
     ]  # fmt: skip
     if plan.entries:
         blocks += [prose(said.basis(plan)), "### Steps", _table(said.steps(plan), 100), prose(said.least_text(plan))]
-        blocks += ["\n".join(f"- {prose(note)}" for note in said.notes(plan))]
+        blocks += ["\n".join(f"- {prose(note)}" for note in said.notes())]
         blocks.append(_folded("Where it would show", _table(said.entries(plan), 100)))
     return "\n\n".join([*blocks, *_warnings(plan.warnings)]) + "\n"
 

@@ -210,7 +210,7 @@ def plan(result: Rollout) -> str:
         charts=[(f"chart-{number}", title) for number, (title, _) in enumerate(charts)],
         target=target_name(document.target), sentence=rollout.headline(document), facts=facts,
         tone="inconclusive" if first else "no_data", about=window_text(document.window),
-        basis=rollout.basis(document), least=rollout.least_text(document), notes=rollout.notes(document),
+        basis=rollout.basis(document), least=rollout.least_text(document), notes=rollout.notes(),
         steps=rollout.steps(document), entries=rollout.entries(document), warnings=document.warnings,
         licences=scripts.licences() if charts else "",
     )  # fmt: skip

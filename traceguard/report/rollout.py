@@ -114,12 +114,14 @@ def entries(plan: Plan) -> Table:
     return Table(columns, tuple(rows), frozenset(range(1, 6)))
 
 
-def notes(plan: Plan) -> list[str]:
+def notes() -> list[str]:
     """What the columns mean."""
     return [
         "users: hit for the first time in the step, and in all until its end; whoever was exposed stays so.",
-        "power: chance that the report calls the regression one at the step's end. shows: the smallest change at the"
-        " target that the step shows with the planned power.",
+        (
+            "power: chance that the report calls the regression one at the step's end. shows: the smallest change at"
+            " the target that the step shows with the planned power."
+        ),
         "alike: by how much requests of the same users tell less than as many of different ones.",
     ]
 
@@ -139,26 +141,26 @@ def charts(plan: Plan) -> list[tuple[str, dict[str, Any]]]:
         return []
     names = list(dict.fromkeys(row["exposure"] for row in rows))
     span = [min(row["hours"] for row in rows), max(row["hours"] for row in rows)]
+    axis = alt.Axis(format=",~r", tickCount=6, labelOverlap="greedy")
     scale = alt.Scale(type="log", domain=span, nice=False)
-    x = alt.X("hours:Q", title="hours since the step began (logarithmic)", scale=scale,
-              axis=alt.Axis(format=",~r", tickCount=6, labelOverlap="greedy"))  # fmt: skip
+    x = alt.X("hours:Q", title="hours since the step began (logarithmic)", scale=scale, axis=axis)
     # Lines are told apart by opacity of one colour, so that they read the same in print and in the dark.
-    shade = alt.Opacity("exposure:N", sort=names, title="exposure", scale=alt.Scale(domain=names, range=_shades(len(names))),
-                        legend=alt.Legend(orient="top", symbolType="stroke", symbolStrokeColor="var(--seen)"))  # fmt: skip
+    legend = alt.Legend(orient="top", symbolType="stroke", symbolStrokeColor="var(--seen)")
+    shades = alt.Scale(domain=names, range=_shades(len(names)))
+    shade = alt.Opacity("exposure:N", sort=names, title="exposure", scale=shades, legend=legend)
     tooltip = [
         alt.Tooltip("exposure:N"), alt.Tooltip("hours:Q", format=",.3~r"), alt.Tooltip("power:Q", format=".0%"),
         alt.Tooltip("users:Q", title="users hit", format=",d"),
     ]  # fmt: skip
     line = {"strokeWidth": 2, "color": "var(--seen)", "clip": True, "point": {"size": 22, "color": "var(--seen)"}}
-    power = rows_chart(rows).mark_line(**line).encode(
-        x=x, y=alt.Y("power:Q", title="power", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%", tickCount=5)),
-        opacity=shade, tooltip=tooltip,
-    )  # fmt: skip
+    share = alt.Axis(format=".0%", tickCount=5)
+    power_axis = alt.Y("power:Q", title="power", scale=alt.Scale(domain=[0, 1]), axis=share)
+    users_axis = alt.Y("users:Q", title="users hit", axis=alt.Axis(format=",~s", tickCount=4))
+    power, users = (
+        rows_chart(rows).mark_line(**line).encode(x=x, y=y, opacity=shade, tooltip=tooltip)
+        for y in (power_axis, users_axis)
+    )
     wanted = rows_chart([{"power": plan.power}]).mark_rule(strokeDash=[4, 3], color="var(--muted)").encode(y="power:Q")
-    users = rows_chart(rows).mark_line(**line).encode(
-        x=x, y=alt.Y("users:Q", title="users hit", axis=alt.Axis(format=",~s", tickCount=4)), opacity=shade,
-        tooltip=tooltip,
-    )  # fmt: skip
     return [
         ("Power against time; dashed: what was asked for", drawn(power + wanted, 210)),
         ("Users hit until then, those of earlier steps included", drawn(users, 210)),

@@ -245,9 +245,9 @@ def _rollout(result: Rollout) -> Group:
     parts: list[RenderableType] = [Text(rollout.headline(plan), "bold")]
     if plan.entries:
         parts += [Text(rollout.basis(plan), "dim"), _heading("Steps"), _grid(rollout.steps(plan))]
-        parts += [_indent(Text(f"{rollout.least_text(plan)} {' '.join(rollout.notes(plan)[:2])}", "dim"))]
+        parts += [_indent(Text(f"{rollout.least_text(plan)} {' '.join(rollout.notes()[:2])}", "dim"))]
         parts += [_heading("Where it would show"), _grid(rollout.entries(plan))]
-        parts += [_indent(Text(rollout.notes(plan)[2], "dim"))]
+        parts += [_indent(Text(rollout.notes()[2], "dim"))]
     return Group(*parts, *_warnings(plan.warnings))
 
 

@@ -5,6 +5,7 @@ Every step is judged on its own requests (a report over several steps sees no le
 average rate.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 ASSUMED_PART = 0.10  # of the mean latency, where nobody says how large a regression must not go unnoticed
 STEPS = (0.01, 0.05, 0.25, 0.5, 1.0)
 _LONG_HOURS = 7 * 24.0
+_NEAR = 0.01  # of power: a step this close to what was asked for is one that shows it
+_NAMED = 3  # entry points that a warning names
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,8 @@ def make_plan(
         requests_per_hour=planner.rate, users=planner.users.counts.size, tests=tests.roots,
         least_exposure=planner.least_exposure() if known else None, entries=entries, steps=steps,
         warnings=[
-            *_warnings(target, wish, recorded, planner, steps, entries, sampled=sampled),
+            model.Warning(code=code, message=message)
+            for code, message in _warnings(target, wish, recorded, planner, steps, entries, sampled=sampled)
         ],
     )  # fmt: skip
 
@@ -95,76 +99,96 @@ def _window(traffic: Traffic, period: Period) -> model.Window:
 def _warnings(
     target: "Target", wish: Wish, recorded: Recorded, planner: Planner, steps: list[model.PlanStep],
     entries: list[model.PlannedEntry], *, sampled: bool,
-) -> list[model.Warning]:  # fmt: skip
+) -> Iterator[tuple[str, str]]:  # fmt: skip
+    """Code and sentence of each caveat."""
     name = target.flag_text or " ".join(filter(None, (target.service, target.operation)))
-    found: list[tuple[str, str]] = []
     if not entries:
-        found.append(
-            ("no_requests", f"No usable request of the window reaches {name}; widen the window or send its traffic.")
-        )
+        yield "no_requests", f"No usable request of the window reaches {name}; widen the window or send its traffic."
     if recorded.torn:
-        message = (
-            f"{recorded.torn} fragments of requests reach {name}, but the spans above them are missing, so their entry"
-            " points are unknown and not planned for."
+        yield (
+            "incomplete_traces",
+            (
+                f"{recorded.torn} fragments of requests reach {name}, but the spans above them are missing, so"
+                f" their entry"
+                " points are unknown and not planned for."
+            ),
         )
-        found.append(("incomplete_traces", message))
-    found += _step_warnings(wish, planner, steps)
+    if recorded.streams:
+        listed = ", ".join(f"{name} ({count:,})" for name, count in recorded.streams.most_common(3))
+        yield (
+            "long_lived_streams",
+            (f"{recorded.streams.total():,} long-lived streams do not count as requests: {listed}."),
+        )
+    yield from _of_steps(planner, steps)
+    yield from _beside_the_wish(wish, planner, steps)
     blind = [entry for entry in entries if entry.blind is not None]
     if blind:
-        names = "; ".join(f"{e.operation} of {e.service} ({e.blind})" for e in blind[:3])
-        more = f" and {len(blind) - 3} more" if len(blind) > 3 else ""
-        found.append(("blind_entry_points", f"No step shows the regression by itself at {names}{more}."))
+        names = "; ".join(f"{e.operation} of {e.service} ({e.blind})" for e in blind[:_NAMED])
+        more = f" and {len(blind) - _NAMED} more" if len(blind) > _NAMED else ""
+        yield "blind_entry_points", f"No step shows the regression by itself at {names}{more}."
     if sampled:
-        message = (
-            "The recording holds a sample of the requests, so requests and users are those that are recorded; more are"
-            " hit."
+        yield (
+            "sampled_traffic",
+            (
+                "The recording holds a sample of the requests, so requests and users are those that are recorded; more"
+                " are hit."
+            ),
         )
-        found.append(("sampled_traffic", message))
     if planner.all and planner.users.counts.size == planner.requests:
-        message = (
-            "No user came twice, or requests do not say whose they are: each counts as a user of its own, so power may"
-            " be overstated; name users in user.id, session.id or the flag's context."
+        yield (
+            "users_unknown",
+            (
+                "No user came twice, or requests do not say whose they are: each counts as a user of its own,"
+                " so power may"
+                " be overstated; name users in user.id, session.id or the flag's context."
+            ),
         )
-        found.append(("users_unknown", message))
-    return [model.Warning(code=code, message=message) for code, message in found]
 
 
-def _step_warnings(wish: Wish, planner: Planner, steps: list[model.PlanStep]) -> list[tuple[str, str]]:
-    found = []
+def _of_steps(planner: Planner, steps: Sequence[model.PlanStep]) -> Iterator[tuple[str, str]]:
     never = [s for s in steps if s.exposure < 1.0 and s.hours_needed is None]
     if never:
-        which = ", ".join(f"{s.exposure:.3g}".rstrip() for s in never)
-        found.append(("blind_step", f"At exposure {which} no waiting shows the regression: {never[-1].reason}."))
+        which = ", ".join(f"{100 * s.exposure:.3g}%" for s in never)
+        yield "blind_step", f"At {which} no waiting shows the regression: {never[-1].reason}."
     slow = [s for s in steps if s.hours_needed is not None and s.hours_needed > max(_LONG_HOURS, planner.hours)]
     if slow:
-        each = "; ".join(
-            f"{s.exposure:.1%} needs {hours_text(s.hours_needed or 0.0)}"
-            f" ({round(planner.rate * (s.hours_needed or 0.0) * s.exposure):,} requests exposed)" for s in slow
-        )  # fmt: skip
-        found.append(("slow_step", f"The traffic is thin for this size: {each}."))
-    weak = [s for s in steps if s.hours and s.power is not None and s.power < wish.power - 0.01]
-    if weak:
-        each = ", ".join(f"{s.exposure:.1%} ({s.power:.0%})" for s in weak)
-        found.append(("weak_step", f"These steps end before the regression shows with {wish.power:.0%} power: {each}."))
+        each = "; ".join(_need(planner, s.exposure, s.hours_needed or 0.0) for s in slow)
+        yield "slow_step", f"The traffic is thin for this size: {each}."
     if any(s.extrapolated for s in steps):
-        message = (
-            f"The recording lasts {hours_text(planner.hours)}; longer steps are extrapolated at its average rate, with"
-            " users who come as those seen did."
+        yield (
+            "extrapolated",
+            (
+                f"The recording lasts {hours_text(planner.hours)}; longer steps are extrapolated at its average"
+                f" rate, and"
+                " how many users come that it has not seen is a guess."
+            ),
         )
-        found.append(("extrapolated", message))
     if steps and steps[-1].exposure >= 1.0:
-        message = (
-            "At 100% nobody is left to compare with at the same time: what shows then rests on before and after, which"
-            " everything else that changes moves, too."
+        yield (
+            "no_control",
+            (
+                "At 100% nobody is left to compare with at the same time: what shows then rests on before and"
+                " after, which"
+                " everything else that changes moves, too."
+            ),
         )
-        found.append(("no_control", message))
-    first = next(
-        (s for s in steps if s.hours is not None and s.power is not None and s.power >= wish.power - 0.01), None
-    )
-    if wish.most_users is not None and (first is None or first.users_hit > wish.most_users):
-        least = planner.fewest_users()
-        best = f"the fewest are about {least[1]:,.0f}, at {least[0]:.3g} exposure" if least else "no exposure shows it"
-        found.append(
-            ("too_many_users", f"More than {wish.most_users:,} users are hit before the regression shows: {best}.")
+
+
+def _beside_the_wish(wish: Wish, planner: Planner, steps: Sequence[model.PlanStep]) -> Iterator[tuple[str, str]]:
+    least = wish.power - _NEAR
+    weak = [s for s in steps if s.hours and s.power is not None and s.power < least]
+    if weak:
+        each = ", ".join(f"{100 * s.exposure:.3g}% ({s.power:.0%})" for s in weak)
+        yield "weak_step", f"These steps end before the regression shows with {wish.power:.0%} power: {each}."
+    first = next((s for s in steps if s.hours is not None and s.power is not None and s.power >= least), None)
+    if steps and wish.most_users is not None and (first is None or first.users_hit > wish.most_users):
+        fewest = planner.fewest_users()
+        best = (
+            f"the fewest are about {fewest[1]:,.0f}, at {fewest[0]:.3g} exposure" if fewest else "no exposure shows it"
         )
-    return found
+        yield "too_many_users", f"More than {wish.most_users:,} users are hit before the regression shows: {best}."
+
+
+def _need(planner: Planner, exposure: float, hours: float) -> str:
+    exposed = round(planner.rate * hours * exposure)
+    return f"{100 * exposure:.3g}% needs {hours_text(hours)}, {exposed:,} requests exposed"

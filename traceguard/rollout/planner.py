@@ -129,7 +129,7 @@ class Planner:
             detects_ms=scale * self._size.delay_ns / 1e6 if scale and self._size.delay_ns else None,
             detects_errors=min(scale * self._size.error_rate, 1.0) if scale and self._size.error_rate else None,
             extrapolated=hours is not None and hours > self.hours, reason=reason,
-            curve=self._curve(leading, exposure, done, max(hours, needed or 0.0)) if power is not None and hours else [],
+            curve=self._curve(leading, exposure, done, max(hours, needed or 0.0)) if power and hours else [],
         )  # fmt: skip
 
     def _curve(

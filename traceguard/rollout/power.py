@@ -9,7 +9,7 @@ where the target's own time or errors show (`explain.verdict`), and a change of 
 Draws are the same for every question, so equal input gives equal plans.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +48,7 @@ class Rules:
     alpha: float
     live: bool
     tests: Tests
-    floor: Floor = Floor()
+    floor: Floor = field(default_factory=Floor)
 
     @property
     def inference(self) -> Inference:
