@@ -132,7 +132,7 @@ def charts(plan: Plan) -> list[tuple[str, dict[str, Any]]]:
 
     from traceguard.report.charts import drawn, rows_chart
 
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"exposure": percent(step.exposure), "hours": point.hours, "power": point.power, "users": point.users_hit}
         for step in plan.steps
         for point in step.curve
@@ -152,7 +152,12 @@ def charts(plan: Plan) -> list[tuple[str, dict[str, Any]]]:
         alt.Tooltip("exposure:N"), alt.Tooltip("hours:Q", format=",.3~r"), alt.Tooltip("power:Q", format=".0%"),
         alt.Tooltip("users:Q", title="users hit", format=",d"),
     ]  # fmt: skip
-    line = {"strokeWidth": 2, "color": "var(--seen)", "clip": True, "point": {"size": 22, "color": "var(--seen)"}}
+    line: dict[str, Any] = {
+        "strokeWidth": 2,
+        "color": "var(--seen)",
+        "clip": True,
+        "point": {"size": 22, "color": "var(--seen)"},
+    }
     share = alt.Axis(format=".0%", tickCount=5)
     power_axis = alt.Y("power:Q", title="power", scale=alt.Scale(domain=[0, 1]), axis=share)
     users_axis = alt.Y("users:Q", title="users hit", axis=alt.Axis(format=",~s", tickCount=4))

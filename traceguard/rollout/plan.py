@@ -109,8 +109,7 @@ def _warnings(
             "incomplete_traces",
             (
                 f"{recorded.torn} fragments of requests reach {name}, but the spans above them are missing, so"
-                f" their entry"
-                " points are unknown and not planned for."
+                " their entry points are unknown and not planned for."
             ),
         )
     if recorded.streams:
@@ -139,8 +138,7 @@ def _warnings(
             "users_unknown",
             (
                 "No user came twice, or requests do not say whose they are: each counts as a user of its own,"
-                " so power may"
-                " be overstated; name users in user.id, session.id or the flag's context."
+                " so power may be overstated; name users in user.id, session.id or the flag's context."
             ),
         )
 
@@ -159,8 +157,7 @@ def _of_steps(planner: Planner, steps: Sequence[model.PlanStep]) -> Iterator[tup
             "extrapolated",
             (
                 f"The recording lasts {hours_text(planner.hours)}; longer steps are extrapolated at its average"
-                f" rate, and"
-                " how many users come that it has not seen is a guess."
+                " rate, and how many users come that it has not seen is a guess."
             ),
         )
     if steps and steps[-1].exposure >= 1.0:
@@ -168,8 +165,7 @@ def _of_steps(planner: Planner, steps: Sequence[model.PlanStep]) -> Iterator[tup
             "no_control",
             (
                 "At 100% nobody is left to compare with at the same time: what shows then rests on before and"
-                " after, which"
-                " everything else that changes moves, too."
+                " after, which everything else that changes moves, too."
             ),
         )
 

@@ -116,7 +116,7 @@ def test_unknown_names_get_the_nearest(healthy: Path) -> None:
 
 
 def test_users_seen_follow_how_often_each_came() -> None:
-    """The number of users by half time is that of the recording's first half; beyond the end it grows on, but slower."""
+    """The number of users by half time is that of the first half; beyond the end it grows on, but slower."""
     draw = np.random.default_rng(3)
     rates = draw.gamma(0.7, 3.0, size=5000)
     unit = np.repeat(np.arange(5000), draw.poisson(rates)).astype(np.uint64)
