@@ -363,7 +363,7 @@ def what_if(
 
 @app.command(epilog=_examples(
     "traceguard plan --db shop.duckdb --service pricing --delay 20ms",
-    "traceguard plan --db shop.duckdb --flag new-pricing --error-rate 1% --step-time 1h",
+    "traceguard plan --db shop.duckdb --flag new-pricing --step-time 1h",
 ))  # fmt: skip
 def plan(
     db: Db = DEFAULT_DB,

@@ -145,7 +145,7 @@ def charts(plan: Plan) -> list[tuple[str, dict[str, Any]]]:
     scale = alt.Scale(type="log", domain=span, nice=False)
     x = alt.X("hours:Q", title="hours since the step began (logarithmic)", scale=scale, axis=axis)
     # Lines are told apart by opacity of one colour, so that they read the same in print and in the dark.
-    legend = alt.Legend(orient="top", symbolType="stroke", symbolStrokeColor="var(--seen)")
+    legend = alt.Legend(orient="top", symbolType="square", symbolFillColor="var(--seen)", symbolStrokeWidth=0)
     shades = alt.Scale(domain=names, range=_shades(len(names)))
     shade = alt.Opacity("exposure:N", sort=names, title="exposure", scale=shades, legend=legend)
     tooltip = [
