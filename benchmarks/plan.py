@@ -29,7 +29,7 @@ from traceguard.store import open_store
 
 START_NS = 1_795_000_000_000_000_000
 HOUR_NS = 3_600_000_000_000
-HOURS = 3  # recorded, so that chance in the recording counts for little
+HOURS = 8  # recorded, so that chance in the recording counts for little
 UNLIKELY = 0.01
 USERS_OFF = 0.1
 FLAG = "rollout-under-test"
