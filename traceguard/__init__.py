@@ -18,7 +18,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     # What type checkers see; when the program runs, `_Package` below answers for these names.
     # `open` reads like the builtin on purpose.
-    from traceguard.pipeline import blast_radius, graph, graph_diff, ingest, open, query, report, snapshot, what_if  # noqa: TC004
+    from traceguard.pipeline import (  # noqa: TC004
+        blast_radius,
+        graph,
+        graph_diff,
+        ingest,
+        open,
+        plan,
+        query,
+        report,
+        snapshot,
+        what_if,
+    )
 
     __version__: str
 
@@ -29,6 +40,7 @@ __all__ = [
     "graph_diff",
     "ingest",
     "open",
+    "plan",
     "query",
     "report",
     "snapshot",
@@ -71,6 +83,7 @@ class _Package(ModuleType):
     graph_diff = _PublicFunction()
     ingest = _PublicFunction()
     open = _PublicFunction()
+    plan = _PublicFunction()
     query = _PublicFunction()
     report = _PublicFunction()
     snapshot = _PublicFunction()

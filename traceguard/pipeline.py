@@ -6,6 +6,7 @@
     graph_diff     store ─▶ both sides' calls per request ─▶ Difference
     blast_radius   store ─▶ linked traces ─▶ reach ─▶ Radius
     what_if        store ─▶ linked traces ─▶ retime, or reweight ─▶ objectives ─▶ Forecast
+    plan           store ─▶ linked traces ─▶ retime ─▶ noise, power ─▶ Rollout
     query          store ─▶ SQL of `queries/read` ─▶ polars.DataFrame
     forget, prune  store ─▶ requests that go ─▶ what went
 
@@ -43,9 +44,9 @@ if TYPE_CHECKING:
     from traceguard.engine.kept import Shelf
     from traceguard.engine.local import Window
     from traceguard.explain import Evidence
-    from traceguard.model import BlastRadius, GraphDiff, Pictures, Report, WhatIf
+    from traceguard.model import BlastRadius, GraphDiff, Pictures, Plan, Report, WhatIf
     from traceguard.otlp import Decoded
-    from traceguard.report import Analysis, Difference, Forecast, Radius, Slices
+    from traceguard.report import Analysis, Difference, Forecast, Radius, Rollout, Slices
     from traceguard.report.against import Older
     from traceguard.store import Store
     from traceguard.store.forget import Person
@@ -63,7 +64,7 @@ _PATIENCE_SECONDS = 10.0
 _TENANT = ("tenant.id",)  # the attribute by which reach is told where nobody names one
 
 Show = Callable[..., None]
-_Document = TypeVar("_Document", "BlastRadius", "WhatIf")
+_Document = TypeVar("_Document", "BlastRadius", "WhatIf", "Plan")
 Time = str | int | None
 Pairs = str | Sequence[str] | Mapping[str, str]
 Slos = Any  # a text, a path or an `Objective`, or several
@@ -565,6 +566,51 @@ def what_if(
             return Forecast(_with_left_out(predict.what_if(partitions, scenario, *more), window))
         sides = sides_of(target.flag, *read_flag(cursor, window, target.flag), window.trace_hash, target.variant)
         return Forecast(_with_left_out(predict.what_if_flag(partitions, scenario, sides, *more), window))
+
+
+def plan(
+    store: Any, *, service: str | None = None, operation: str | None = None, flag: str | None = None,
+    delay: str | float | None = None, error_rate: str | float | None = None, power: str | float = 0.8,
+    alpha: str | float = 0.05, steps: str | Sequence[str | float] | None = None, most_users: str | int | None = None,
+    step_time: str | None = None, fixed: bool | str = False, since: Time = None, until: Time = None,
+    env: str | None = None, settings: Settings | None = None, progress: Show = _silent,
+) -> Rollout:  # fmt: skip
+    """Exposure steps for rolling a service, an operation or a flag out, and how long each must last.
+
+    A regression that adds `delay` (text or milliseconds) or `error_rate` to every call of the target is to be shown
+    with `power` by a live report that may be read at any time, or with `fixed` by one read once at the end of a step.
+    Without a size a tenth of the mean latency is planned for. `steps` are exposures, rising; each lasts as long as it
+    takes, or `step_time`. UsageError for options that cannot be used, UnknownNameError for names the store lacks.
+    """
+    from traceguard.report import Rollout
+
+    if (url := _url_of(store)) is not None:
+        from traceguard.model import Plan
+
+        written = steps if steps is None or isinstance(steps, str) else ",".join(str(step) for step in steps)
+        asked = _ask(
+            url, "plan", service=service, operation=operation, flag=flag, delay=_milliseconds(delay),
+            error_rate=error_rate, power=power, alpha=alpha, steps=written, most_users=most_users, step_time=step_time,
+            fixed=fixed or None, since=since, until=until, env=env,
+        )  # fmt: skip
+        return Rollout(Plan.model_validate(asked))
+    from traceguard.engine.local import open_window
+    from traceguard.radius.names import find_target
+    from traceguard.rollout import answer
+
+    level, settings, period = parse_fraction(alpha, "alpha"), settings or load(), _period(since, until)
+    size = answer.parse_size(_milliseconds(delay), error_rate)
+    wish = answer.parse_wish(power, level, steps, most_users, step_time)
+    with _reading(store) as cursor:
+        _check_names(cursor, env=env)
+        target = find_target(cursor, service=service, operation=operation, flag=flag)
+        window = open_window(cursor, period, env)
+        found = answer.plan(
+            cursor, window, target, period, size, wish, alpha=level, live=not parse_switch(fixed, "fixed"),
+            settings=settings, left_out=_left_out(cursor, window, settings),
+            watch=lambda stage, partitions: _shown(partitions, window, progress, stage),
+        )  # fmt: skip
+        return Rollout(_with_left_out(found, window))
 
 
 def query(store: Any, name: str, **params: Any) -> pl.DataFrame:

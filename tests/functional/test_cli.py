@@ -15,7 +15,8 @@ import pytest
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 COMMANDS = [
-    "demo", "serve", "ingest", "report", "graph", "blast-radius", "what-if", "query", "notebook", "snapshot", "forget",
+    "demo", "serve", "ingest", "report", "graph", "blast-radius", "what-if", "plan", "query", "notebook", "snapshot",
+    "forget",
     "prune",
 ]  # fmt: skip
 DOCUMENTS = {
@@ -31,6 +32,7 @@ DOCUMENTS = {
     ],
     "blast-radius": ["blast-radius", "--service", "pricing"],
     "what-if": ["what-if", "--service", "pricing", "--delay", "50ms"],
+    "plan": ["plan", "--service", "pricing", "--delay", "50ms"],
     "query": ["query", "services"],
 }
 
@@ -70,6 +72,15 @@ def test_every_command_of_the_interface_is_there(run: Run) -> None:
         ["what-if", "--service", "pricing", "--largest", "delay"],
         ["what-if", "--flag", "new-pricing", "--delay", "50ms"],
         ["what-if", "--service", "pricing", "--slo", "nowhere.yaml"],
+        ["plan"],
+        ["plan", "--service", "pricing", "--flag", "new-pricing"],
+        ["plan", "--service", "pricing", "--delay", "20ms", "--error-rate", "1%"],
+        ["plan", "--service", "pricing", "--delay", "-20ms"],
+        ["plan", "--service", "pricing", "--power", "120%"],
+        ["plan", "--service", "pricing", "--steps", "5%,150%"],
+        ["plan", "--service", "pricing", "--steps", "5%,1%"],
+        ["plan", "--service", "pricing", "--step-time", "0h"],
+        ["plan", "--service", "pricing", "--most-users", "some"],
         ["query", "services", "--param", "service"],
         ["query", "services", "--format", "parquet"],
         ["ingest", ".", "--db", "http://127.0.0.1:4318"],
@@ -107,7 +118,7 @@ def test_json_stands_alone_on_standard_output(run: Run, shop: Path, kind: str) -
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document
-    if kind in {"report", "blast-radius", "what-if"}:
+    if kind in {"report", "blast-radius", "what-if", "plan"}:
         assert document["schema_version"] == 1
 
 
@@ -212,6 +223,8 @@ def test_the_help_fits_80_columns(run: Run, command: list[str]) -> None:
         (["what-if", "--service", "pricing", "--operation", "Quote"], "ComputeQuote"),
         (["what-if", "--flag", "new-pricin"], "new-pricing"),
         (["what-if", "--service", "pricing", "--slo", "POST /chekout: p99<1s"], "POST /checkout"),
+        (["plan", "--service", "pricin"], "pricing"),
+        (["plan", "--flag", "new-pricin"], "new-pricing"),
         (["report", "--flag", "new-pricin"], "new-pricing"),
         (["report", "--reference", "new-pricin=on"], "new-pricing"),
         (["query", "service"], "services"),

@@ -35,6 +35,7 @@ ASKING = {
     "graph": ["graph"],
     "query": ["query", "services"],
     "blast-radius": ["blast-radius", "--flag", "new-pricing"],
+    "plan": ["plan", "--service", "pricing", "--steps", "50%"],
     "what-if": ["what-if", "--service", "pricing", "--delay", "1ms"],
     "snapshot": ["snapshot", "copy.duckdb"],
 }

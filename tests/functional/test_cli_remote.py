@@ -51,6 +51,7 @@ COMMANDS = {
         *("blast-radius", "--flag", "to-come=on", "--read-by", "cart", "--read-by", "checkout"),
         *("--attribute", "user.id", "--attribute", "http.route", "--time-zone", "America/New_York"),
     ],
+    "plan": ["plan", "--service", "pricing", "--steps", "25%,100%", "--fixed"],
     "what-if": [
         "what-if",
         "--service",

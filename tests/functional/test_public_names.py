@@ -8,7 +8,7 @@ import pytest
 import traceguard as tg
 from traceguard import pipeline
 
-FUNCTIONS = ["blast_radius", "graph", "graph_diff", "ingest", "open", "query", "report", "snapshot", "what_if"]
+FUNCTIONS = ["blast_radius", "graph", "graph_diff", "ingest", "open", "plan", "query", "report", "snapshot", "what_if"]
 
 
 def test_the_public_names_are_exactly_these() -> None:

@@ -17,7 +17,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from traceguard import pipeline
-from traceguard.model import BlastRadius, GraphDiff, Report, WhatIf
+from traceguard.model import BlastRadius, GraphDiff, Plan, Report, WhatIf
 from traceguard.server import Server
 from traceguard.simulate import generate, shop
 from traceguard.simulate.wire import bodies
@@ -87,10 +87,11 @@ def test_report_is_the_document_of_the_command(site: Site) -> None:
         ("what-if", {"service": "pricing", "error_rate": "0.01"}, WhatIf),
         ("what-if", {"service": "", "flag": "new-pricing", "exposure": "90%", "slo": "p99<1s"}, WhatIf),
         ("what-if", {"service": "pricing", "slo": "p99<1s", "largest": "delay"}, WhatIf),
+        ("plan", {"flag": "new-pricing", "delay": "20ms", "step-time": "1h", "steps": "5%,50%"}, Plan),
     ],
 )
 def test_other_questions_answer_with_their_documents(
-    site: Site, route: str, params: dict[str, str], document: type[BlastRadius | WhatIf]
+    site: Site, route: str, params: dict[str, str], document: type[BlastRadius | WhatIf | Plan]
 ) -> None:
     """Options keep their names, with dashes or underscores; fields that a form left empty do not count."""
     status, _, content = site.get(f"/api/{route}", **params)

@@ -10,7 +10,7 @@ import traceguard
 _CODE = re.compile(r"[a-z]+(_[a-z]+)*")
 _PACKAGE = Path(traceguard.__file__).parent
 _PAGE = _PACKAGE.parent / "docs" / "warnings.md"
-_ROOMS = ("explain", "radius", "graph", "engine")  # where warnings are values; what `pipeline` adds comes from these
+_ROOMS = ("explain", "radius", "rollout", "graph", "engine")  # warnings are values here
 
 
 def codes_in(tree: ast.AST) -> Iterator[str]:

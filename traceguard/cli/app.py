@@ -423,6 +423,70 @@ def what_if(
 
 
 @app.command(epilog=_examples(
+    "traceguard plan --db shop.duckdb --service pricing --delay 20ms",
+    "traceguard plan --db shop.duckdb --flag new-pricing --step-time 1h",
+))  # fmt: skip
+def plan(
+    db: Db = DEFAULT_DB,
+    service: Annotated[str | None, typer.Option("--service", metavar="NAME", help="What is rolled out.")] = None,
+    operation: Operation = None,
+    flag: Annotated[
+        str | None, typer.Option("--flag", metavar="KEY[=VARIANT]", help="The flag that is rolled out.")
+    ] = None,
+    delay: Annotated[
+        str | None, typer.Option("--delay", metavar="DURATION", help="The delay a call that must show, such as 20ms.")
+    ] = None,
+    error_rate: Annotated[
+        str | None, typer.Option("--error-rate", metavar="SHARE", help="The share of failing calls that must show.")
+    ] = None,
+    power: Annotated[
+        str | None, typer.Option("--power", metavar="SHARE", help="How surely it must show (default: 80%).")
+    ] = None,
+    alpha: Annotated[
+        str | None, typer.Option("--alpha", metavar="SHARE", help="The report's alpha (default: 5%).")
+    ] = None,
+    steps: Annotated[
+        str | None, typer.Option("--steps", metavar="SHARES", help="Exposures (default: 1%,5%,25%,50%,100%).")
+    ] = None,
+    most_users: Annotated[
+        str | None, typer.Option("--most-users", metavar="NUMBER", help="Warn where more are hit before it shows.")
+    ] = None,
+    step_time: Annotated[
+        str | None, typer.Option("--step-time", metavar="DURATION", help="How long each step lasts, such as 1h.")
+    ] = None,
+    fixed: Annotated[
+        bool, typer.Option("--fixed", help="The report is read once, at the end of each step, not at any time.")
+    ] = False,
+    since: Since = None,
+    until: Until = None,
+    environment: Environment = None,
+    format: Format = None,
+    output: Output = None,
+) -> int:
+    """Plan a rollout: exposure steps and their time.
+
+    From recorded traffic: how long each exposure must last until a regression of the given size would show in the
+    report with the given power, and how many users are hit until then. Without a size, a tenth of the mean latency.
+
+    Formats: text, json, md, html.
+    """
+    from traceguard import pipeline
+    from traceguard.cli.answer import answer
+    from traceguard.errors import UsageError
+
+    if (service is None) == (flag is None):
+        raise UsageError("Say what is rolled out: either --service NAME or --flag KEY.")
+    if operation is not None and service is None:
+        raise UsageError("--operation belongs to a service; add --service NAME.")
+    question = {
+        "service": service, "operation": operation, "flag": flag, "delay": delay, "error_rate": error_rate,
+        "power": power, "alpha": alpha, "steps": steps, "most_users": most_users, "step_time": step_time,
+        "fixed": fixed or None, "since": since, "until": until, "env": environment,
+    }  # fmt: skip
+    return answer("plan", pipeline.plan, db, question, format=format, out=output)
+
+
+@app.command(epilog=_examples(
     "traceguard query",
     "traceguard query slowest_operations --db shop.duckdb --param service=pricing",
     "traceguard query flag_evaluations --db shop.duckdb -o evaluations.parquet",

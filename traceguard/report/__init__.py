@@ -5,7 +5,7 @@ pydantic, rich, jinja2, altair and networkx load when a format that needs them i
 """
 
 from traceguard.report.formats import FORMATS, WITH_MAP, WITH_PICTURES, kind_of, render
-from traceguard.report.results import Analysis, Difference, Forecast, Radius, Slice, Slices
+from traceguard.report.results import Analysis, Difference, Forecast, Radius, Rollout, Slice, Slices
 
-__all__ = ["FORMATS", "WITH_MAP", "WITH_PICTURES", "Analysis", "Difference", "Forecast", "Radius", "Slice", "Slices",
-           "kind_of", "render"]  # fmt: skip
+__all__ = ["FORMATS", "WITH_MAP", "WITH_PICTURES", "Analysis", "Difference", "Forecast", "Radius", "Rollout", "Slice",
+           "Slices", "kind_of", "render"]  # fmt: skip

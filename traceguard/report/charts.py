@@ -38,9 +38,13 @@ def distribution(
     layers = [_outlines(edges, sides, axis, names)]
     if means is not None and all(map(math.isfinite, means)):
         layers.append(_rules([mean if edges[0] < mean < edges[-1] else None for mean in means], axis, names))
-    chart: Any = alt.layer(*layers)
+    return drawn(alt.layer(*layers), 190)
+
+
+def drawn(chart: Any, height: int) -> dict[str, Any]:
+    """A chart as wide as its place, in the page's fonts and colours, as a specification."""
     fit = alt.AutoSizeParams(type="fit-x", contains="padding")
-    spec: dict[str, Any] = _styled(chart.properties(width="container", height=190, autosize=fit)).to_dict()
+    spec: dict[str, Any] = _styled(chart.properties(width="container", height=height, autosize=fit)).to_dict()
     return spec
 
 
@@ -51,7 +55,7 @@ def _outlines(edges: list[float], sides: tuple[list[float], list[float]], x: alt
         for name, shares in zip(names, sides, strict=True)
         for low, high, share in zip(edges, [*edges[1:], edges[-1]], [*shares, *shares[-1:]], strict=True)
     ]
-    areas = _chart(rows).mark_area(interpolate="step-after", opacity=0.28, line={"strokeWidth": 1.8}, clip=True)
+    areas = rows_chart(rows).mark_area(interpolate="step-after", opacity=0.28, line={"strokeWidth": 1.8}, clip=True)
     return areas.encode(
         x=x,
         y=alt.Y("share:Q", title="share of requests", stack=None, axis=alt.Axis(format=".0%", tickCount=4)),
@@ -67,13 +71,14 @@ def _rules(means: list[float | None], x: alt.X, names: tuple[str, str]) -> Any:
     rows = [{"side": name, "from": mean} for name, mean in zip(names, means, strict=True) if mean is not None]
     tooltip = [alt.Tooltip("side:N", title="mean of"), alt.Tooltip("from:Q", title="ms", format=".4~g")]
     return (
-        _chart(rows)
+        rows_chart(rows)
         .mark_rule(strokeDash=[4, 3], strokeWidth=1.5)
         .encode(x=x, color=_side_color(names), tooltip=tooltip)
     )
 
 
-def _chart(rows: list[dict[str, Any]]) -> alt.Chart:
+def rows_chart(rows: list[dict[str, Any]]) -> alt.Chart:
+    """A chart over rows that stand in it."""
     # Altair generates its schema classes without types.
     return alt.Chart(alt.Data(values=rows))  # type: ignore[no-untyped-call]
 

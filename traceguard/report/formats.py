@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from traceguard.errors import UsageError
-from traceguard.report.results import Analysis, Difference, Forecast, Radius, Slices
+from traceguard.report.results import Analysis, Difference, Forecast, Radius, Rollout, Slices
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,12 +17,14 @@ FORMATS: dict[str, tuple[str, ...]] = {
     "graph-diff": ("text", "json", "mermaid", "dot", "html"),
     "blast-radius": ("text", "json", "md", "html"),
     "what-if": ("text", "json", "md", "html"),
+    "plan": ("text", "json", "md", "html"),
     "query": ("text", "json", "csv"),
 }
 """Formats by kind of result; `parquet` of a query is bytes and belongs to whoever has the file to write."""
 
 _KINDS = {
     "report": Analysis, "graph-slices": Slices, "graph-diff": Difference, "blast-radius": Radius, "what-if": Forecast,
+    "plan": Rollout,
 }  # fmt: skip
 
 WITH_MAP = ("html", "md")
@@ -77,6 +79,7 @@ def _plain_renderer(kind: str, form: str) -> Callable[[Any], str]:
         "report": {"md": markdown.analysis, "junit": junit.render},
         "blast-radius": {"md": markdown.radius},
         "what-if": {"md": markdown.forecast},
+        "plan": {"md": markdown.rollout},
         "graph": {"json": documents.graph_json, "mermaid": diagrams.mermaid, "dot": diagrams.dot},
         "graph-slices": {"json": documents.slices_json},
         "graph-diff": {"mermaid": differences.mermaid, "dot": differences.dot},

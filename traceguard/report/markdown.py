@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from traceguard.report import reach_tables, tables
+from traceguard.report import rollout as wording_of_plans
 from traceguard.report.against import table as against_table
 from traceguard.report.diagrams import mermaid
 from traceguard.report.wording import (
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
     from traceguard import model
     from traceguard.model import Cause
-    from traceguard.report.results import Analysis, Forecast, Radius
+    from traceguard.report.results import Analysis, Forecast, Radius, Rollout
 
 LIMIT = 60_000
 MARKER = "<!-- traceguard:{kind} -->"
@@ -142,6 +143,20 @@ def forecast(result: Forecast) -> str:
         _table(tables.forecast_entries(document), 250) if document.entries else "No recorded request would notice."
     )
     return "\n\n".join([*blocks, *_warnings(document.warnings)]) + "\n"
+
+
+def rollout(result: Rollout) -> str:
+    """A rollout plan as a comment."""
+    plan, said = result.document, wording_of_plans
+    blocks = [
+        MARKER.format(kind="plan"), f"## Rollout plan of {code(target_name(plan.target))}",
+        f"**{prose(said.headline(plan))}**",
+    ]  # fmt: skip
+    if plan.entries:
+        blocks += [prose(said.basis(plan)), "### Steps", _table(said.steps(plan), 100), prose(said.least_text(plan))]
+        blocks += ["\n".join(f"- {prose(note)}" for note in said.notes())]
+        blocks.append(_folded("Where it would show", _table(said.entries(plan), 100)))
+    return "\n\n".join([*blocks, *_warnings(plan.warnings)]) + "\n"
 
 
 def code(text: str, *, cell: bool = False) -> str:

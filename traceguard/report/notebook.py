@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from traceguard.report import pages, reach_tables, tables
+from traceguard.report import pages, reach_tables, rollout, rollout_drawing, tables
 from traceguard.report.reach_map import draw_reach, draw_week
 from traceguard.report.wording import (
     VERDICTS,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from traceguard import model
-    from traceguard.report.results import Analysis, Forecast, Radius
+    from traceguard.report.results import Analysis, Forecast, Radius, Rollout
     from traceguard.report.tables import Table
 
 _SHOWN_PLOTS = 4
@@ -86,6 +86,17 @@ def show_forecast(forecast: Forecast) -> str:
         "inconclusive", "What if", scenario_name(document.scenario), " ".join(filter(None, said)), sections,
         document.warnings, plots[:_SHOWN_PLOTS],
     )  # fmt: skip
+
+
+def show_rollout(result: Rollout) -> str:
+    """The steps and the entry points, with a drawing of power against time."""
+    plan = result.document
+    note = f"{rollout.basis(plan)} {rollout.least_text(plan)}" if plan.entries else ""
+    sections = [("Steps", rollout.steps(plan)), ("Where it would show", rollout.entries(plan))]
+    drawing = rollout_drawing.draw(plan)
+    return _fill(
+        "inconclusive", "Rollout plan", rollout.headline(plan), note, sections, plan.warnings, pictures=[drawing]
+    )
 
 
 def _fill(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from traceguard.report import differences, reach_tables, scripts, tables
+from traceguard.report import differences, reach_tables, rollout, scripts, tables
 from traceguard.report.reach_map import draw_reach, draw_week
 from traceguard.report.service_map import Damage, damage, draw
 from traceguard.report.wording import (
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
     from traceguard.model import Cause, ForecastEntry, WhatIf
-    from traceguard.report.results import Difference, Forecast, Radius
+    from traceguard.report.results import Difference, Forecast, Radius, Rollout
 
 Fact = tuple[str, str, str]
 _SHOWN_WORSE = 12
@@ -53,7 +53,7 @@ def render(kind: str, result: Any) -> str:
 
     pages = {
         "report": report_page.analysis, "graph": graph, "graph-diff": difference, "blast-radius": radius,
-        "what-if": forecast,
+        "what-if": forecast, "plan": plan,
     }  # fmt: skip
     return pages[kind](result)
 
@@ -189,6 +189,31 @@ def _forecast_facts(document: WhatIf) -> list[Fact]:
             before_, after_ = getattr(worst.before, field), getattr(worst.after, field)
             facts.append((label, quantity(after_ - before_, unit, signed=True), f"to {quantity(after_, unit)}"))
     return facts
+
+
+def plan(result: Rollout) -> str:
+    """A rollout plan as a page."""
+    document = result.document
+    first = rollout.first_sure(document)
+    charts = rollout.charts(document)
+    facts: list[Fact] = []
+    if first is not None:
+        facts = [
+            ("First exposure that shows it", percent(first.exposure), rollout.hours(first.hours)),
+            ("Power", percent(first.power or 0.0), f"of {percent(document.power)} asked for"),
+            ("Users hit until then", count(first.users_hit), f"{count(first.requests)} requests in the step"),
+        ]
+    facts.append(("Recorded", rollout.hours(document.recorded_hours), f"{count(document.users)} users reached"))
+    return page(
+        "plan.html", code=scripts.chart_scripts() if charts else (),
+        blocks=[(f"chart-{number}", spec) for number, (_, spec) in enumerate(charts)],
+        charts=[(f"chart-{number}", title) for number, (title, _) in enumerate(charts)],
+        target=target_name(document.target), sentence=rollout.headline(document), facts=facts,
+        tone="inconclusive" if first else "no_data", about=window_text(document.window),
+        basis=rollout.basis(document), least=rollout.least_text(document), notes=rollout.notes(),
+        steps=rollout.steps(document), entries=rollout.entries(document), warnings=document.warnings,
+        licences=scripts.licences() if charts else "",
+    )  # fmt: skip
 
 
 def draw_map(of: nx.DiGraph[Any] | None, marks: Damage) -> Markup:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from traceguard import model
-    from traceguard.model import BlastRadius, Cause, GraphDiff, Pictures, Regression, Report, Verdict, WhatIf
+    from traceguard.model import BlastRadius, Cause, GraphDiff, Pictures, Plan, Regression, Report, Verdict, WhatIf
     from traceguard.units import Period
 
 
@@ -212,3 +212,40 @@ class Forecast:
         from traceguard.report.notebook import show_forecast
 
         return show_forecast(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """What `plan` proposes."""
+
+    document: Plan
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document of `plan --format json` as dictionaries and lists."""
+        from traceguard.report.documents import plain
+
+        return plain(self.document)
+
+    def to_json(self) -> str:
+        """The document of `plan --format json`."""
+        from traceguard.report.documents import as_json
+
+        return as_json(self.document)
+
+    def to_polars(self) -> pl.DataFrame:
+        """The steps as a frame, one row a step, without their curves."""
+        import polars as pl
+
+        steps = [step.model_dump(exclude={"curve", "entry"}) for step in self.document.steps]
+        return pl.DataFrame(steps, infer_schema_length=None)
+
+    def __repr__(self) -> str:
+        """One line: the target, the size and how many steps show it."""
+        from traceguard.report.rollout import headline
+
+        return f"<Rollout {headline(self.document)}>"
+
+    def _repr_html_(self) -> str:
+        from traceguard.report.notebook import show_rollout
+
+        return show_rollout(self)

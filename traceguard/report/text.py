@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from traceguard.report import differences, reach_tables, tables
+from traceguard.report import differences, reach_tables, rollout, tables
 from traceguard.report.wording import (
     CHANGES,
     VERDICTS,
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
     from traceguard import model
     from traceguard.model import Cause, Regression, Report
-    from traceguard.report.results import Analysis, Difference, Forecast, Radius, Slices
+    from traceguard.report.results import Analysis, Difference, Forecast, Radius, Rollout, Slices
 
 _COLORS = {"regression": "bold red", "no_regression": "bold green", "inconclusive": "bold yellow", "no_data": "bold"}
 _NARROWEST = 40
@@ -71,7 +71,7 @@ def render(kind: str, result: Any, *, width: int, color: bool) -> str:
     """
     builders: dict[str, Callable[[Any], Group]] = {
         "report": _analysis, "graph": _graph, "graph-slices": _slices, "graph-diff": _difference,
-        "blast-radius": _radius, "what-if": _forecast, "query": _frame,
+        "blast-radius": _radius, "what-if": _forecast, "plan": _rollout, "query": _frame,
     }  # fmt: skip
     console = Console(
         file=StringIO(), width=_ONE_LINE if kind == "query" else max(width, _NARROWEST),
@@ -298,6 +298,17 @@ def _budgets(found: Sequence[model.Budget]) -> list[RenderableType]:
         if len(mine) > _SHOWN_ENTRIES:
             blocks.append(Text(f"  {count(len(mine) - _SHOWN_ENTRIES)} more entry points in --format json.", "dim"))
     return blocks
+
+
+def _rollout(result: Rollout) -> Group:
+    plan = result.document
+    parts: list[RenderableType] = [Text(rollout.headline(plan), "bold")]
+    if plan.entries:
+        parts += [Text(rollout.basis(plan), "dim"), _heading("Steps"), _grid(rollout.steps(plan))]
+        parts += [_indent(Text(f"{rollout.least_text(plan)} {' '.join(rollout.notes()[:2])}", "dim"))]
+        parts += [_heading("Where it would show"), _grid(rollout.entries(plan))]
+        parts += [_indent(Text(rollout.notes()[2], "dim"))]
+    return Group(*parts, *_warnings(plan.warnings))
 
 
 def _frame(frame: Any) -> Group:

@@ -52,6 +52,7 @@ _WITH_LOOPS = (
     ("traceguard.otlp.origins", "traceguard.otlp.logs"),
     (
         "traceguard.explain", "traceguard.traces.facts", "traceguard.radius.reach", "traceguard.radius.what_if",
+        "traceguard.rollout.answer",
         "traceguard.otlp.json", "traceguard.otlp.duplicates", "traceguard.otlp.points",
     ),
     ("traceguard.report.pages",),  # no loops, but a quarter of a second of imports

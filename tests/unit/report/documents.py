@@ -365,6 +365,36 @@ def what_if(**changes: Any) -> model.WhatIf:
     return model.WhatIf(**values | changes)
 
 
+def plan(**changes: Any) -> model.Plan:
+    """Twenty milliseconds in pricing, in two steps of which the last leaves no control."""
+    entry = model.Entry(service="frontend", operation="POST /checkout <b>")
+    shown = model.PlanStep(
+        exposure=0.25, hours=0.5, hours_needed=0.5, requests=900, users_new=210, users_hit=210, power=0.81, entry=entry,
+        clusters=44.0, detects_ms=20.0, detects_errors=None, extrapolated=False, reason=None,
+        curve=[model.PlanPoint(hours=h, power=p, users_hit=u) for h, p, u in ((0.25, 0.3, 120), (0.5, 0.81, 210))],
+    )  # fmt: skip
+    last = model.PlanStep(
+        exposure=1.0, hours=None, hours_needed=None, requests=0, users_new=0, users_hit=210, power=None, entry=None,
+        clusters=0.0, detects_ms=None, detects_errors=None, extrapolated=False, reason="nobody is left", curve=[],
+    )  # fmt: skip
+    values: dict[str, Any] = {
+        "target": model.Target(service="pricing", operation=None, flag=None),
+        "window": model.Window(start="2026-11-23T12:00:00Z", end="2026-11-23T13:00:00Z", traces=6000, spans=80_000),
+        "size": model.PlannedSize(delay_ms=20.0, error_rate=0.0, assumed=False), "power": 0.8, "alpha": 0.05,
+        "looks": "any_time", "step_hours": None, "most_users": None, "recorded_hours": 1.0, "requests_per_hour": 3600.0,
+        "users": 700, "tests": 130, "least_exposure": 0.11,
+        "entries": [
+            model.PlannedEntry(
+                service="frontend", operation="POST /checkout <b>", requests=822, requests_per_hour=822.0, users=500,
+                added_ms=19.2, added_errors=0.0, spread_ms=44.6, user_effect=1.9, least_hours=0.5, blind=None,
+            )
+        ],
+        "steps": [shown, last],
+        "warnings": [model.Warning(code="no_control", message="At 100% nobody is left to compare with.")],
+    }  # fmt: skip
+    return model.Plan(**values | changes)
+
+
 def traffic(**changes: Any) -> model.Traffic:
     """Calls of one side."""
     values = {

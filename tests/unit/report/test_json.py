@@ -14,7 +14,7 @@ import pytest
 from traceguard import model
 from traceguard.errors import InputError, UsageError
 from traceguard.graph import Sketch
-from traceguard.report import FORMATS, Analysis, Difference, Forecast, Radius, Slice, Slices, render
+from traceguard.report import FORMATS, Analysis, Difference, Forecast, Radius, Rollout, Slice, Slices, render
 from traceguard.report.edges import from_document, slices_from_document
 from traceguard.units import Period
 
@@ -139,7 +139,7 @@ def test_every_promised_format_renders(documents: ModuleType) -> None:
         "report": Analysis(documents.report(), documents.graph()), "graph": documents.graph(),
         "blast-radius": Radius(documents.radius()), "what-if": Forecast(documents.what_if()),
         "query": pa.table({"n": [1]}), "graph-slices": Slices((Slice(Period(0, 60), 7, documents.graph()),)),
-        "graph-diff": Difference(documents.graph_diff()),
+        "graph-diff": Difference(documents.graph_diff()), "plan": Rollout(documents.plan()),
     }  # fmt: skip
     assert set(results) == set(FORMATS)
     for kind, formats in FORMATS.items():

@@ -308,6 +308,7 @@ def test_the_live_page_shows_traffic_and_asks_by_plain_forms(documents: ModuleTy
     assert "pricing not said 5 2026-11-23 12:00:00" in text
     assert {a["action"] for tag, a in page.elements if tag == "form"} == {
         "/api/blast-radius",
+        "/api/plan",
         "/api/what-if",
         "/api/query/requests_of",
     }

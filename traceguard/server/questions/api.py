@@ -57,10 +57,27 @@ _QUESTIONS = {
         "what_if",
         ("service", "operation", "delay", "error_rate", "flag", "exposure", "slo", "largest", *_WINDOW),
     ),
+    "plan": (
+        "plan",
+        (
+            "service",
+            "operation",
+            "flag",
+            "delay",
+            "error_rate",
+            "power",
+            "alpha",
+            "steps",
+            "most_users",
+            "step_time",
+            "fixed",
+            *_WINDOW,
+        ),
+    ),
 }
 
 # Functions of the pipeline that follow the team's settings.
-_WITH_SETTINGS = {"report", "blast_radius", "what_if"}
+_WITH_SETTINGS = {"report", "blast_radius", "what_if", "plan"}
 
 _NEEDED = {"what-if": ("service", "flag")}  # one of them
 

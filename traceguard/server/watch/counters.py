@@ -37,7 +37,7 @@ _LAGS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0, 7_200.0, 86_
 _NOT_KEPT = ("busy", "commit_failed")
 _REFUSED = ("busy", "commit_failed", "forbidden", "malformed", "oversize", "slow", "unauthenticated", "unsupported")
 _PROTOCOLS = ("grpc", "http")
-_QUESTIONS = ("report", "graph", "blast-radius", "what-if", "query", "snapshot", "page")
+_QUESTIONS = ("report", "graph", "blast-radius", "what-if", "plan", "query", "snapshot", "page")
 
 _METRICS: dict[str, Metric] = {
     "build_info": Metric("gauge", "Always 1; the label says which version runs.", "version"),

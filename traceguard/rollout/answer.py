@@ -1,0 +1,100 @@
+"""The whole way from a store's window to a plan: follow the requests, count what varies, plan."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traceguard import model
+from traceguard.engine.circumstances import read_circumstances
+from traceguard.engine.local import Window, reduced
+from traceguard.engine.sampling import read_sampling
+from traceguard.errors import UsageError
+from traceguard.radius.evaluators import read_evaluators
+from traceguard.radius.names import Target
+from traceguard.radius.propagation import Propagation
+from traceguard.rollout.noise import Traffic
+from traceguard.rollout.plan import Wish, assumed_delay, make_plan
+from traceguard.rollout.recorded import Recorded, Size, count_tests, follow
+from traceguard.traces.sampling import recorded_as
+from traceguard.units import Period, parse_duration, parse_fraction
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from traceguard.settings import Settings
+
+Watch = Callable[[str, Iterator[Any]], Iterator[Any]]
+
+
+def parse_size(delay: str | None, error_rate: str | float | None) -> Size | None:
+    """The size asked for; None where none was. UsageError for both at once, and for nothing or less."""
+    if delay is not None and error_rate is not None:
+        raise UsageError("A plan is for one kind of regression: give either --delay or --error-rate.")
+    if delay is not None:
+        delay_ns = parse_duration(delay)
+        if delay_ns <= 0:
+            raise UsageError(f"The delay {delay!r} adds no time; a plan needs one above 0, such as 20ms.")
+        return Size(delay_ns=delay_ns)
+    if error_rate is None:
+        return None
+    rate = parse_fraction(error_rate, "error rate")
+    if rate <= 0.0:
+        raise UsageError("An error rate of 0 is no regression; a plan needs one above 0, such as 1%.")
+    return Size(error_rate=rate)
+
+
+def parse_wish(
+    power: str | float, alpha: float, steps: str | Sequence[str | float] | None, most_users: str | int | None,
+    step_time: str | None,
+) -> Wish:  # fmt: skip
+    """What is asked of the plan, from text or numbers; UsageError for what none can meet."""
+    wanted = Wish().steps
+    if steps is not None:
+        each = [part for part in steps.split(",") if part.strip()] if isinstance(steps, str) else steps
+        wanted = tuple(parse_fraction(step.strip() if isinstance(step, str) else step, "step") for step in each)
+    users = None
+    if most_users is not None:
+        try:
+            users = int(most_users)
+        except ValueError:
+            raise UsageError(f"{most_users!r} is no number of users; write a whole number, such as 500.") from None
+    hours = None if step_time is None else parse_duration(step_time) / 3.6e12
+    wish = Wish(parse_fraction(power, "power"), wanted, hours, users)
+    wish.check(alpha)
+    return wish
+
+
+def plan(
+    cursor: "duckdb.DuckDBPyConnection", window: Window, target: Target, period: Period, size: Size | None, wish: Wish,
+    *, alpha: float, live: bool, settings: "Settings",
+    left_out: tuple[NDArray[np.bool_], NDArray[np.uint64]] | None = None,
+    watch: Watch = lambda _, partitions: partitions,
+) -> model.Plan:  # fmt: skip
+    """Plan the rollout of `target` from the requests of the window, which `cursor` was opened on."""
+    # A rollout moves users between the variants of a flag: whoever evaluates it, to whatever, is reached.
+    anyhow = Target(target.service, target.operation, target.flag)
+    evaluators = read_evaluators(cursor, anyhow)
+    entries, traces = left_out or (None, None)
+
+    def followed(size: Size, learned: Propagation | None = None) -> Recorded:
+        work = follow(anyhow, size, evaluators=evaluators, learned=learned, leave_out=entries, leave_out_traces=traces)
+        return Recorded.of(watch("Following requests", reduced(cursor, window, work)))
+
+    asked = size
+    if size is None:
+        size = Size(delay_ns=assumed_delay(followed(Size())))
+    learned = None
+    if size.error_rate:
+        seen = watch("Learning how errors climb", reduced(cursor, window, Propagation.seen_in))
+        learned = sum(seen, Propagation.nothing_seen())
+    recorded = followed(size, learned)
+    read = read_circumstances(cursor, window, None, settings.unit_keys)
+    tests = count_tests(recorded, read.factors, read.circumstances, target.flag)
+    unit = read.circumstances.unit[read.circumstances.rows_of(recorded.requests.trace_hash)]
+    stands_for = recorded_as(read_sampling(cursor, window, settings.sample_rate_keys).count)
+    return make_plan(
+        target, size, wish, recorded, Traffic(window.begun, window.rows, unit), tests, period, alpha=alpha, live=live,
+        assumed=asked is None, sampled=bool((stands_for > 1.0).any()),
+    )  # fmt: skip
