@@ -199,18 +199,24 @@ def test_users_seen_follow_how_often_each_came() -> None:
     assert users.seen(4.0) == pytest.approx(np.count_nonzero(draw.poisson(2 * rates)), rel=0.05)
 
 
-def test_reports_show_a_planted_regression_as_often_as_planned(healthy: Path, tmp_path: Path) -> None:
-    """Of two dozen rollouts as planned, as many are called a regression as the stated power lets expect."""
-    plan = tg.plan(healthy, service="pricing", delay="15ms", steps="50%", fixed=True).document
+@pytest.mark.parametrize("other_ms", [0.0, 30.0])
+def test_reports_show_a_planted_regression_as_often_as_planned(tmp_path: Path, other_ms: float) -> None:
+    """Of two dozen rollouts as planned, as many are called a regression as the stated power lets expect.
+
+    Also beside another flag whose effect is twice as large as requests spread without it.
+    """
+    fleet = rolled_out_before(other_ms)
+    recording = generate(fleet, requests=24_000, seed=7, start_ns=START, duration_ns=4 * HOUR)
+    healthy = stored(tmp_path / "healthy.duckdb", recording)
+    plan = tg.plan(healthy, service="pricing", delay="12ms", steps="50%", fixed=True).document
     (step,) = plan.steps
     assert step.hours is not None
     assert step.power is not None
-    fleet = shop(plants=(), users=2000)
     flag = Flag(FLAG, (Variant("off", 0.5), Variant("on", 0.5)), (("pricing", "ComputeQuote"),))
     fleet = replace(
         fleet,
         flags=(*fleet.flags, flag),
-        plants=(Plant("pricing", "ComputeQuote", flags=((FLAG, "on"),), self_ms=15.0),),
+        plants=(*fleet.plants, Plant("pricing", "ComputeQuote", flags=((FLAG, "on"),), self_ms=12.0)),
     )
     found, users = [], []
     for seed in range(24):
