@@ -177,6 +177,8 @@ def _surest_errors(
     entries = {entry.identity: entry for entry, _, _ in tested}.values()
     for environment in {entry.environment for entry in entries}:
         here = [e for e in entries if e.environment == environment and e.errors is not None]
+        if not here:
+            continue
         inference = AnytimeValid(alpha) if any(e.live for e in here) else FixedHorizon(alpha)
         found = errors_everywhere([e.errors for e in here if e.errors is not None], inference)
         known |= {(environment, *place): values for place, values in found.items()}
