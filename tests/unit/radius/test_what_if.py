@@ -100,6 +100,20 @@ def test_handled_errors_stop_where_they_were_handled() -> None:
     assert half.after.error_rate == pytest.approx(0.5 + 0.5 * 0.25)
 
 
+def test_what_two_failures_tell_is_only_roughly_known() -> None:
+    """The interval of the error rate holds what the share may be (Wilson: 34% to 100% of 2), and a warning counts."""
+    spans = [s for t in range(1, 41) for s in request(t, failed="wp" if t < 3 else "")]
+    found = predict(spans, "pricing", error_rate=0.1)
+    change = entry(found).change
+    assert change is not None
+    assert change.error_rate.estimate == pytest.approx(0.1 * 38 / 40)
+    assert change.error_rate.low == pytest.approx(0.342 * 0.1 * 38 / 40, abs=0.01)
+    thin = next(w for w in found.warnings if w.code == "thin_propagation")
+    assert "web op → pricing op (2 seen)" in thin.message
+    many = [s for t in range(1, 41) for s in request(t, failed="wp" if t < 25 else "")]
+    assert "thin_propagation" not in [w.code for w in predict(many, "pricing", error_rate=0.1).warnings]
+
+
 def test_unseen_propagation_is_assumed_and_said() -> None:
     """Where no call ever failed, every error is taken to fail the caller, with a warning that names the pair."""
     found = predict(request(), "pricing", error_rate=0.2)
