@@ -24,6 +24,8 @@ from traceguard.radius.trees import Trees
 from traceguard.radius.usable import Usable
 from traceguard.traces.link import Linked, Names
 
+_ONE = 1 << 32  # whole numbers, so that sums are the same however the window is parted
+
 Reduced = TypeVar("Reduced")
 Partitions = Callable[[Callable[[Linked], Any]], Iterable[Any]]
 """What a function makes of each partition of the window, in order; it may be called from several threads."""
@@ -87,7 +89,7 @@ class Recorded:
     torn: int = 0  # fragments that do
     assumed: set[int] = field(default_factory=set)  # pairs at which failures were assumed to climb
     thin: dict[int, int] = field(default_factory=dict)  # pairs with few failures to learn from, and how many
-    off: dict[int, list[float]] = field(default_factory=dict)  # by entry: `Retimed.off` times its requests
+    off: dict[int, list[int]] = field(default_factory=dict)  # by entry: `Retimed.off` times its requests, in 1 / _ONE
     _kept: Spool = field(default_factory=lambda: Spool("the requests that are retimed"))
 
     @classmethod
@@ -119,8 +121,8 @@ class Recorded:
         """Every entry point with its requests."""
         for number in self.outcomes.entries:
             rows = self.outcomes.of(number)
-            lower, higher = self.off.get(number, (0.0, 0.0))
-            yield entry_named(self.names, number), Retimed(rows, (lower / rows.size, higher / rows.size))
+            lower, higher = (off / _ONE / rows.size for off in self.off.get(number, (0, 0)))
+            yield entry_named(self.names, number), Retimed(rows, (lower, higher))
 
     @property
     def parts(self) -> int:
@@ -151,13 +153,11 @@ class Recorded:
         entry, failed = rows["entry"][trees.row], rows["failed"][trees.row]
         for side, share in enumerate((climbs.low, climbs.high)):
             off = np.abs(failures(trees, share, rate) - newly)[trees.root]
-            for number, sum_ in zip(*_sums(entry, np.where(failed, 0.0, off)), strict=True):
-                self.off.setdefault(number, [0.0, 0.0])[side] += sum_
-
-
-def _sums(number: NDArray[np.int32], of: NDArray[np.float64]) -> tuple[list[int], list[float]]:
-    known, at = np.unique(number, return_inverse=True)
-    return known.tolist(), np.bincount(at, of, known.size).tolist()
+            numbers, at = np.unique(entry, return_inverse=True)
+            sums = np.zeros(numbers.size, dtype=np.int64)
+            np.add.at(sums, at, np.rint(np.where(failed, 0.0, off) * _ONE).astype(np.int64))
+            for number, added in zip(numbers.tolist(), sums.tolist(), strict=True):
+                self.off.setdefault(number, [0, 0])[side] += added
 
 
 def slowed(trees: Trees, delay: Delay) -> NDArray[np.int64]:
