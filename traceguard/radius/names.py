@@ -68,7 +68,7 @@ def find_target(
             return Target(service=service, inferred=True)
         if service in others:
             raise UsageError(f"{service} sent no spans, so its operations are not known; ask about all of it.")
-        services += others
+        services += set(others).difference(services)
     _require(service, "service", services)
     if operation is not None:
         known = _column(cursor, "SELECT DISTINCT operation FROM spans WHERE service = $name", service)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from traceguard import model
-from traceguard.radius.population import Ordered, Population
+from traceguard.radius.population import SCALE, Ordered, Population
 from traceguard.traces.cells import BINS_PER_OCTAVE
 
 CONFIDENCE = 0.95
@@ -39,9 +39,9 @@ class _Estimate:
     error: float
 
     @property
-    def unbounded(self) -> bool:
-        """Whether the data leave open how it moves: without an upper end, or wide although no bucket moves it."""
-        return self.high is None or (self.high > self.low and not self.moved.any())
+    def hidden(self) -> bool:
+        """Whether the data do not show how it varies: its interval is wide although no bucket moves it."""
+        return self.high is not None and self.high > self.low and not self.moved.any()
 
 
 def outlooks(before: Population, after: Population, climbing: tuple[float, float] = (0.0, 0.0)) -> dict[str, Any]:
@@ -54,8 +54,10 @@ def outlooks(before: Population, after: Population, climbing: tuple[float, float
     names = tuple(sides[0])
     margin = _margin(before)
     alike = _alike(before, after)
-    change = {name: _change(sides[0][name], sides[1][name], margin, alike) for name in names}
-    change["error_rate"] = _widened(change["error_rate"], climbing)
+    change = {name: _change(sides[0][name], sides[1][name], margin, alike) for name in names if name != "error_rate"}
+    first, last = (side["error_rate"] for side in sides)
+    failing = _change_of_errors(first, last, margin, _alike_in_errors(before, after))
+    change["error_rate"] = _widened(failing, climbing)
     plain = [model.Outlook(**{name: side[name].value for name in names}) for side in sides]
     spread = [
         model.OutlookIntervals(**{n: model.Interval(estimate=e.value, low=e.low, high=e.high) for n, e in side.items()})
@@ -78,13 +80,32 @@ def _alike(before: Population, after: Population) -> bool:
     return counted and bool((moved == moved[0]).all())
 
 
+def _alike_in_errors(before: Population, after: Population) -> bool:
+    """Whether every request comes to fail by the same more."""
+    if after.grouped is not None or before.grouped is not None:
+        return np.array_equal(before.weight, after.weight)
+    each = (after.failing * (after.weight / SCALE)).reshape(after.copies, -1).sum(axis=0) - before.failing
+    return bool(np.ptp(each) < _LEAST)
+
+
 def _change(first: _Estimate, last: _Estimate, margin: float, alike: bool) -> model.Interval:
     value = _settled(last.value - first.value)
-    if first.unbounded or last.unbounded:
-        bound = value if alike else None
-        return model.Interval(estimate=value, low=bound, high=bound)
+    if alike:
+        return model.Interval(estimate=value, low=value, high=value)
+    if first.high is None or last.high is None or first.hidden or last.hidden:
+        return model.Interval(estimate=value, low=None, high=None)
     error = _settled(_error(last.moved - first.moved))
     return model.Interval(estimate=value, low=value - margin * error, high=value + margin * error)
+
+
+def _change_of_errors(first: _Estimate, last: _Estimate, margin: float, alike: bool) -> model.Interval:
+    found = _change(first, last, margin, alike)
+    if found.low is not None or first.high is None or last.high is None:
+        return found
+    # Where nothing failed nothing varies: the sides' own intervals say how much could have (Newcombe 1998).
+    low = found.estimate - math.hypot(last.value - last.low, first.high - first.value)
+    high = found.estimate + math.hypot(last.high - last.value, first.value - first.low)
+    return model.Interval(estimate=found.estimate, low=low, high=high)
 
 
 def _widened(found: model.Interval, climbing: tuple[float, float]) -> model.Interval:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from traceguard.radius.outlook import outlooks
-from traceguard.radius.population import Population
+from traceguard.radius.population import Grouped, Population
 
 MS = 1_000_000
 FIELDS = ("mean", "p50", "p95", "p99", "error_rate")
@@ -121,3 +121,18 @@ def test_one_request_is_enough_for_an_answer() -> None:
     alone = Population.mixture(one, one + MS, np.array([True]), np.zeros(1), np.zeros(1, dtype=np.uint8), 0.5)
     found = outlooks(alone, alone)
     assert (found["before"].p50, found["before"].error_rate) == (5.0, 1.0)
+
+
+def test_a_level_under_which_nothing_failed_may_still_fail_some() -> None:
+    """Without failures nothing varies, but three hundred requests do not show that a flag fails none."""
+    rng = np.random.default_rng(8)
+    value = (rng.exponential(100, 300) * MS).astype(np.int64)
+    bucket, side = np.arange(300, dtype=np.uint8) % 128, rng.integers(0, 2, 300)
+    weight = np.where(side == 1, 15_000_000, 5_000_000)
+    grouped = Grouped(side.astype(np.int64), np.zeros(300, dtype=np.int64))
+    after = Population(value, weight, np.zeros(300), bucket, 1, grouped)
+    before = Population(value, np.full(300, 10_000_000), np.zeros(300), bucket)
+    change = outlooks(before, after)["change"].error_rate
+    assert change.low < -0.005
+    assert change.estimate == 0.0
+    assert change.high > 0.005
