@@ -1,10 +1,12 @@
 """An entry point's latency and errors before and after, each with an interval that knows whose requests they are.
 
 Requests of one user resemble each other, so errors of estimates are those of sums by bucket of users (128 buckets by
-the hash of the user's id, at least as large as under independence), linearised: a mean by its residuals, a share by
-Wilson's interval (1927) with as many requests as its design effect leaves, a quantile by inverting the interval of the
-share below it (Woodruff 1952), and a change by the difference of both sides' residuals, because they are the same
-requests. The intervals say how far another sample of users may lie, not how right the model of retiming is.
+the hash of the user's id, at least as large as under independence, each put right for its own weight, CR3),
+linearised: a mean by its residuals, a share by Wilson's interval (1927) with as many requests as its design effect
+leaves, a quantile by the order statistics of as many (Woodruff 1952), and a change by the difference of both sides'
+residuals, because they are the same requests. Where no order statistic bounds a quantile its interval has no upper end,
+and its change none at all. The intervals say how far another sample of users may lie, not how right the model of
+retiming is; an error rate's also holds what is not known of how errors climb.
 """
 
 import math

@@ -14,7 +14,7 @@ from traceguard.radius.objective import parse_objective
 from traceguard.radius.outlook import QUANTILES
 from traceguard.radius.population import Population
 from traceguard.radius.retimed import Partitions
-from traceguard.radius.scenario import make_scenario
+from traceguard.radius.scenario import make_scenario, require_change
 from traceguard.radius.what_if import what_if
 from traceguard.simulate.fleet import Plant
 from traceguard.simulate.generate import generate
@@ -364,10 +364,10 @@ def test_an_objective_of_an_idle_entry_point_is_named() -> None:
         ({}, "What changes"), ({"service": "a", "flag": "f"}, "Suppose one thing"),
         ({"flag": "f", "delay": "5ms"}, "leave them out"), ({"flag": "f", "operation": "o"}, "leave them out"),
         ({"service": "a", "largest": "delay"}, "Add an objective"),
-        ({"service": "a", "largest": "error", "objectives": True}, "takes delay or exposure"),
+        ({"service": "a", "largest": "error", "objectives": True}, "largest delay or exposure"),
         ({"service": "a", "largest": "exposure", "objectives": True}, "exposure to what"),
-        ({"service": "a", "largest": "exposure", "objectives": True, "exposure": 0.5}, "leave out --exposure"),
-        ({"service": "a", "largest": "delay", "objectives": True, "delay": "5ms"}, "leave out --delay"),
+        ({"service": "a", "largest": "exposure", "objectives": True, "exposure": 0.5}, "give none"),
+        ({"service": "a", "largest": "delay", "objectives": True, "delay": "5ms"}, "give none, or a distribution"),
         ({"flag": "f", "largest": "delay", "objectives": True}, "no delay to look for"),
     ],
 )  # fmt: skip
@@ -375,3 +375,12 @@ def test_what_does_not_go_together_is_refused(given: dict[str, Any], sentence: s
     """One sentence says what to leave out or to add."""
     with pytest.raises(UsageError, match=sentence):
         make_scenario(**given)
+
+
+def test_a_service_that_does_not_change_is_no_question() -> None:
+    """A delay, if only of nothing, an error rate or a search says what changes."""
+    with pytest.raises(UsageError, match="What changes in pricing"):
+        require_change(make_scenario("pricing"), given=False)
+    require_change(make_scenario("pricing", delay="0ms"), given=True)
+    require_change(make_scenario("pricing", largest="delay", objectives=True), given=False)
+    require_change(make_scenario(flag="new"), given=False)
