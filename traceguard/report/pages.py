@@ -27,6 +27,7 @@ from traceguard.report.wording import (
     factors_name,
     graph_size,
     largest_text,
+    not_known,
     percent,
     quantity,
     reach_text,
@@ -112,6 +113,7 @@ def radius(result: Radius) -> str:
     reach = document.reach
     target = target_name(document.target)
     verb = reach_text(reach) if reach.traces else "no recorded request"
+    unknown = not_known(document)
     facts: list[Fact] = [
         ("Traces reached", count(reach.traces), f"{percent(reach.requests_fraction)} of requests"),
         ("Users or sessions", count(reach.units), f"{percent(reach.units_fraction)} of all"),
@@ -119,7 +121,8 @@ def radius(result: Radius) -> str:
         ("Entry points", count(sum(e.fraction > 0 for e in document.entries)), ""),
     ]
     return page(
-        "radius.html", target=target, sentence=f"If {target} goes wrong, it reaches {verb}.", facts=facts,
+        "radius.html", target=target, sentence=unknown or f"If {target} goes wrong, it reaches {verb}.",
+        facts=[] if unknown else facts,
         tone="inconclusive" if reach.traces else "no_data", about=window_text(document.window),
         entries=reach_tables.entries(document), upstream=reach_tables.neighbours(document.upstream),
         downstream=reach_tables.neighbours(document.downstream), gates=reach_tables.gates(document),
@@ -138,7 +141,8 @@ def forecast(result: Forecast) -> str:
     scenario = scenario_name(document.scenario)
     moved = sorted(filter(tables.moves, document.entries), key=lambda e: e.before.p95 - e.after.p95)
     broken = [each for each in document.budgets if not each.kept_after]
-    sentence, facts = f"With {scenario}, no recorded request would notice.", _forecast_facts(document)
+    facts = _forecast_facts(document)
+    sentence = not_known(document) or f"With {scenario}, no recorded request would notice."
     if moved:
         worst = moved[0]
         sides = f"{quantity(worst.before.p95, 'ms')} to {quantity(worst.after.p95, 'ms')}"
