@@ -33,6 +33,7 @@ HOURS = 8  # recorded, so that chance in the recording counts for little
 UNLIKELY = 0.01
 USERS_OFF = 0.1
 FLAG = "rollout-under-test"
+OTHER = "rolled-out-already"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +52,17 @@ class Case:
     requests: int = 8000  # an hour
     power: float = 0.8
     step_time: str | None = None
+    other_ms: float = 0.0  # added by another flag, which half of the users have already
 
     def fleet(self) -> Fleet:
         """The healthy fleet; its other flags vary as they do."""
-        return replace(shop(plants=(), users=self.users), user_sigma=self.user_sigma)
+        fleet = replace(shop(plants=(), users=self.users), user_sigma=self.user_sigma)
+        if not self.other_ms:
+            return fleet
+        place = (self.service, self.operation)
+        flag = Flag(OTHER, (Variant("off", 0.5), Variant("on", 0.5)), (place,))
+        plant = Plant(*place, flags=((OTHER, "on"),), self_ms=self.other_ms)
+        return replace(fleet, flags=(*fleet.flags, flag), plants=(plant,))
 
     def rolled_out(self) -> Fleet:
         """The fleet during the step, with the regression for those exposed."""
@@ -65,7 +73,7 @@ class Case:
         plant = Plant(
             self.service, self.operation, flags=((FLAG, "on"),), self_ms=self.delay_ms, error_rate=self.error_rate
         )
-        return replace(fleet, flags=(*fleet.flags, flag), plants=(plant,))
+        return replace(fleet, flags=(*fleet.flags, flag), plants=(*fleet.plants, plant))
 
 
 CASES = (
@@ -76,6 +84,7 @@ CASES = (
     Case("delay, 5%", "pricing", "ComputeQuote", 0.05, delay_ms=20.0, users=20_000),
     Case("delay, users differ", "pricing", "ComputeQuote", 0.25, delay_ms=15.0, user_sigma=0.4),
     Case("delay, one entry", "payment", "Charge", 0.5, delay_ms=20.0, fixed=True),
+    Case("delay, other flag", "pricing", "ComputeQuote", 0.5, delay_ms=8.0, fixed=True, other_ms=60.0),
     Case("delay, short step", "pricing", "ComputeQuote", 0.25, delay_ms=6.0, fixed=True, step_time="10m"),
     Case("errors, half", "payment", "Charge", 0.5, error_rate=0.05),
     Case("errors, half, fixed", "payment", "Charge", 0.5, error_rate=0.05, fixed=True),

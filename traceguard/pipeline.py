@@ -570,7 +570,7 @@ def what_if(
             open_window(cursor, period, env)
             return read_peers(cursor).names
 
-        target = find_target(cursor, service=service, operation=operation, flag=flag, systems=systems)
+        target = find_target(cursor, service=service, operation=operation, flag=flag, systems=systems, may_be_new=False)
         check_objectives(cursor, objectives)
         require_change(scenario, given=delay is not None or error_rate is not None)
         progress("Opening the window")
@@ -598,27 +598,31 @@ def what_if(
 def plan(
     store: Any, *, service: str | None = None, operation: str | None = None, flag: str | None = None,
     delay: str | float | None = None, error_rate: str | float | None = None, power: str | float = 0.8,
-    alpha: str | float = 0.05, steps: str | Sequence[str | float] | None = None, most_users: str | int | None = None,
-    step_time: str | None = None, fixed: bool | str = False, since: Time = None, until: Time = None,
-    env: str | None = None, settings: Settings | None = None, progress: Show = _silent,
+    alpha: str | float = 0.05, steps: str | float | Sequence[str | float] | None = None,
+    most_users: str | int | None = None, step_time: str | None = None, fixed: bool | str = False, since: Time = None,
+    until: Time = None, env: str | None = None, settings: Settings | None = None, progress: Show = _silent,
+    read_by: str | Sequence[str] = (),
 ) -> Rollout:  # fmt: skip
     """Exposure steps for rolling a service, an operation or a flag out, and how long each must last.
 
     A regression that adds `delay` (text or milliseconds) or `error_rate` to every call of the target is to be shown
     with `power` by a live report that may be read at any time, or with `fixed` by one read once at the end of a step.
-    Without a size a tenth of the mean latency is planned for. `steps` are exposures, rising; each lasts as long as it
-    takes, or `step_time`. UsageError for options that cannot be used, UnknownNameError for names the store lacks.
+    Without a size a tenth of the mean latency is planned for. `steps` are exposures, rising (or a single one); each
+    lasts as long as it takes, or `step_time`. `read_by` names the services that will read the flag, which then need not
+    exist yet. UsageError for options that cannot be used, UnknownNameError for names the store lacks.
     """
     from traceguard.report import Rollout
 
+    readers = tuple(dict.fromkeys((read_by,) if isinstance(read_by, str) else read_by))
     if (url := _url_of(store)) is not None:
         from traceguard.model import Plan
 
-        written = steps if steps is None or isinstance(steps, str) else ",".join(str(step) for step in steps)
+        if steps is not None and not isinstance(steps, str | int | float):
+            steps = ",".join(str(step) for step in steps)
         asked = _ask(
             url, "plan", service=service, operation=operation, flag=flag, delay=_milliseconds(delay),
-            error_rate=error_rate, power=power, alpha=alpha, steps=written, most_users=most_users, step_time=step_time,
-            fixed=fixed or None, since=since, until=until, env=env,
+            error_rate=error_rate, power=power, alpha=alpha, steps=steps, most_users=most_users, step_time=step_time,
+            fixed=fixed or None, since=since, until=until, env=env, read_by=readers,
         )  # fmt: skip
         return Rollout(Plan.model_validate(asked))
     from traceguard.engine.local import open_window
@@ -630,7 +634,7 @@ def plan(
     wish = answer.parse_wish(power, level, steps, most_users, step_time)
     with _reading(store) as cursor:
         _check_names(cursor, env=env)
-        target = find_target(cursor, service=service, operation=operation, flag=flag)
+        target = find_target(cursor, service=service, operation=operation, flag=flag, read_by=readers)
         window = open_window(cursor, period, env)
         found = answer.plan(
             cursor, window, target, period, size, wish, alpha=level, live=not parse_switch(fixed, "fixed"),

@@ -5,6 +5,7 @@ with a unit (`250us`, `50ms`, `2s`), rates as a fraction or a percentage (`0.01`
 `50GB`). Anything else is a `UsageError`.
 """
 
+import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,7 +35,10 @@ def parse_duration(text: str) -> int:
     match = _DURATION.fullmatch(text.strip())
     if match is None:
         raise UsageError(f"{text!r} is not a duration; write a number with a unit, such as 50ms, 2s or 7d.")
-    return round(float(match[1]) * _UNITS_NS[match[2]])
+    ns = float(match[1]) * _UNITS_NS[match[2]]
+    if math.isinf(ns):
+        raise UsageError("A duration with so many digits is no number that can be reckoned with.")
+    return round(ns)
 
 
 def parse_size(text: str) -> int:

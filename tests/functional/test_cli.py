@@ -76,6 +76,10 @@ def test_every_command_of_the_interface_is_there(run: Run) -> None:
         ["plan", "--service", "pricing", "--flag", "new-pricing"],
         ["plan", "--service", "pricing", "--delay", "20ms", "--error-rate", "1%"],
         ["plan", "--service", "pricing", "--delay", "-20ms"],
+        ["plan", "--service", "pricing", "--delay", "9999999h"],
+        ["plan", "--service", "pricing", "--delay", "9" * 400 + "h"],
+        ["plan", "--service", "pricing", "--step-time", "9000h"],
+        ["plan", "--service", "pricing", "--read-by", "cart"],
         ["plan", "--service", "pricing", "--power", "120%"],
         ["plan", "--service", "pricing", "--steps", "5%,150%"],
         ["plan", "--service", "pricing", "--steps", "5%,1%"],
@@ -225,6 +229,8 @@ def test_the_help_fits_80_columns(run: Run, command: list[str]) -> None:
         (["what-if", "--service", "pricing", "--slo", "POST /chekout: p99<1s"], "POST /checkout"),
         (["plan", "--service", "pricin"], "pricing"),
         (["plan", "--flag", "new-pricin"], "new-pricing"),
+        (["plan", "--flag", "new-pricin"], "--read-by"),
+        (["plan", "--flag", "new", "--read-by", "pricin"], "pricing"),
         (["report", "--flag", "new-pricin"], "new-pricing"),
         (["report", "--reference", "new-pricin=on"], "new-pricing"),
         (["query", "service"], "services"),
@@ -236,6 +242,11 @@ def test_the_help_fits_80_columns(run: Run, command: list[str]) -> None:
 def test_an_unknown_name_offers_the_nearest(run: Run, shop: Path, arguments: list[str], near: str) -> None:
     """A name that the store does not know ends with 2 and offers the one that was probably meant."""
     assert near in refused(run(*arguments, "--db", shop))
+
+
+def test_what_if_offers_no_option_that_it_lacks(run: Run, shop: Path) -> None:
+    """Only commands that take --read-by say that a flag may be new."""
+    assert "--read-by" not in refused(run("what-if", "--flag", "to-come", "--exposure", "50%", "--db", shop))
 
 
 def test_parquet_goes_to_a_file(run: Run, shop: Path, tmp_path: Path) -> None:

@@ -52,6 +52,10 @@ COMMANDS = {
         *("--attribute", "user.id", "--attribute", "http.route", "--time-zone", "America/New_York"),
     ],
     "plan": ["plan", "--service", "pricing", "--steps", "25%,100%", "--fixed"],
+    "plan of a flag to come": [
+        *("plan", "--flag", "to-come", "--read-by", "cart", "--read-by", "checkout", "--delay", "20ms"),
+        *("--steps", "50%"),
+    ],
     "what-if": [
         "what-if",
         "--service",

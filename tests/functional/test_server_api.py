@@ -88,6 +88,7 @@ def test_report_is_the_document_of_the_command(site: Site) -> None:
         ("what-if", {"service": "", "flag": "new-pricing", "exposure": "90%", "slo": "p99<1s"}, WhatIf),
         ("what-if", {"service": "pricing", "slo": "p99<1s", "largest": "delay"}, WhatIf),
         ("plan", {"flag": "new-pricing", "delay": "20ms", "step-time": "1h", "steps": "5%,50%"}, Plan),
+        ("plan", {"flag": "to-come", "read-by": "cart", "delay": "20ms", "steps": "50%"}, Plan),
     ],
 )
 def test_other_questions_answer_with_their_documents(
@@ -136,6 +137,8 @@ def test_no_data_is_an_answer(site: Site) -> None:
         ("/api/blast-radius", {"flag": "to-come", "read_by": "crt"}, 404, "did you mean cart"),
         ("/api/blast-radius", {"service": "cart", "time-zone": "Nowhere"}, 404, "no time zone"),
         ("/api/blast-radius", {"service": "cart", "attribute": "no.such"}, 400, "no.such"),
+        ("/api/plan", {"flag": "to-come"}, 404, "--read-by"),
+        ("/api/plan", {"service": "pricing", "delay": "9999999h"}, 400, "longer than a day"),
         ("/api/graph", {"level": "host"}, 400, "choose one of service, operation"),
         ("/api/graph", {"sketches": "perhaps"}, 400, "neither true nor false"),
         ("/api/graph", {"every": "5m", "format": "dot"}, 400, "choose one of text, json"),

@@ -425,6 +425,7 @@ def what_if(
 @app.command(epilog=_examples(
     "traceguard plan --db shop.duckdb --service pricing --delay 20ms",
     "traceguard plan --db shop.duckdb --flag new-pricing --step-time 1h",
+    "traceguard plan --db shop.duckdb --flag not-there-yet --read-by cart --delay 20ms",
 ))  # fmt: skip
 def plan(
     db: Db = DEFAULT_DB,
@@ -432,6 +433,14 @@ def plan(
     operation: Operation = None,
     flag: Annotated[
         str | None, typer.Option("--flag", metavar="KEY[=VARIANT]", help="The flag that is rolled out.")
+    ] = None,
+    read_by: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--read-by",
+            metavar="SERVICE",
+            help="A service that will read the flag, which need not exist yet. Repeatable.",
+        ),
     ] = None,
     delay: Annotated[
         str | None, typer.Option("--delay", metavar="DURATION", help="The delay a call that must show, such as 20ms.")
@@ -478,10 +487,12 @@ def plan(
         raise UsageError("Say what is rolled out: either --service NAME or --flag KEY.")
     if operation is not None and service is None:
         raise UsageError("--operation belongs to a service; add --service NAME.")
+    if read_by and flag is None:
+        raise UsageError("--read-by names the services that will read a flag; add --flag KEY.")
     question = {
         "service": service, "operation": operation, "flag": flag, "delay": delay, "error_rate": error_rate,
         "power": power, "alpha": alpha, "steps": steps, "most_users": most_users, "step_time": step_time,
-        "fixed": fixed or None, "since": since, "until": until, "env": environment,
+        "fixed": fixed or None, "since": since, "until": until, "env": environment, "read_by": read_by,
     }  # fmt: skip
     return answer("plan", pipeline.plan, db, question, format=format, out=output)
 

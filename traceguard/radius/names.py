@@ -46,19 +46,21 @@ def find_target(
     flag: str | None = None,
     read_by: Sequence[str] = (),
     systems: "Callable[[], Sequence[str]] | None" = None,
+    may_be_new: bool = True,
 ) -> Target:
     """The target of these options; names are looked up in the whole store, whatever the window.
 
     UsageError unless exactly one of service and flag is given (an operation needs its service, `read_by` a flag);
     UnknownNameError with the nearest names for one that the store does not know. A flag that is `read_by` services may
-    be unknown. `systems` gives the names of what sent no spans, where that can be asked about.
+    be unknown; where one that `may_be_new` is, the error says so. `systems` gives the names of what sent no spans, where
+    that can be asked about.
     """
     if (service is None) == (flag is None):
         raise UsageError("Name either a service or a flag, and not both.")
     if flag is not None:
         if operation is not None:
             raise UsageError("An operation belongs to a service; name the service with --service and leave out --flag.")
-        return _find_flag(cursor, flag, tuple(dict.fromkeys(read_by)))
+        return _find_flag(cursor, flag, tuple(dict.fromkeys(read_by)), may_be_new=may_be_new)
     if read_by:
         raise UsageError("Services read a flag; name it with --flag, or leave out --read-by.")
     services = _column(cursor, _SERVICES)
@@ -76,7 +78,7 @@ def find_target(
     return Target(service=service, operation=operation)
 
 
-def _find_flag(cursor: "duckdb.DuckDBPyConnection", text: str, read_by: tuple[str, ...]) -> Target:
+def _find_flag(cursor: "duckdb.DuckDBPyConnection", text: str, read_by: tuple[str, ...], *, may_be_new: bool) -> Target:
     services = _column(cursor, _SERVICES) if read_by else []
     for name in read_by:
         _require(name, "service", services)
@@ -96,6 +98,8 @@ def _find_flag(cursor: "duckdb.DuckDBPyConnection", text: str, read_by: tuple[st
     if read_by:
         return Target(flag=text, read_by=read_by)
     unknown = UnknownNameError.of("flag", text, keys)
+    if not may_be_new:
+        raise unknown
     raise UnknownNameError(f"{unknown} For a flag that does not exist yet, name its readers with --read-by SERVICE.")
 
 

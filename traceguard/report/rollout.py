@@ -10,8 +10,6 @@ from traceguard.report.wording import clean, count, percent, quantity, target_na
 if TYPE_CHECKING:
     from traceguard.model import Entry, Plan, PlannedSize, PlanStep
 
-_SHOWN_NEAR = 0.01  # of power: a step this close to what was asked for is one that shows it
-
 
 def hours(value: float | None) -> str:
     """A duration in the unit that reads well."""
@@ -36,8 +34,7 @@ def entry_text(entry: Entry) -> str:
 
 def first_sure(plan: Plan) -> PlanStep | None:
     """The first step that shows the regression with the planned power."""
-    least = plan.power - _SHOWN_NEAR
-    return next((s for s in plan.steps if s.hours is not None and s.power is not None and s.power >= least), None)
+    return next((s for s in plan.steps if s.hours is not None and (s.power or 0.0) >= plan.power), None)
 
 
 def headline(plan: Plan) -> str:
@@ -48,10 +45,11 @@ def headline(plan: Plan) -> str:
     first = first_sure(plan)
     if first is None or first.entry is None:
         return f"No step would show {what} with {percent(plan.power)} power."
+    about = "about " if first.extrapolated else ""
     return (
         f"{what} shows after {hours(first.hours)} at {percent(first.exposure)} of users, with"
-        f" {percent(first.power or 0.0)} power, at {entry_text(first.entry)}; {count(first.users_hit)} users are hit"
-        " until then."
+        f" {percent(first.power or 0.0)} power, at {entry_text(first.entry)}; {about}{count(first.users_hit)}"
+        " users are hit until then."
     )
 
 

@@ -1,6 +1,7 @@
 """The whole way from a store's window to a plan: follow the requests, count what varies, plan."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,12 +12,14 @@ from traceguard.engine.circumstances import read_circumstances
 from traceguard.engine.local import Window, reduced
 from traceguard.engine.sampling import read_sampling
 from traceguard.errors import UsageError
+from traceguard.radius.delay import LONGEST_NS
 from traceguard.radius.evaluators import read_evaluators
 from traceguard.radius.names import Target
 from traceguard.radius.propagation import Propagation
 from traceguard.rollout.noise import Traffic
 from traceguard.rollout.plan import Wish, assumed_delay, make_plan
-from traceguard.rollout.recorded import Recorded, Size, count_tests, follow
+from traceguard.rollout.recorded import Recorded, Size, follow
+from traceguard.rollout.varying import count_tests
 from traceguard.traces.sampling import recorded_as
 from traceguard.units import Period, parse_duration, parse_fraction
 
@@ -29,13 +32,15 @@ Watch = Callable[[str, Iterator[Any]], Iterator[Any]]
 
 
 def parse_size(delay: str | None, error_rate: str | float | None) -> Size | None:
-    """The size asked for; None where none was. UsageError for both at once, and for nothing or less."""
+    """The size asked for; None where none was. UsageError for both at once, nothing, and too much."""
     if delay is not None and error_rate is not None:
         raise UsageError("A plan is for one kind of regression: give either --delay or --error-rate.")
     if delay is not None:
         delay_ns = parse_duration(delay)
         if delay_ns <= 0:
             raise UsageError(f"The delay {delay!r} adds no time; a plan needs one above 0, such as 20ms.")
+        if delay_ns > LONGEST_NS:
+            raise UsageError(f"The delay {delay!r} is longer than a day.")
         return Size(delay_ns=delay_ns)
     if error_rate is None:
         return None
@@ -46,20 +51,24 @@ def parse_size(delay: str | None, error_rate: str | float | None) -> Size | None
 
 
 def parse_wish(
-    power: str | float, alpha: float, steps: str | Sequence[str | float] | None, most_users: str | int | None,
-    step_time: str | None,
+    power: str | float, alpha: float, steps: str | float | Sequence[str | float] | None,
+    most_users: str | float | None, step_time: str | None,
 ) -> Wish:  # fmt: skip
     """What is asked of the plan, from text or numbers; UsageError for what none can meet."""
     wanted = Wish().steps
     if steps is not None:
-        each = [part for part in steps.split(",") if part.strip()] if isinstance(steps, str) else steps
+        listed = (steps,) if isinstance(steps, int | float) else steps
+        each = [part for part in listed.split(",") if part.strip()] if isinstance(listed, str) else listed
         wanted = tuple(parse_fraction(step.strip() if isinstance(step, str) else step, "step") for step in each)
     users = None
     if most_users is not None:
         try:
             users = int(most_users)
-        except ValueError:
-            raise UsageError(f"{most_users!r} is no number of users; write a whole number, such as 500.") from None
+            whole = isinstance(most_users, str) or users == most_users
+        except (ValueError, OverflowError):
+            whole = False
+        if not whole:
+            raise UsageError(f"{most_users!r} is no number of users; write a whole number, such as 500.")
     hours = None if step_time is None else parse_duration(step_time) / 3.6e12
     wish = Wish(parse_fraction(power, "power"), wanted, hours, users)
     wish.check(alpha)
@@ -74,7 +83,7 @@ def plan(
 ) -> model.Plan:  # fmt: skip
     """Plan the rollout of `target` from the requests of the window, which `cursor` was opened on."""
     # A rollout moves users between the variants of a flag: whoever evaluates it, to whatever, is reached.
-    anyhow = Target(target.service, target.operation, target.flag)
+    anyhow = replace(target, variant=None)
     evaluators = read_evaluators(cursor, anyhow)
     entries, traces = left_out or (None, None)
 

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from traceguard.explain.effects import QUANTILES
 from traceguard.explain.entries import Clock
 from traceguard.rollout.recorded import Requests
+from traceguard.rollout.residual import Residual
+from traceguard.rollout.varying import Levels
 from traceguard.traces.cells import BINS, BINS_PER_OCTAVE, histogram_bins
 
 Floats = NDArray[np.float64]
@@ -23,7 +25,9 @@ Floats = NDArray[np.float64]
 # Columns of outcomes.
 MEAN, P50, P95, P99, FAILED, TIME, SLOW, ORIGIN = range(8)
 OUTCOMES = 8
+_QUANTILE = (P50, P95, P99)  # in the order of QUANTILES
 _CAPPED = 0.99
+_CONSTANT = 1e-9  # standard deviation (ns, or a share) below which an outcome does not vary
 HOUR_NS = 3_600_000_000_000
 _SHORTEST_HOURS = 1e-9
 _NS_PER_MS = 1e6
@@ -62,20 +66,50 @@ class Traffic:
         return max(float(np.ptp(self.begun)) / HOUR_NS, _SHORTEST_HOURS) if self.begun.size else _SHORTEST_HOURS
 
 
+@dataclass(frozen=True, slots=True)
+class _Spread:
+    """An outcome's mean, its variance within requests, and what requests of the same user share."""
+
+    mean: float
+    alone: float
+    shared: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """Requests without the change or with it at one scale, arrays of length r."""
+
+    duration: Floats  # ns
+    spent: Floats  # ns
+    fails: Floats  # probability
+    blamed: Floats
+    quantiles: Floats  # of duration, ns
+    bins: Floats  # requests by bin of duration
+    spent_bins: Floats
+
+    @classmethod
+    def of(cls, duration: Floats, spent: Floats, fails: Floats, blamed: Floats) -> "_Side":
+        """What hangs on no exposure, worked out once."""
+        quantiles = np.quantile(duration, [level for _, level in QUANTILES])
+        return cls(duration, spent, fails, blamed, quantiles, _binned(duration), _binned(spent))
+
+
 class Entry:
-    """The requests of one entry point that reach the target; times in nanoseconds."""
+    """The requests of one entry point that reach the target, under the levels that vary; times in nanoseconds."""
 
     def __init__(
-        self, requests: Requests, unit: NDArray[np.uint64], hours: float, columns: tuple[int, int] = (0, 0)
+        self, requests: Requests, unit: NDArray[np.uint64], hours: float, levels: Levels | None = None
     ) -> None:
         self.requests = requests
         self.hours = hours
-        self.columns = columns
+        none = np.empty((requests.before.size, 0), np.int16)
+        self.levels = Levels(0, 0, none) if levels is None else levels
         _, self.user = np.unique(unit, return_inverse=True)
-        self._slices = Clock().slices(requests.start)
-        self._per_slice = np.bincount(self._slices)
+        self._residual = Residual(Clock().slices(requests.start).astype(np.int64), self.levels.active)
         self.counts = np.bincount(self.user)
         self._noise: dict[tuple[float, float], Noise] = {}
+        self._sides: dict[float, _Side] = {}
+        self._spreads: dict[tuple[int, float, float], _Spread] = {}
 
     @property
     def size(self) -> int:
@@ -105,74 +139,93 @@ class Entry:
         return self._noise[key]
 
     def _measured(self, exposure: float, scale: float) -> Noise:
-        r = self.requests
-        before = r.before.astype(np.float64)
-        after = before + scale * r.added
-        spent = r.spent.astype(np.float64)
-        spent_after = spent + scale * r.more
-        fails = np.minimum(scale * r.newly, 1.0)
-        cap = _cap(before, after, exposure)
-        cap_part = _cap(spent, spent_after, exposure)
-        y0, y1 = np.empty((self.size, OUTCOMES)), np.empty((self.size, OUTCOMES))
-        moved = []
-        for y, dur, part in ((y0, before, spent), (y1, after, spent_after)):
-            y[:, MEAN] = np.minimum(dur, cap)
-            y[:, TIME] = np.minimum(part, cap_part)
-            y[:, SLOW] = part > cap_part
-        for column, (_, level) in zip((P50, P95, P99), QUANTILES, strict=True):
-            reference = float(np.quantile(before, level))
-            edge = np.exp2(np.ceil(np.log2(max(reference, 1.0)) * BINS_PER_OCTAVE) / BINS_PER_OCTAVE)
-            y0[:, column], y1[:, column] = before >= edge, after >= edge
-            moved.append((float(np.quantile(after, level)) - reference) / _NS_PER_MS)
-        y0[:, FAILED] = r.failed
-        y1[:, FAILED] = np.where(r.failed, 1.0, fails)
-        y0[:, ORIGIN] = r.blamed
-        y1[:, ORIGIN] = np.where(r.failed, r.blamed, fails)
-        alone, shared = zip(*(self._spread(y) for y in (y0, y1)), strict=True)
+        before, after = self._side(0.0), self._side(scale)
+        cap = _cap((1.0 - exposure) * before.bins + exposure * after.bins, self.size)
+        cap_part = _cap((1.0 - exposure) * before.spent_bins + exposure * after.spent_bins, self.size)
+        each = [
+            [self._spread(k, at, {MEAN: cap, TIME: cap_part, SLOW: cap_part}.get(k, 0.0)) for k in range(OUTCOMES)]
+            for at in (0.0, scale)
+        ]
+        usual, alone, shared = (
+            np.array([[getattr(spread, name) for spread in side] for side in each])
+            for name in ("mean", "alone", "shared")
+        )
         return Noise(
-            effect=y1.mean(0) - y0.mean(0), alone=np.array(alone), shared=np.array(shared),
-            usual=np.array((y0.mean(0), y1.mean(0))), together=_together(y0),
-            raw_ms=float((after - before).mean()) / _NS_PER_MS, mean_ms=float(before.mean()) / _NS_PER_MS,
-            moved=tuple(moved),
+            effect=usual[1] - usual[0], alone=alone, shared=shared, usual=usual, together=self._together,
+            raw_ms=float((after.duration - before.duration).mean()) / _NS_PER_MS,
+            mean_ms=float(before.duration.mean()) / _NS_PER_MS,
+            moved=tuple(((after.quantiles - before.quantiles) / _NS_PER_MS).tolist()),
         )  # fmt: skip
 
-    def _spread(self, y: Floats) -> tuple[Floats, Floats]:
-        """Variance within requests, and what requests of the same user share; both of shape k.
+    def _side(self, scale: float) -> _Side:
+        """The requests with the change at this scale; 0 is without it."""
+        if scale not in self._sides:
+            r, failed = self.requests, self.requests.failed
+            fails = np.minimum(scale * r.newly, 1.0)
+            # Of those tried in a search only the last is asked for again.
+            self._sides = {kept: side for kept, side in self._sides.items() if kept in (0.0, 1.0)}
+            self._sides[scale] = _Side.of(
+                r.before + scale * r.added, r.spent + scale * r.more, np.where(failed, 1.0, fails),
+                np.where(failed, r.blamed, fails),
+            )  # fmt: skip
+        return self._sides[scale]
 
-        A mean share of failures counts as the chance of one.
-        """
-        alone, shared = np.empty(OUTCOMES), np.empty(OUTCOMES)
-        for k in range(OUTCOMES):
-            means = np.bincount(self._slices, weights=y[:, k]) / np.maximum(self._per_slice, 1)
-            rest = y[:, k] - means[self._slices]
-            squares = float((rest**2).sum())
+    def _outcome(self, k: int, scale: float, cap: float) -> Floats:
+        """One outcome of each request, shape r; only those that are capped hang on the cap."""
+        side = self._side(scale)
+        if k in _QUANTILE:
+            reference = self._side(0.0).quantiles[_QUANTILE.index(k)]
+            edge = np.exp2(np.ceil(np.log2(max(reference, 1.0)) * BINS_PER_OCTAVE) / BINS_PER_OCTAVE)
+            beyond: Floats = np.where(side.duration >= edge, 1.0, 0.0)
+            return beyond
+        if k == SLOW:
+            return np.where(side.spent > cap, 1.0, 0.0)
+        if k in (MEAN, TIME):
+            capped: Floats = np.minimum(side.duration if k == MEAN else side.spent, cap)
+            return capped
+        return side.fails if k == FAILED else side.blamed
+
+    def _spread(self, k: int, scale: float, cap: float) -> _Spread:
+        """How noisy an outcome is. A mean share of failures counts as the chance of one."""
+        key = (k, scale, cap)
+        if key not in self._spreads:
+            y = self._outcome(k, scale, cap)
+            mean, rest = float(y.mean()), self._residual.of(y)
+            squares = float(rest @ rest)
             by_user = float((np.bincount(self.user, weights=rest) ** 2).sum())
-            alone[k] = squares / max(self.size - self._per_slice.size, 1)
-            shared[k] = max(by_user - squares, 0.0) / max(self.size, 1)
-            if k in (FAILED, ORIGIN):
-                share = float(y[:, k].mean())
-                alone[k] = share * (1.0 - share)
-        return alone, shared
+            # Each level that goes by user has taken the part of one user of those that there effectively are.
+            left = max(1.0 - self.levels.by_user * (1.0 + self.again) / max(self.size, 1), 0.5)
+            shared = max(by_user - squares, 0.0) / left / max(self.size, 1)
+            alone = mean * (1.0 - mean) if k in (FAILED, ORIGIN) else squares / max(self.size - self._residual.lost, 1)
+            self._spreads[key] = _Spread(mean, alone, shared)
+        return self._spreads[key]
+
+    @cached_property
+    def _together(self) -> Floats:
+        """The square root of the correlation of the outcomes without the change, each capped at its own quantile.
+
+        Those that do not vary are apart from the others.
+        """
+        side = self._side(0.0)
+        caps = {MEAN: _cap(side.bins, self.size)}
+        caps |= dict.fromkeys((TIME, SLOW), _cap(side.spent_bins, self.size))
+        rest = np.array([self._residual.of(self._outcome(k, 0.0, caps.get(k, 0.0))) for k in range(OUTCOMES)])
+        spread = np.sqrt((rest**2).sum(1))
+        at = np.flatnonzero(spread > _CONSTANT * np.sqrt(max(self.size, 1)))
+        correlation = np.eye(OUTCOMES)
+        if at.size:
+            scaled = rest[at] / spread[at, None]
+            correlation[np.ix_(at, at)] = scaled @ scaled.T
+        values, vectors = np.linalg.eigh(correlation)
+        root: Floats = vectors * np.sqrt(np.maximum(values, 0.0))
+        return root
 
 
-def _cap(before: Floats, after: Floats, exposure: float) -> float:
+def _binned(values: Floats) -> Floats:
+    return np.bincount(histogram_bins(values.astype(np.int64)), minlength=BINS).astype(np.float64)
+
+
+def _cap(counts: Floats, size: int) -> float:
     """The cap of durations: the upper edge of the bin of the 99% quantile of both sides together."""
-    counts = np.zeros(BINS)
-    for values, weight in ((before, 1.0 - exposure), (after, exposure)):
-        counts += weight * np.bincount(histogram_bins(values.astype(np.int64)), minlength=BINS)
-    at = int(np.searchsorted(np.cumsum(counts), _CAPPED * before.size))
+    at = int(np.searchsorted(np.cumsum(counts), _CAPPED * size))
     return float(np.exp2((min(at, BINS - 1) + 1) / BINS_PER_OCTAVE))
-
-
-def _together(y: Floats) -> Floats:
-    """The square root of the correlation of the outcomes, those that do not vary apart from the others."""
-    spread = y.std(0)
-    varies = spread > 0
-    correlation = np.eye(OUTCOMES)
-    if y.shape[0] > 1 and varies.any():
-        at = np.flatnonzero(varies)
-        scaled = (y[:, at] - y[:, at].mean(0)) / spread[at]
-        correlation[np.ix_(at, at)] = scaled.T @ scaled / y.shape[0]
-    values, vectors = np.linalg.eigh(correlation)
-    root: Floats = vectors * np.sqrt(np.maximum(values, 0.0))
-    return root

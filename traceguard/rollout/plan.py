@@ -15,7 +15,8 @@ from traceguard.errors import UsageError
 from traceguard.rollout.noise import Traffic
 from traceguard.rollout.planner import Planner, hours_text
 from traceguard.rollout.power import Detection, Rules
-from traceguard.rollout.recorded import Recorded, Size, Tests
+from traceguard.rollout.recorded import Recorded, Size
+from traceguard.rollout.varying import Tests
 from traceguard.units import Period, format_time
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 ASSUMED_PART = 0.10  # of the mean latency, where nobody says how large a regression must not go unnoticed
 STEPS = (0.01, 0.05, 0.25, 0.5, 1.0)
 _LONG_HOURS = 7 * 24.0
-_NEAR = 0.01  # of power: a step this close to what was asked for is one that shows it
+_YEAR_HOURS = 366 * 24.0
 _NAMED = 3  # entry points that a warning names
 
 
@@ -48,6 +49,8 @@ class Wish:
             raise UsageError("The steps must rise; write them like 1%,5%,25%,100%.")
         if self.step_hours is not None and self.step_hours <= 0.0:
             raise UsageError("A step must last longer than nothing; write its time like 1h or 30m.")
+        if self.step_hours is not None and self.step_hours > _YEAR_HOURS:
+            raise UsageError("A step must not last longer than a year; write its time like 1h or 7d.")
         if self.most_users is not None and self.most_users < 1:
             raise UsageError("The most users to hit must be at least 1.")
 
@@ -73,13 +76,15 @@ def make_plan(
     entries = planner.entries(steps)
     lasting = wish.step_hours
     return model.Plan(
-        target=model.Target(service=target.service, operation=target.operation, flag=target.flag_text),
+        target=model.Target(
+            service=target.service, operation=target.operation, flag=target.flag_text, read_by=list(target.read_by)
+        ),
         window=_window(traffic, period),
         size=model.PlannedSize(delay_ms=size.delay_ns / 1e6, error_rate=size.error_rate, assumed=assumed),
         power=wish.power, alpha=alpha, looks="any_time" if live else "end_of_step", step_hours=lasting,
         most_users=wish.most_users, recorded_hours=traffic.hours,
         requests_per_hour=planner.rate, users=planner.users.counts.size, tests=tests.roots,
-        least_exposure=planner.least_exposure() if known else None, entries=entries, steps=steps,
+        least_exposure=planner.least_exposure(steps) if known else None, entries=entries, steps=steps,
         warnings=[
             model.Warning(code=code, message=message)
             for code, message in _warnings(target, wish, recorded, planner, steps, entries, sampled=sampled)
@@ -171,12 +176,11 @@ def _of_steps(planner: Planner, steps: Sequence[model.PlanStep]) -> Iterator[tup
 
 
 def _beside_the_wish(wish: Wish, planner: Planner, steps: Sequence[model.PlanStep]) -> Iterator[tuple[str, str]]:
-    least = wish.power - _NEAR
-    weak = [s for s in steps if s.hours and s.power is not None and s.power < least]
+    weak = [s for s in steps if s.hours and s.power is not None and s.power < wish.power]
     if weak:
         each = ", ".join(f"{100 * s.exposure:.3g}% ({s.power:.0%})" for s in weak)
         yield "weak_step", f"These steps end before the regression shows with {wish.power:.0%} power: {each}."
-    first = next((s for s in steps if s.hours is not None and s.power is not None and s.power >= least), None)
+    first = next((s for s in steps if s.hours is not None and s.power is not None and s.power >= wish.power), None)
     if steps and wish.most_users is not None and (first is None or first.users_hit > wish.most_users):
         fewest = planner.fewest_users()
         best = (

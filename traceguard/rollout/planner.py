@@ -13,6 +13,7 @@ from traceguard.rollout.traffic import Users
 from traceguard.traces.cells import BUCKETS
 
 _POINTS = 14  # of a curve of power over time
+_MORE = 0.01  # of power beyond what was asked for: a smaller change would do
 _FEWEST_USERS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)  # exposures tried for the fewest users hit
 
 
@@ -42,8 +43,8 @@ class Planner:
         self.all: dict[int, Entry] = {}
         for key in np.unique(requests.entry[reached]).tolist():
             mine = reached & (requests.entry == key)
-            columns = detection.rules.tests.columns.get(key, (0, 0))
-            self.all[key] = Entry(requests.select(mine), unit[mine], self.hours, columns)
+            levels = detection.rules.tests.levels.get(key)
+            self.all[key] = Entry(requests.select(mine), unit[mine], self.hours, levels)
         strength = {key: _stands_out(entry) for key, entry in self.all.items()}
         self._keys = sorted(self.all, key=lambda key: (-strength[key], key))
         self._several = np.unique(requests.entry // max(len(self._names.operations), 1)).size > 1
@@ -68,9 +69,14 @@ class Planner:
             before = exposure
         return total
 
-    def least_exposure(self) -> float | None:
-        """The smallest exposure that shows the change within a step, however long where no length was asked for."""
-        return self._search.least_exposure(self._lasting or EVER_HOURS)
+    def least_exposure(self, steps: Sequence[model.PlanStep]) -> float | None:
+        """The smallest exposure that shows the change within a step, however long where no length was asked for.
+
+        It is searched for to a few percent, so it may be one of the `steps` that show it.
+        """
+        shown = [step.exposure for step in steps if (step.power or 0.0) >= self._search.wanted]
+        found = self._search.least_exposure(self._lasting or EVER_HOURS)
+        return min([*shown, *([] if found is None else [found])], default=None)
 
     def fewest_users(self) -> tuple[float, float] | None:
         """The exposure that hits the fewest users until the change shows, and how many; None where none shows it."""
@@ -113,11 +119,10 @@ class Planner:
         if exposure < 1.0 and hours is not None:
             number, power = self._search.strongest(exposure, hours)
         leading = self._search.entries[number]
-        scale = 1.0 if lasting is None else None
-        if power is not None and lasting is not None:
-            scale = self._search.least_scale(leading, exposure, lasting)
-        if power is None:
-            scale = None
+        scale = None if power is None else 1.0
+        # More power than asked for: not the size but the users who must tell of it set the time.
+        if power is not None and hours is not None and (lasting is not None or power > self._search.wanted + _MORE):
+            scale = self._search.least_scale(leading, exposure, hours)
         reason = None
         if needed is None:
             reason = self._why_never(leading, exposure) if exposure < 1.0 else "nobody is left to compare with"
@@ -151,8 +156,13 @@ class Planner:
         if not entry.changes:
             return "the change adds nothing to these requests"
         least, ever = self._detection.rules.least_clusters, self._clusters(entry, exposure, EVER_HOURS)
+        if ever < least:
+            return f"users are too few, as if {ever:.3g} equal ones told of the exposure where {least:.0f} must"
         if ever < 1.3 * least:
-            return f"users are too few, as if {ever:.0f} equal ones told of the exposure where {least:.0f} must"
+            return (
+                f"users are barely enough: as if {ever:.3g} equal ones told of the exposure, by chance often fewer than"
+                f" the {least:.0f} who must"
+            )
         return "the change is too small beside how users differ, or below what a report calls a regression"
 
     def _entry(self, key: int) -> model.Entry:

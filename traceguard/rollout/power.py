@@ -20,7 +20,7 @@ from traceguard.explain.effects import MIN_EXPECTED_EVENTS
 from traceguard.explain.entries import MAX_SLICES, MIN_CLUSTERS, REQUESTS_PER_SLICE
 from traceguard.explain.verdict import BY_PARTS, Floor
 from traceguard.rollout.noise import FAILED, MEAN, ORIGIN, OUTCOMES, P50, P95, P99, SLOW, TIME, Entry, Noise
-from traceguard.rollout.recorded import Tests
+from traceguard.rollout.varying import Tests
 from traceguard.stats.intervals import FixedHorizon, Inference
 from traceguard.stats.sequential import FIRST_LOOK_CLUSTERS, AnytimeValid
 from traceguard.traces.cells import BUCKETS
@@ -112,7 +112,7 @@ class Detection:
         fitted (HC3 and CR3 alike).
         """
         n = entry.rate * hours
-        by_user, by_request = entry.columns
+        by_user, by_request = entry.levels.by_user, entry.levels.by_request
         slices = max(1.0, min(n // REQUESTS_PER_SLICE, MAX_SLICES))
         users = n / (1.0 + entry.again * hours / entry.hours)
         buckets = 1.0 / (1.0 / users + 1.0 / BUCKETS)

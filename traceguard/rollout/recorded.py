@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from traceguard.explain.compared import MIN_ENTRY_REQUESTS
-from traceguard.explain.design import design_of
 from traceguard.kernels import kernel
 from traceguard.radius.calls import calls_of, members, visits_of
 from traceguard.radius.entry_points import calls_per_request
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from traceguard.radius.names import Target
-    from traceguard.traces.factors import Circumstances, Factor
 
 
 _I32, _B = "int32[::1]", "boolean[::1]"
@@ -149,13 +146,13 @@ def follow(
 ) -> Callable[[Linked], Part]:  # fmt: skip
     """What makes a partition's part; it may run in several threads at once.
 
-    A flag needs its `evaluators`, errors what was `learned` of how they climb.
+    A flag needs its `evaluators` (those that will read it count as well), errors what was `learned` of how they climb.
     """
 
     def part(linked: Linked) -> Part:
         visits = visits_of(linked)
         if evaluators is not None:
-            member = evaluating(linked, evaluators)
+            member = evaluating(linked, evaluators, target.read_by)
         else:
             member = members(linked, target.service or "", target.operation)
         call, _ = calls_of(linked, visits, member)
@@ -203,52 +200,3 @@ def _spent(linked: Linked, mine: NDArray[np.bool_]) -> NDArray[np.int64]:
     total = np.zeros(linked.root.size, np.int64)
     np.add.at(total, linked.request[mine], own_time(linked)[mine])
     return total
-
-
-@dataclass(frozen=True, slots=True)
-class Tests:
-    """How many tests a report on the rollout would make, for which it adjusts.
-
-    `roots`: entry point by root metric by level; `components`, `origins`: entry point by level by component, of time
-    and of errors; `pairs`: entry points under the new level; `columns` by entry: those of its regression that go by
-    user (flags) and by request, which it adjusts for.
-    """
-
-    roots: int
-    components: int
-    origins: int
-    pairs: int
-    columns: dict[int, tuple[int, int]] = field(default_factory=dict)
-
-
-METRICS = 5  # root metrics that a report tests
-
-
-def count_tests(
-    recorded: Recorded, factors: "Sequence[Factor]", circumstances: "Circumstances", flag: str | None
-) -> Tests:
-    """Count the levels that vary now at each entry point, and the one that is rolled out where it is reached.
-
-    A `flag` that varies already counts once.
-    """
-    requests = recorded.requests
-    rows = circumstances.rows_of(requests.trace_hash)
-    width = max(2 * len(recorded.names.operations), 1)
-    roots = components = origins = pairs = 0
-    adjusted: dict[int, tuple[int, int]] = {}
-    for entry in np.unique(requests.entry):
-        mine = requests.entry == entry
-        if np.count_nonzero(mine) < MIN_ENTRY_REQUESTS:
-            continue
-        columns = design_of(factors, circumstances.levels[rows[mine]]).columns
-        tested = [c for c in columns if c.tested]
-        flags = sum(c.levels[0].factor.kind == "flag" for c in columns)
-        adjusted[int(entry)] = (flags, len(columns) - flags)
-        reached = bool(requests.reached[mine].any())
-        new = reached and not any(c.levels[0].factor.key == flag and c.levels[0].factor.kind == "flag" for c in tested)
-        levels = len(tested) + int(new)
-        roots += METRICS * levels
-        components += levels * int(np.count_nonzero(recorded.components // width == entry))
-        origins += levels * int(np.count_nonzero(recorded.origins // width == entry))
-        pairs += int(reached)
-    return Tests(max(roots, METRICS), max(components, 1), max(origins, 1), max(pairs, 1), adjusted)

@@ -44,12 +44,14 @@ class Search:
     def _hours(self, entry: Entry, exposure: float) -> float | None:
         high = max(_SHORTEST_HOURS, 20.0 / (entry.rate * min(exposure, 1.0 - exposure)))
         low = 0.0
-        while self.detection.power(entry, exposure, high, draws=_COARSE) < self.wanted:
-            if high >= EVER_HOURS:
-                return None
+        while high < EVER_HOURS and self.detection.power(entry, exposure, high, draws=_COARSE) < self.wanted:
             low, high = high, min(2.0 * high, EVER_HOURS)
         # Few draws found the doubling; all find the time, around which they may differ a little.
         low, high = low / 1.2, min(1.2 * high, EVER_HOURS)
+        while self.detection.power(entry, exposure, high) < self.wanted:
+            if high >= EVER_HOURS:
+                return None
+            low, high = high, min(2.0 * high, EVER_HOURS)
         low = max(low, high / 3.0)
         for _ in range(_HALVINGS):
             middle = (low * high) ** 0.5

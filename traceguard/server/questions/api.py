@@ -63,6 +63,7 @@ _QUESTIONS = {
             "service",
             "operation",
             "flag",
+            "read_by",
             "delay",
             "error_rate",
             "power",
