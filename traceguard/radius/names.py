@@ -52,8 +52,8 @@ def find_target(
 
     UsageError unless exactly one of service and flag is given (an operation needs its service, `read_by` a flag);
     UnknownNameError with the nearest names for one that the store does not know. A flag that is `read_by` services may
-    be unknown; where one that `may_be_new` is, the error says so. `systems` gives the names of what sent no spans, where
-    that can be asked about.
+    be unknown; where one that `may_be_new` is, the error says so. `systems` gives the names of what sent no spans,
+    where that can be asked about.
     """
     if (service is None) == (flag is None):
         raise UsageError("Name either a service or a flag, and not both.")
