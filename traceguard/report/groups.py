@@ -45,7 +45,8 @@ class Groups:
         rows = tuple(
             (
                 clean(f"{row['operation']} of {row['service']}"), clean(row["variant"]), count(row["requests"]),
-                percent(row["errors"] / row["requests"]), *(quantity(row[f"{name}_ms"], "ms") for name in ("mean", "p50", "p95")),
+                percent(row["errors"] / row["requests"]),
+                *(quantity(row[f"{name}_ms"], "ms") for name in ("mean", "p50", "p95")),
             )
             for row in self.found
         )  # fmt: skip

@@ -47,8 +47,8 @@ def counts(axis: Axis, values: Mapping[int, float], label: str) -> str:
     minutes = axis.slice_ns / 60e9
     rates = {slice_: value / minutes for slice_, value in values.items()}
     top = _top(rates.values())
-    titles = {s: f"{axis.moment(s)}: {count(values[s])} requests, {_short(rates[s])} a minute" for s in values}
-    return _drawing(axis, label, top, [_short(top), "0"], _bars(axis, rates, top, titles, "count"))
+    titles = {s: f"{axis.moment(s)}: {count(values[s])} requests, {short(rates[s])} a minute" for s in values}
+    return _drawing(axis, label, top, [short(top), "0"], _bars(axis, rates, top, titles, "count"))
 
 
 def rates(axis: Axis, values: Mapping[int, float], label: str) -> str:
@@ -123,7 +123,8 @@ def _bars(axis: Axis, values: Mapping[int, float], top: float, titles: Mapping[i
         x, width = axis.x(slice_), axis.x(slice_ + 1) - axis.x(slice_) - _SPACE
         boxes.append(
             f'<rect class="{kind}" x="{svg.px(x)}" y="{svg.px(HEIGHT - _BOTTOM - tall)}" '
-            f'width="{svg.px(max(width, 0.8))}" height="{svg.px(tall)}"><title>{svg.text(titles[slice_])}</title></rect>'
+            f'width="{svg.px(max(width, 0.8))}" height="{svg.px(tall)}">'
+            f"<title>{svg.text(titles[slice_])}</title></rect>"
         )
     return "".join(boxes)
 
@@ -148,7 +149,7 @@ def _top(values: Iterable[float]) -> float:
     return float(next(step * power for step in (1.0, 2.0, 3.0, 5.0, 10.0, 20.0) if step * power >= largest))
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
     """A rate with few digits, which fits beside an axis."""
     if value >= 10_000:
         return f"{value / 1000:.0f}k"

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from traceguard.report.over_time import Axis
     from traceguard.report.results import Analysis
 
-Rows = "Sequence[Mapping[str, Any]]"
+    Rows = Sequence[Mapping[str, Any]]
+
 _DRAWN, _LISTED = 12, 100
 _VARIANTS = 6
 
@@ -115,7 +116,7 @@ def _tiles(whole: Mapping[str, Any] | None, minutes: float, entries: int) -> lis
     if whole is None or not whole["requests"]:
         return [("Requests", "0", "none in this stretch of time")]
     return [
-        ("Requests", count(whole["requests"]), f"{whole['requests'] / minutes:,.3g} a minute"),
+        ("Requests", count(whole["requests"]), f"{over_time.short(whole['requests'] / minutes)} a minute"),
         ("Failed", percent(whole["errors"] / whole["requests"]), f"{count(whole['errors'])} requests"),
         ("Median latency", quantity(whole["p50_ms"], "ms"), "p50, all requests"),
         ("Slow requests", quantity(whole["p95_ms"], "ms"), "p95, all requests"),
@@ -138,7 +139,8 @@ def _entry(
         ]
     return EntryRow(
         name, clean(row["service"]), link(row["operation"]), count(row["requests"]),
-        f"{row['requests'] / minutes:,.3g}/min", percent(row["errors"] / row["requests"]), bool(row["errors"]),
+        f"{over_time.short(row['requests'] / minutes)}/min", percent(row["errors"] / row["requests"]),
+        bool(row["errors"]),
         quantity(row["p50_ms"], "ms"), quantity(row["p95_ms"], "ms"), *charts,
     )  # fmt: skip
 

@@ -75,7 +75,8 @@ def page(
     environment = _environment()
     return environment.get_template(template).render(
         policy=scripts.policy(code, forms=forms), scripts=[Markup(text) for text in code],  # noqa: S704  (our own scripts)
-        json_blocks=[(name, embedded(data)) for name, data in blocks], css=Markup(whole_style()), layout=layout, **values,  # noqa: S704  (ours)
+        json_blocks=[(name, embedded(data)) for name, data in blocks], layout=layout,
+        css=Markup(whole_style()), **values,  # noqa: S704  (ours)
     )  # fmt: skip
 
 
@@ -121,7 +122,8 @@ def radius(result: Radius, layout: str = ALONE) -> str:
         ("Entry points", count(sum(e.fraction > 0 for e in document.entries)), ""),
     ]
     return page(
-        "radius.html", layout=layout, target=target, sentence=f"If {target} goes wrong, it reaches {verb}.", facts=facts,
+        "radius.html", layout=layout, target=target,
+        sentence=f"If {target} goes wrong, it reaches {verb}.", facts=facts,
         tone="inconclusive" if reach.traces else "no_data", about=window_text(document.window),
         entries=reach_tables.entries(document), upstream=reach_tables.neighbours(document.upstream),
         downstream=reach_tables.neighbours(document.downstream), gates=reach_tables.gates(document),

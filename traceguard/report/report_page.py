@@ -106,7 +106,8 @@ def one_cause(result: Analysis, at: int) -> dict[str, object]:
         chart=None if block is None else block[0], graph=result.graph, pictures=result.pictures,
     )  # fmt: skip
     return {
-        "shown": shown, "level": confidence(report.alpha), "json_blocks": [(name, embedded(spec)) for name, spec in [block]] if block else [],
+        "shown": shown, "level": confidence(report.alpha),
+        "json_blocks": [(block[0], embedded(block[1]))] if block else [],
         "markers": Markup(markers()),  # noqa: S704  (our own)
     }  # fmt: skip
 

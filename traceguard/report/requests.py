@@ -48,20 +48,26 @@ class Request:
     left_out: int
 
     @classmethod
-    def of(cls, trace: TypicalTrace, longest_ms: float | None = None) -> Request:
+    def of(cls, trace: TypicalTrace, longest_ms: float | None = None, width: float = 1040.0) -> Request:
         """From a request; its axis ends at `longest_ms`, at its own end unless given."""
         root = trace.spans[0]
         own = own_times(trace)
         failed = sum(span.failed for span in trace.spans)
+        day, _, time = moment(trace.start_ms * 1_000_000).partition(" ")
+        services = len({span.service for span in trace.spans})
         facts = [
             ("Duration", quantity(trace.duration_ms, "ms"), ""),
-            ("Began", moment(trace.start_ms * 1_000_000), "UTC"),
-            ("Spans", count(len(trace.spans) + trace.left_out), f"{len({s.service for s in trace.spans})} services"),
+            ("Began", time, f"{day}, UTC"),
+            (
+                "Spans",
+                count(len(trace.spans) + trace.left_out),
+                f"of {services} {'service' if services == 1 else 'services'}",
+            ),
             ("Failed spans", count(failed), "the request failed" if root.failed else "the request did not fail"),
         ]
         return cls(
             clean(f"{root.operation} of {root.service}"), facts,
-            drawn(waterfall.draw(trace, longest_ms or trace.duration_ms)), _waited(own, trace.duration_ms),
+            drawn(waterfall.draw(trace, longest_ms or trace.duration_ms, width)), _waited(own, trace.duration_ms),
             trace.left_out,
         )  # fmt: skip
 
@@ -95,7 +101,8 @@ def differences(one: TypicalTrace, other: TypicalTrace) -> Table:
     keys = sorted({*first, *second}, key=lambda k: (-abs(second.get(k, 0.0) - first.get(k, 0.0)), k))
     rows = tuple(
         (
-            clean(f"{operation} of {service}"), quantity(first.get(key, 0.0), "ms"), quantity(second.get(key, 0.0), "ms"),
+            clean(f"{operation} of {service}"), quantity(first.get(key, 0.0), "ms"),
+            quantity(second.get(key, 0.0), "ms"),
             quantity(second.get(key, 0.0) - first.get(key, 0.0), "ms", signed=True),
         )
         for key in keys[:_LARGEST]
@@ -106,7 +113,9 @@ def differences(one: TypicalTrace, other: TypicalTrace) -> Table:
 
 def moment(ns: int) -> str:
     """A time as a person reads it, to the millisecond."""
-    return (format_time(ns // 1_000_000 * 1_000_000) or "").replace("T", " ").removesuffix("Z")
+    seconds, rest = divmod(ns, 1_000_000_000)
+    written = (format_time(seconds * 1_000_000_000) or "").replace("T", " ").removesuffix("Z")
+    return f"{written}.{rest // 1_000_000:03d}"
 
 
 def _waited(own: Mapping[tuple[str, str], float], whole: float) -> Table:

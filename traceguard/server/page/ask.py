@@ -7,12 +7,15 @@ from traceguard.report import live
 from traceguard.report.forms import FORMS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from traceguard.server.page.visit import Visit
 
 # Of each form beside the filters; `service` and `flag` are filters and what is asked about at once.
 PARAMETERS = {
     kind: tuple(f.name for f in form.fields if f.name not in {"service", "flag"}) for kind, form in FORMS.items()
 }
+_WINDOW = ("last", "since", "until", "env")
 
 
 def view(visit: "Visit") -> str:
@@ -24,7 +27,7 @@ def view(visit: "Visit") -> str:
     content = answer(visit) if asked and visit.given("wait") else ""
     link, own = visit.filters.link, {k: v for k, v in given.items() if k not in {"service", "flag"}}
     return live.view(
-        "ask", visit.frame(f"/{kind}", form.title, narrow=False, keep=("service", "flag", *PARAMETERS[kind])), form=form,
+        "ask", visit.frame(f"/{kind}", form.title, narrow=False, keep=PARAMETERS[kind]), form=form,
         given=given, asked=asked, content=live.drawn(content), part=link(f"/part/{kind}", **own),
         wait=link(f"/{kind}", **own, wait=1), kept={k: v for k, v in visit.filters.given.items() if k in _WINDOW},
     )  # fmt: skip
@@ -46,18 +49,13 @@ def answer(visit: "Visit") -> str:
         given["slo"] = [parse_objective(text.strip()) for text in given["slo"].split(",")]
     if "read_by" in given:
         given["read_by"] = [given["read_by"]]
-    function, page = {
+    asked: dict[str, tuple[Callable[..., Any], Callable[..., str]]] = {
         "blast-radius": (pipeline.blast_radius, pages.radius), "what-if": (pipeline.what_if, pages.forecast),
         "plan": (pipeline.plan, pages.plan),
-    }[kind]  # fmt: skip
-    window = {**visit.stretch.asked, "env": visit.filters.env or None}
-    result = function(
-        visit.question.store, **given, **window, settings=visit.place.settings, progress=visit.question.show
-    )  # type: ignore[operator]
-    return page(result, layout=pages.WITHIN)  # type: ignore[operator]
-
-
-_WINDOW = ("last", "since", "until", "env")
+    }  # fmt: skip
+    function, page = asked[kind]
+    given |= {**visit.stretch.asked, "env": visit.filters.env or None, "settings": visit.place.settings}
+    return page(function(visit.question.store, **given, progress=visit.question.show), layout=pages.WITHIN)
 
 
 def _given(visit: "Visit", kind: str) -> dict[str, str]:

@@ -30,6 +30,7 @@ def listed(visit: "Visit") -> str:
         "causes", judged=drawing.judged(judged.analysis, judged.note, judged.at) if judged else None, report=report,
         cards=cause_cards(report.causes, report, visit.place.settings) if report else [],
         level=confidence(report.alpha) if report else "", link=visit.filters.link,
+        whole=lambda form: visit.filters.report(visit.stretch, form),
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from traceguard.errors import UsageError
-from traceguard.report import groups, live, requests
+from traceguard.report import groups, live, requests, waterfall
 
 if TYPE_CHECKING:
     from traceguard.model import TypicalTrace
@@ -33,7 +33,12 @@ def _pair(visit: "Visit", a: str, b: str) -> dict[str, Any]:
     longest = max(first.duration_ms, second.duration_ms)
     return {
         "sides": [
-            (letter, trace_id, visit.filters.link(f"/requests/{trace_id}"), requests.Request.of(each, longest))
+            (
+                letter,
+                trace_id,
+                visit.filters.link(f"/requests/{trace_id}"),
+                requests.Request.of(each, longest, waterfall.WIDTH),
+            )
             for letter, trace_id, each in (("A", a, first), ("B", b, second))
         ],
         "table": requests.differences(first, second),

@@ -124,6 +124,15 @@ class Filters:
             "flag": self.flag_and_variant[0],
         }  # fmt: skip
 
+    def report(self, stretch: Stretch, form: str) -> str:
+        """The address of the same report from the API, in one of its formats."""
+        asked = {
+            name: format_time(value) if name in {"since", "until"} else value
+            for name, value in self.question(stretch).items()
+            if value is not None
+        }
+        return f"/api/report?{urlencode({**asked, 'format': form})}"
+
     def fixed(self, stretch: Stretch) -> "Filters":
         """The same view with its times spelled out, to be sent to somebody who looks later."""
-        return replace(self, last="", since=format_time(stretch.since), until=format_time(stretch.until))
+        return replace(self, last="", since=format_time(stretch.since) or "", until=format_time(stretch.until) or "")

@@ -35,7 +35,7 @@ class History:
 
     def note(self, report: "Report", asked_by: str, address: str) -> None:
         """Keep a verdict. The page asks again and again: one that says what its last said replaces it."""
-        new = Given(format_time(time.time_ns()), asked_by, address, report)
+        new = Given(format_time(time.time_ns()) or "", asked_by, address, report)
         with self._lock:
             last = self._given[-1] if self._given else None
             if last is not None and (last.asked_by, last.address) == (asked_by, address) and _same(last.report, report):

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from traceguard.report import live
 from traceguard.report.wording import VERDICTS, clean, headline, period_text, place
+from traceguard.server.page.visit import bare
 
 if TYPE_CHECKING:
     from traceguard.server.page.visit import Visit
@@ -20,4 +21,4 @@ def view(visit: "Visit") -> str:
         )
         for each in visit.place.history
     ]  # fmt: skip
-    return live.view("history", visit.frame("/history", "Verdict history"), rows=rows)
+    return live.view("history", bare("/history", "Verdict history", visit.filters), rows=rows)

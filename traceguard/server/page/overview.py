@@ -20,7 +20,7 @@ def view(visit: "Visit") -> str:
     marks = [
         (first, f"{service} {version} began")
         for service, version, first in _deploys(versions)
-        if stretch.since < first < stretch.until
+        if stretch.since + stretch.slice_ns < first < stretch.until
     ]
     slices = -(-(stretch.until - stretch.since) // stretch.slice_ns)
     axis = Axis(stretch.since, stretch.slice_ns, slices, marks)

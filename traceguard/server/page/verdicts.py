@@ -59,7 +59,6 @@ class Verdicts:
         self._lock = threading.Lock()
         self._latest: OrderedDict[Filters, Judged] = OrderedDict()
         self._working: Future[None] | None = None
-        self._worked_on: Filters | None = None
 
     def latest(self, filters: "Filters") -> Judged | None:
         """The last report there is, however old."""
@@ -89,7 +88,7 @@ class Verdicts:
                 question = self._analyses.submit("report", lambda asked: self._report(asked, filters))
             except LineFullError:
                 return None
-            self._working, self._worked_on = question.future, filters
+            self._working = question.future
             return self._working
 
     def _report(self, question: "Question", filters: "Filters") -> None:
@@ -114,7 +113,7 @@ class Verdicts:
                 return
             log.failure("question_failed", "The report on the page failed inside.", error, question="page")
             note = f"The report failed: {error}"
-        judged = Judged(analysis, note, format_time(time.time_ns()), began, time.monotonic() - began)
+        judged = Judged(analysis, note, format_time(time.time_ns()) or "", began, time.monotonic() - began)
         with self._lock:
             self._latest[filters] = judged
             self._latest.move_to_end(filters)
