@@ -64,17 +64,16 @@ def page(
     *,
     code: Sequence[str] = (),
     blocks: Sequence[tuple[str, object]] = (),
-    forms: bool = False,
     layout: str = ALONE,
     **values: object,
 ) -> str:
     """Fill a template, within one of the layouts.
 
-    `code` are inline scripts, `blocks` JSON data for them by id; `forms` allows forms to the same server.
+    `code` are inline scripts, `blocks` JSON data for them by id.
     """
     environment = _environment()
     return environment.get_template(template).render(
-        policy=scripts.policy(code, forms=forms), scripts=[Markup(text) for text in code],  # noqa: S704  (our own scripts)
+        policy=scripts.policy(code), scripts=[Markup(text) for text in code],  # noqa: S704  (our own scripts)
         json_blocks=[(name, embedded(data)) for name, data in blocks], layout=layout,
         css=Markup(whole_style()), **values,  # noqa: S704  (ours)
     )  # fmt: skip
