@@ -1,6 +1,6 @@
 """One visit to a view: what was asked, what the store holds, and the frame that stands around the answer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ NAV = (
     ("/", "Overview"), ("/causes", "Causes"), ("/map", "Map"), ("/requests", "Requests"), ("/compare", "Compare"),
     ("/blast-radius", "Blast radius"), ("/what-if", "What if"), ("/plan", "Plan"), ("/history", "History"),
 )  # fmt: skip
+FORMS = ("/blast-radius", "/what-if", "/plan")
 _MOST_NAMES = 500
 
 
@@ -133,5 +134,6 @@ def bare(path: str, title: str, filters: Filters) -> Frame:
 
 
 def navigation(path: str, filters: Filters) -> list[Link]:
-    """Links to all views under the same filters."""
-    return [Link(label, filters.link(to), to == path) for to, label in NAV]
+    """Links to all views under the same filters, to forms without a service or flag: there it is what is asked about."""
+    asking = replace(filters, service="", flag="")
+    return [Link(label, (asking if to in FORMS else filters).link(to), to == path) for to, label in NAV]
