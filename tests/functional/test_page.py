@@ -129,6 +129,13 @@ def test_a_filter_leaves_other_requests_out(server: Server) -> None:
     assert requests(until="2027-01-15T08:05:00Z") + requests(since="2027-01-15T08:05:00Z") == everything
 
 
+def test_an_id_is_found_whenever_it_was(server: Server, trace_ids: list[str]) -> None:
+    """A trace id, like a user's or a session's, is looked for in the whole store unless a time was chosen."""
+    for more, there in (({}, True), ({"since": "2027-01-15T08:09:59Z"}, False)):
+        source = get(server, "/requests", value=trace_ids[0].upper(), **more)[2]
+        assert (f'href="/requests/{trace_ids[0]}' in source) == there
+
+
 def test_a_request_is_shown_with_its_critical_path(server: Server, trace_ids: list[str]) -> None:
     """The waterfall and the table of what it waited for, which adds up to no more than its duration."""
     status, _, source = get(server, f"/requests/{trace_ids[0]}")

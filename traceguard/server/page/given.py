@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from traceguard.report.wording import clean, headline, period_text, place
 from traceguard.units import format_time
 
 if TYPE_CHECKING:
@@ -18,12 +19,15 @@ MOST = 200
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """One verdict: when (RFC 3339), who asked (the page or the API), the address to see it again, the report."""
+    """One verdict, in words: when (RFC 3339), who asked (the page or the API), and the address to see it again."""
 
     at: str
     asked_by: str
     address: str
-    report: "Report"
+    verdict: str  # as in the document
+    sentence: str
+    cause: str  # where the first cause lies
+    over: str  # when the judged requests began
 
 
 class History:
@@ -35,10 +39,12 @@ class History:
 
     def note(self, report: "Report", asked_by: str, address: str) -> None:
         """Keep a verdict. The page asks again and again: one that says what its last said replaces it."""
-        new = Given(format_time(time.time_ns()) or "", asked_by, address, report)
+        cause = clean(place(report.causes[0])) if report.causes else ""
+        at, over = format_time(time.time_ns()) or "", period_text(report.window)
+        new = Given(at, asked_by, address, report.verdict, headline(report), cause, over)
         with self._lock:
             last = self._given[-1] if self._given else None
-            if last is not None and (last.asked_by, last.address) == (asked_by, address) and _same(last.report, report):
+            if last is not None and _said(last) == _said(new):
                 self._given.pop()
             self._given.append(new)
 
@@ -47,8 +53,5 @@ class History:
             return iter(list(reversed(self._given)))
 
 
-def _same(one: "Report", other: "Report") -> bool:
-    def leads(report: "Report") -> list[tuple[object, ...]]:
-        return [(c.service, c.operation, [f.key for f in c.factors]) for c in report.causes[:1]]
-
-    return (one.verdict, leads(one)) == (other.verdict, leads(other))
+def _said(given: Given) -> tuple[str, ...]:
+    return given.asked_by, given.address, given.verdict, given.cause

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from traceguard.report import live
-from traceguard.report.wording import VERDICTS, clean, headline, period_text, place
+from traceguard.report.wording import VERDICTS
 from traceguard.server.page.visit import bare
 
 if TYPE_CHECKING:
@@ -14,10 +14,8 @@ def view(visit: "Visit") -> str:
     """The list, newest first."""
     rows = [
         (
-            each.at.replace("T", " ").partition(".")[0].removesuffix("Z"), each.report.verdict,
-            VERDICTS[each.report.verdict], headline(each.report),
-            clean(place(each.report.causes[0])) if each.report.causes else "", period_text(each.report.window),
-            each.asked_by, each.address,
+            each.at.replace("T", " ").partition(".")[0].removesuffix("Z"), each.verdict, VERDICTS[each.verdict],
+            each.sentence, each.cause, each.over, each.asked_by, each.address,
         )
         for each in visit.place.history
     ]  # fmt: skip

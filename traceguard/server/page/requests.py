@@ -19,12 +19,16 @@ def view(visit: "Visit") -> str:
     order, value = visit.given("order") or "slowest", visit.given("value")
     if order not in dict(ORDERS):
         raise UsageError(f"There is no order {order!r}; choose one of {', '.join(dict(ORDERS))}.")
-    found = visit.rows("requests", order=order, value=value or None, limit=_MOST) if visit.spans else []
+    # An id is looked for everywhere, unless somebody chose a stretch of time.
+    chosen = visit.filters.last or visit.filters.since or visit.filters.until
+    everywhere = bool(value and visit.spans and not chosen)
+    time = visit.everything if everywhere else {}
+    found = visit.rows("requests", order=order, value=value or None, limit=_MOST, **time) if visit.spans else []
     link, kept = visit.filters.link, ({"value": value} if value else {})
     return live.view(
         "requests", visit.frame("/requests", "Requests", keep=PARAMETERS), rows=drawing.listed(found, link),
         orders=[live.Link(label, link("/requests", order=name, **kept), name == order) for name, label in ORDERS],
-        value=value, order=order, most=_MOST, compare=visit.filters.given,
+        value=value, order=order, everywhere=everywhere, most=_MOST, compare=visit.filters.given,
     )  # fmt: skip
 
 

@@ -66,7 +66,7 @@ class Verdicts:
             return self._latest.get(filters)
 
     async def fresh(self, filters: "Filters", patience: float = PATIENCE_SECONDS) -> Judged | None:
-        """A report that is not old; None when it is not there yet after `patience` seconds."""
+        """A report that is not old; None when it is not there after `patience` seconds, or the line is full."""
         until = time.monotonic() + patience
         while time.monotonic() < until:
             found = self.latest(filters)
@@ -74,9 +74,11 @@ class Verdicts:
                 return found
             working = self._work(filters)
             if working is None:
-                await asyncio.sleep(0.2)
-            else:
-                await asyncio.wait([asyncio.wrap_future(working)], timeout=max(until - time.monotonic(), 0.0))
+                return None
+            waited = asyncio.wrap_future(working)
+            # A stop ends a report with an error that nobody reads; asyncio would complain of that.
+            waited.add_done_callback(lambda done: done.cancelled() or done.exception())
+            await asyncio.wait([waited], timeout=max(until - time.monotonic(), 0.0))
         return None
 
     def _work(self, filters: "Filters") -> "Future[None] | None":

@@ -70,6 +70,12 @@ class Visit:
         """The stretch of time that is looked at; the store must hold a span."""
         return self.filters.stretch(self._extent["first_ns"], self._extent["last_ns"])
 
+    @property
+    def everything(self) -> dict[str, int]:
+        """All of the store's time, for a query of the page; the store must hold a span."""
+        whole = self.filters.within("all").stretch(self._extent["first_ns"], self._extent["last_ns"])
+        return {"since": whole.since, "until": whole.until}
+
     @cached_property
     def names(self) -> dict[str, list[str]]:
         """The names to choose from, by kind."""
@@ -134,6 +140,6 @@ def bare(path: str, title: str, filters: Filters) -> Frame:
 
 
 def navigation(path: str, filters: Filters) -> list[Link]:
-    """Links to all views under the same filters, to forms without a service or flag: there it is what is asked about."""
+    """Links to all views under the same filters, to forms without service and flag, which they ask about."""
     asking = replace(filters, service="", flag="")
     return [Link(label, (asking if to in FORMS else filters).link(to), to == path) for to, label in NAV]

@@ -1,5 +1,6 @@
 // Fetches the parts of a view that come later, and loads the charts where a part has some.
 const own = document.currentScript;
+let loading = false;
 
 function say(place, words) {
   const box = document.createElement("div");
@@ -31,6 +32,8 @@ function wait(place) {
 function chart(place) {
   if (!place.querySelector("[data-chart]")) return;
   if (window.drawAll) { window.drawAll(place); return; }
+  if (loading) return;
+  loading = true;
   const script = document.createElement("script");
   script.src = own.dataset.charts;
   document.body.append(script);
@@ -46,8 +49,14 @@ async function fetchPart(place) {
       say(place, answer.status === 503 ? "The server is busy with other questions." : `The server answered ${answer.status}.`);
       return;
     }
-    // Scripts that come this way do not run, and the policy forbids all but the page's own.
-    place.innerHTML = text;
+    // Scripts that come this way do not run, and the policy forbids all but the page's own. What says the same as
+    // before stays, with all that somebody unfolded in it.
+    const box = document.createElement("div");
+    box.innerHTML = text;
+    if (box.textContent.trim() !== place.dataset.said) {
+      place.dataset.said = box.textContent.trim();
+      place.replaceChildren(...box.childNodes);
+    }
     place.removeAttribute("aria-busy");
     chart(place);
   } catch (error) {
@@ -55,7 +64,11 @@ async function fetchPart(place) {
   }
 }
 
-for (const place of document.querySelectorAll("[data-part]")) fetchPart(place);
+for (const place of document.querySelectorAll("[data-part]")) {
+  place.dataset.said = place.textContent.trim();
+  chart(place);
+  fetchPart(place);
+}
 for (const form of document.querySelectorAll("form")) {
   // Addresses stay short: an empty field is not sent.
   form.addEventListener("submit", () => {
