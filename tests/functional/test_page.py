@@ -231,6 +231,9 @@ def test_verdicts_are_kept_while_the_server_runs(server: Server) -> None:
     get(server, "/api/report", flag="new-pricing", format="json")
     source = get(server, "/history")[2]
     assert "/api/report?flag=new-pricing" in source
+    get(server, "/api/report", flag="new-pricing", format="json")
+    again = get(server, "/history")[2]
+    assert source.count("<tr>") == again.count("<tr>"), "one that says the same replaces the last"
     assert "Regression" in source
 
 

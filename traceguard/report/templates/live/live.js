@@ -78,3 +78,6 @@ for (const form of document.querySelectorAll("form")) {
 window.addEventListener("pageshow", () => {
   for (const field of document.querySelectorAll("form input")) field.disabled = false;
 });
+// On a phone the views stand in a row that scrolls; show where one is.
+const current = document.querySelector(".views [aria-current]");
+if (current) current.parentElement.scrollLeft = current.offsetLeft - current.parentElement.offsetLeft - 60;
