@@ -30,8 +30,8 @@ FIND_PYTHON = for p in "$$PYTHON" python3 python3.13 python3.12 python3.11; do \
 	&& { echo "$$p"; exit 0; }; done; \
 	echo "No Python 3.11, 3.12 or 3.13 with its venv module was found; install one (on Debian: apt-get install python3-venv) or name it: make PYTHON=/path/to/python3" >&2; exit 1
 
-.PHONY: help demo test check format format-check lint types imports test-duckdb15 bench accuracy fuzz soak sample-data notebooks schemas readme clean
-.PHONY: help demo test check format format-check lint types imports test-duckdb15 bench bench-whatif accuracy fuzz soak sample-data notebooks readme clean
+.PHONY: help demo test check format format-check lint types imports test-duckdb15 bench bench-whatif accuracy fuzz soak
+.PHONY: sample-data notebooks schemas pictures readme clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## /\1|/' | while IFS='|' read -r name text; do printf '  make %-14s %s\n' "$$name" "$$text"; done
@@ -133,6 +133,9 @@ notebooks: $(VENV)/.develops ## run the notebooks and keep what they show
 
 schemas: $(VENV)/.runs ## write the documents' JSON Schemas to docs/schema/ as they are now
 	@$(BIN)/python tools/schemas.py
+
+pictures: $(VENV)/.runs ## take the README's pictures of the report and of the live page (needs Chromium)
+	@$(BIN)/python tools/pictures.py
 
 readme: $(VENV)/.runs ## show the demo in README.md as it looks now
 	@$(BIN)/traceguard demo -o out/demo | $(BIN)/python tools/readme.py

@@ -4,6 +4,8 @@ The message of an error is one sentence that says what is wrong and what to do. 
 and turns it into an exit code; the server turns the same tree into HTTP statuses.
 """
 
+_NAMED = 5  # names that are listed where none is near
+
 
 class TraceguardError(Exception):
     """Base of all errors that traceguard raises on purpose. Exit code 1 unless a branch says otherwise."""
@@ -43,9 +45,15 @@ class UnknownNameError(UsageError):
         """Build the sentence for `name`, offering the closest of `known`."""
         from difflib import get_close_matches
 
-        near = get_close_matches(name, known, n=3, cutoff=0.4) or sorted(known)[:3]
-        hint = f"; did you mean {', '.join(near)}?" if near else "; the store has none."
-        return cls(f"There is no {noun} named {name!r}{hint}")
+        near = get_close_matches(name, known, n=3, cutoff=0.4)
+        if near:
+            hint = f"did you mean {', '.join(near)}?"
+        elif known:
+            more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
+            hint = f"known are {', '.join(sorted(known)[:_NAMED])}{more}."
+        else:
+            hint = "the store has none."
+        return cls(f"There is no {noun} named {name!r}; {hint}")
 
 
 def first_line(error: BaseException) -> str:

@@ -820,11 +820,11 @@ class Outlook(Document):
 
 
 class Interval(Document):
-    """An estimate and its 95% interval."""
+    """An estimate and its 95% interval; an end is null where the data do not bound it."""
 
     estimate: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 class OutlookIntervals(Document):

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from traceguard.explain import Evidence
     from traceguard.model import BlastRadius, GraphDiff, Pictures, Plan, Report, WhatIf
     from traceguard.otlp import Decoded
+    from traceguard.radius.names import Target
     from traceguard.report import Analysis, Difference, Forecast, Radius, Rollout, Slices
     from traceguard.report.against import Older
     from traceguard.store import Store
@@ -484,6 +485,7 @@ def blast_radius(
     from traceguard.radius.by_time import check_time_zone
     from traceguard.radius.names import find_target
     from traceguard.radius.reach import reach, read_evaluators
+    from traceguard.radius.systems import as_service
     from traceguard.radius.unseen import read_peers
     from traceguard.traces.sampling import recorded_as
 
@@ -491,20 +493,30 @@ def blast_radius(
     period = _period(since, until)
     with _reading(store) as cursor:
         _check_names(cursor, env=env)
-        target = find_target(cursor, service=service, operation=operation, flag=flag, read_by=readers)
+
+        def systems() -> Sequence[str]:
+            open_window(cursor, period, env)
+            return read_peers(cursor).names
+
+        target = find_target(
+            cursor, service=service, operation=operation, flag=flag, read_by=readers, systems=systems
+        )  # fmt: skip
         window = open_window(cursor, period, env)
+        peers = read_peers(cursor)
         read = read_circumstances(cursor, window, None, settings.unit_keys)
         partitions = _shown(linked_partitions(cursor, window), window, progress, "Following requests")
+        if target.inferred:
+            partitions = (as_service(linked, peers, target.service or "") for linked in partitions)
         evaluators, left_out = read_evaluators(cursor, target), _left_out(cursor, window, settings)
         sampling = (window.trace_hash, recorded_as(read_sampling(cursor, window, settings.sample_rate_keys).count))
         keys = named or settings.attributes
         cohorts = read_attributes(cursor, window, Cohorts(keys or _TENANT, named=bool(named)))
         found = reach(
-            partitions, target, period, read.circumstances, evaluators, *left_out, sampling, peers=read_peers(cursor),
+            partitions, target, period, read.circumstances, evaluators, *left_out, sampling, peers=peers,
             attributes=[each for each in cohorts if keys or each.values], time_zone=zone,
             traces_with_unit=read.traces_with_unit,
         )  # fmt: skip
-        return Radius(_with_left_out(found, window))
+        return Radius(_with_system(_with_left_out(found, window), target))
 
 
 def what_if(
@@ -539,7 +551,9 @@ def what_if(
     from traceguard.radius.extension import sides_of
     from traceguard.radius.names import check_objectives, find_target
     from traceguard.radius.outcomes import Users
-    from traceguard.radius.scenario import make_scenario
+    from traceguard.radius.scenario import make_scenario, require_change
+    from traceguard.radius.systems import as_service
+    from traceguard.radius.unseen import no_peers, read_peers
 
     settings = settings or load()
     scenario = make_scenario(
@@ -550,20 +564,33 @@ def what_if(
     )  # fmt: skip
     with _reading(store) as cursor:
         _check_names(cursor, env=env)
-        target = find_target(cursor, service=service, operation=operation, flag=flag)
+        period = _period(since, until)
+
+        def systems() -> Sequence[str]:
+            open_window(cursor, period, env)
+            return read_peers(cursor).names
+
+        target = find_target(cursor, service=service, operation=operation, flag=flag, systems=systems)
         check_objectives(cursor, objectives)
+        require_change(scenario, given=delay is not None or error_rate is not None)
         progress("Opening the window")
-        window = open_window(cursor, _period(since, until), env)
+        window = open_window(cursor, period, env)
+        peers = read_peers(cursor) if target.inferred else no_peers()
         users = Users(window.trace_hash, read_units(cursor, window, settings.unit_keys))
         more = (objectives, users, *_left_out(cursor, window, settings))
 
         def partitions(reduce: Callable[[Any], Any]) -> Iterator[Any]:
             stage = "Retiming requests" if target.flag is None else "Following requests"
-            parts = reduced(cursor, window, reduce, _RETIMED_SPANS)
+
+            def work(linked: Any) -> Any:
+                return reduce(as_service(linked, peers, target.service or "") if target.inferred else linked)
+
+            parts = reduced(cursor, window, work, _RETIMED_SPANS)
             return _shown(parts, window, progress, stage, partition_of(window.spans, _RETIMED_SPANS))
 
         if target.flag is None:
-            return Forecast(_with_left_out(predict.what_if(partitions, scenario, *more), window))
+            found = _with_left_out(predict.what_if(partitions, scenario, *more), window)
+            return Forecast(_with_system(found, target))
         sides = sides_of(target.flag, *read_flag(cursor, window, target.flag), window.trace_hash, target.variant)
         return Forecast(_with_left_out(predict.what_if_flag(partitions, scenario, sides, *more), window))
 
@@ -704,6 +731,16 @@ def _owned(path: Path) -> Store:
     from traceguard.store import open_store
 
     return open_store(path, mode="write" if path.exists() else "read")
+
+
+def _with_system(document: _Document, target: Target) -> _Document:
+    """The document with a warning where the target is a system that sent no spans itself."""
+    if not target.inferred:
+        return document
+    from traceguard.radius.systems import system_warning
+
+    told = system_warning(target.service or "")
+    return document.model_copy(update={"warnings": [told, *document.warnings]})
 
 
 def _with_left_out(document: _Document, window: Window) -> _Document:

@@ -296,7 +296,7 @@ def graph(
 @app.command("blast-radius", epilog=_examples(
     "traceguard blast-radius --db shop.duckdb --service pricing",
     "traceguard blast-radius --db shop.duckdb --flag new-pricing=on --format md",
-    "traceguard blast-radius --db shop.duckdb --flag not-there-yet --read-by cart --read-by checkout",
+    "traceguard blast-radius --db shop.duckdb --flag to-come --read-by cart",
 ))  # fmt: skip
 def blast_radius(
     db: Db = DEFAULT_DB,

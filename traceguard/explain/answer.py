@@ -28,7 +28,7 @@ from traceguard.explain.question import Question
 from traceguard.explain.sign import depends_on_skew
 from traceguard.explain.structure import steps_document
 from traceguard.explain.structure_change import structure_changes
-from traceguard.explain.verdict import Judged, doubtful, judge, settled
+from traceguard.explain.verdict import Judged, doubtful, judge, settled, unconfirmed
 from traceguard.traces.clock_skew import Offset
 from traceguard.traces.link import Names
 from traceguard.units import Period, format_time
@@ -221,7 +221,8 @@ def _verdict(
         return "regression"
     # Who names two periods asks about them: flags that were measured well do not answer that.
     asked = judged if question.candidate is None else [j for j in judged if j.period is not None]
-    if doubtful(asked, question.alpha, question.floor):
+    doubts = (doubtful, unconfirmed)
+    if any(doubt(asked, question.alpha, question.floor) for doubt in doubts):
         return "inconclusive"
     return "no_regression" if settled(asked) else "inconclusive"
 

@@ -14,9 +14,10 @@ from traceguard.explain.entries import MIN_CLUSTERS
 from traceguard.explain.evidence import Evidence, share_of_time
 from traceguard.explain.guards import guards
 from traceguard.explain.question import Question
-from traceguard.explain.verdict import Judged, requests_to_settle
+from traceguard.explain.verdict import Judged, requests_to_settle, unconfirmed
 from traceguard.stats.sequential import FIRST_LOOK_CLUSTERS
 from traceguard.traces.factors import MIXED, Factor
+from traceguard.traces.link import Names
 from traceguard.units import format_ms, format_time
 
 AMBIGUOUS_TIME = 0.05  # part of the requests' time that several calls could claim which is worth a warning
@@ -49,6 +50,7 @@ def warnings_of(
         *_about_the_factors(evidence, compared),
         *guards(question, compared, evidence.window.names),
         *_about_the_design(judged),
+        *_about_the_parts(question, judged, evidence.window.names),
         *_about_the_verdict(question, compared, judged, verdict, explained=explained, weak=weak),
     ]
     return [model.Warning(code=code, message=message) for code, message in found]
@@ -261,6 +263,26 @@ def _about_the_design(judged: Sequence[Judged]) -> _Caveats:
                 " what else changed then cannot be told apart."
             ),
         )
+
+
+def _about_the_parts(question: Question, judged: Sequence[Judged], names: Names) -> _Caveats:
+    found = unconfirmed(judged, question.alpha, question.floor)
+    if not found:
+        return
+    first, root = found[0], found[0].effects.roots[0]
+    service, operation, locus = names.component(int(first.where.outcomes.components[first.slower]))
+    entry = " ".join(names.component(2 * first.where.entry)[:2])
+    low, high = first.effects.latency.low[first.slower], first.effects.latency.high[first.slower]
+    where = f"{service} {operation}" if locus == "self" else f"the way into {service} {operation}"
+    more = f"; so with {len(found) - 1} more pairs of level and entry point" if len(found) > 1 else ""
+    yield (
+        "unconfirmed_component",
+        (
+            f"Under {_levels(first.effects.column)} {where} surely takes longer at {entry} ({format_ms(low)} to"
+            f" {format_ms(high)}), but its requests may take {format_ms(root.low)} to {format_ms(root.high)} more:"
+            f" other levels come with it, or users differ too much{more}."
+        ),
+    )
 
 
 def _about_the_verdict(

@@ -52,6 +52,7 @@ class Judged:
     p_adjusted: tuple[float, ...]
     q_value: tuple[float, ...]
     p_better: tuple[float, ...]
+    slower: int = -1  # the number of the component that surely takes longer, whatever the whole request does; -1: none
 
     def regressed(self, alpha: float, floor: Floor) -> list[int]:
         """Numbers of the root metrics that regressed."""
@@ -107,9 +108,11 @@ def judge(entries: Sequence[EntryEffects], alpha: float) -> list[Judged]:
     better = np.array([root.p_better for _, effects, _, _ in tested for root in effects.roots])
     worse, better = np.where(sure, worse, 1.0), np.where(sure, better, 1.0)
     adjusted, q, adjusted_better = holm(worse), benjamini_hochberg(worse), holm(better)
-    by_part = np.where(sure, _by_parts([row[:3] for row in tested], alpha), 1.0)
+    by_part, surely_slower = _by_parts([row[:3] for row in tested], alpha)
+    by_part = np.where(sure, by_part, 1.0)
     adjusted = np.minimum(np.minimum(adjusted / (1.0 - 2.0 * BY_PARTS), by_part / BY_PARTS), 1.0)
     judged = []
+    slower = iter(surely_slower)
     at = 0
     for (entry, effects, by_time, testable), counts in zip(found, counted, strict=True):
         count = len(effects.roots)
@@ -117,15 +120,19 @@ def judge(entries: Sequence[EntryEffects], alpha: float) -> list[Judged]:
             cut = slice(at, at + count)
             values = (tuple(adjusted[cut].tolist()), tuple(q[cut].tolist()), tuple(adjusted_better[cut].tolist()))
             at += count
+            part = next(slower)
         else:
+            part = -1
             raw = np.array([root.p_worse for root in effects.roots])
             values = ((1.0,) * count, tuple(benjamini_hochberg(raw).tolist()), (1.0,) * count)
-        judged.append(Judged(entry, effects, by_time, testable, *values))
+        judged.append(Judged(entry, effects, by_time, testable, *values, part if testable else -1))
     return judged
 
 
-def _by_parts(tested: Sequence[tuple[EntryEffects, LevelEffects, bool]], alpha: float) -> Floats:
+def _by_parts(tested: Sequence[tuple[EntryEffects, LevelEffects, bool]], alpha: float) -> tuple[Floats, list[int]]:
     """Adjusted p-values for worse of the levels' root metrics by way of their parts; 1 where that way is closed.
+
+    And for each pair the number of the component that surely takes longer, -1 for none.
 
     One component's time, or its failures, vary far less between users than the whole request's, so that they show a
     regression which the root's own test cannot show among so many. So components are tested first, all together, and
@@ -149,7 +156,7 @@ def _by_parts(tested: Sequence[tuple[EntryEffects, LevelEffects, bool]], alpha: 
     for each in opened:
         mine = (np.array(way) == each) & (adjusted <= alpha)
         adjusted[mine] = np.maximum(adjusted[mine], holm(second[mine]))
-    return adjusted
+    return adjusted, [part if p <= alpha else -1 for p, part in opened["latency"]]
 
 
 def _surest_time(tested: Sequence[tuple[EntryEffects, LevelEffects, bool]]) -> list[tuple[float, int]]:
@@ -170,6 +177,8 @@ def _surest_errors(
     entries = {entry.identity: entry for entry, _, _ in tested}.values()
     for environment in {entry.environment for entry in entries}:
         here = [e for e in entries if e.environment == environment and e.errors is not None]
+        if not here:
+            continue
         inference = AnytimeValid(alpha) if any(e.live for e in here) else FixedHorizon(alpha)
         found = errors_everywhere([e.errors for e in here if e.errors is not None], inference)
         known |= {(environment, *place): values for place, values in found.items()}
@@ -192,6 +201,19 @@ def _surest_errors(
             )
         )
     return surest
+
+
+def unconfirmed(judged: Sequence[Judged], alpha: float, floor: Floor) -> list[Judged]:
+    """Levels under which a component surely takes longer, while requests may or may not: nobody may call it a pass.
+
+    Where levels nearly come together the whole request's effect is uncertain long after one component's is plain. Time
+    that moved to it from others, with requests known to take hardly longer, is no doubt.
+    """
+    return [
+        j for j in judged
+        if j.slower >= 0 and not j.regressed(alpha, floor)
+        and j.effects.roots[0].high > SETTLED * j.effects.roots[0].reference
+    ]  # fmt: skip
 
 
 def settled(judged: Sequence[Judged]) -> bool:

@@ -110,6 +110,10 @@ class Extension:
         weight = np.full(self.rows.size, SCALE, dtype=np.int64)
         return Population(self.rows["value"], weight, self.rows["failed"].astype(np.float64), self.rows["bucket"])
 
+    def climbing(self, exposure: float) -> tuple[float, float]:  # noqa: ARG002  (as of retimed requests)
+        """What is not known of how failures climb: nothing, as the level's own failures are counted."""
+        return 0.0, 0.0
+
     def at(self, exposure: float) -> Population:
         """As it would be if the level had the share `exposure` of the compared requests, in every slice."""
         side, number = self.rows["side"].astype(np.int64), self.slices * 3

@@ -1,10 +1,11 @@
 """The service, operation or flag that the user named, or the nearest names that the store knows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from traceguard.errors import UnknownNameError, UsageError
+from traceguard.store import queries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,6 +30,7 @@ class Target:
     flag: str | None = None
     variant: str | None = None
     read_by: tuple[str, ...] = ()
+    inferred: bool = False  # the service sent no spans; its callers name it
 
     @property
     def flag_text(self) -> str | None:
@@ -43,22 +45,31 @@ def find_target(
     operation: str | None = None,
     flag: str | None = None,
     read_by: Sequence[str] = (),
+    systems: "Callable[[], Sequence[str]] | None" = None,
 ) -> Target:
     """The target of these options; names are looked up in the whole store, whatever the window.
 
     UsageError unless exactly one of service and flag is given (an operation needs its service, `read_by` a flag);
     UnknownNameError with the nearest names for one that the store does not know. A flag that is `read_by` services may
-    be unknown.
+    be unknown. `systems` gives the names of what sent no spans, where that can be asked about.
     """
     if (service is None) == (flag is None):
-        raise UsageError("Name either a service (with --service) or a flag (with --flag).")
+        raise UsageError("Name either a service or a flag, and not both.")
     if flag is not None:
         if operation is not None:
             raise UsageError("An operation belongs to a service; name the service with --service and leave out --flag.")
         return _find_flag(cursor, flag, tuple(dict.fromkeys(read_by)))
     if read_by:
         raise UsageError("Services read a flag; name it with --flag, or leave out --read-by.")
-    _require(service, "service", _column(cursor, _SERVICES))
+    services = _column(cursor, _SERVICES)
+    if service not in services and systems is not None:
+        others = systems()
+        if service in others and operation is None:
+            return Target(service=service, inferred=True)
+        if service in others:
+            raise UsageError(f"{service} sent no spans, so its operations are not known; ask about all of it.")
+        services += set(others).difference(services)
+    _require(service, "service", services)
     if operation is not None:
         known = _column(cursor, "SELECT DISTINCT operation FROM spans WHERE service = $name", service)
         _require(operation, f"operation of {service}", known)
@@ -103,7 +114,8 @@ def check_objectives(cursor: "duckdb.DuckDBPyConnection", objectives: "Iterable[
     named = [each.entry for each in objectives if each.entry is not None]
     if not named:
         return
-    pairs = cursor.execute("SELECT DISTINCT service, operation FROM spans").fetchall()
+    pairs = cursor.execute((queries.folder() / "radius" / "entry_points.sql").read_text(encoding="utf-8")).fetchall()
     known = {name for service, operation in pairs for name in (service, operation, f"{service} {operation}")}
     for name in named:
-        _require(name, "entry point", sorted(known))
+        if name not in known:
+            raise UnknownNameError.of("entry point", name, sorted({operation for _, operation in pairs}))

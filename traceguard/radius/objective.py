@@ -63,11 +63,12 @@ class Objective:
         return self.entry in {None, entry.operation, entry.service, f"{entry.service} {entry.operation}"}
 
 
-def parse_objective(text: str) -> Objective:
-    """An objective as a user writes it; UsageError says what is wrong with it."""
+def parse_objective(text: str, *, files: bool = False) -> Objective:
+    """An objective as a user writes it; UsageError says what is wrong with it. `files` may be named as well."""
     form = _FORM.fullmatch(text.strip())
     if form is None:
-        raise UsageError(f"{text!r} is not an objective; write {_EXAMPLES}, or name an OpenSLO file (.yaml).")
+        file = ", or name an OpenSLO file (.yaml)" if files else ""
+        raise UsageError(f"{text!r} is not an objective; write {_EXAMPLES}{file}.")
     window = None if form["window"] is None else parse_duration(form["window"])
     if window == 0:
         raise UsageError(f"The objective {text!r} has a window of no length; write one such as 28d.")
@@ -112,12 +113,15 @@ def parse_objectives(given: "str | Path | Objective | Iterable[str | Path | Obje
         elif isinstance(each, Path) or is_file(each):
             found += read(Path(each))
         else:
-            found.append(parse_objective(each))
+            found.append(parse_objective(each, files=True))
     return tuple(dict.fromkeys(found))
 
 
 def _limit(text: str, objective: str) -> float:
-    limit = parse_duration(text.replace(" ", ""))
+    try:
+        limit = parse_duration(text.replace(" ", ""))
+    except UsageError as error:
+        raise UsageError(f"The objective {objective!r} needs a limit with a unit: {error}") from None
     if limit <= 0:
         raise UsageError(f"The objective {objective!r} has a limit of no length; write one such as 800ms.")
     return limit

@@ -12,7 +12,11 @@ from numpy.typing import NDArray
 
 from traceguard.kernels import kernel
 from traceguard.radius.trees import Trees
+from traceguard.stats.clustered import wilson
 from traceguard.traces.link import CLIENT, Linked, Names
+
+FEW_FAILURES = 20
+"""With fewer failures than this to learn from, how they climb is only roughly known."""
 
 _I32, _F64 = "int32[::1]", "float64[::1]"
 
@@ -60,6 +64,11 @@ class Propagation:
         Both of shape m; 0 and -1 for roots. That a client span fails with the server span
         it waited for is not called an assumption: it says what the server answered.
         """
+        climbs = self.climbs(trees, names)
+        return climbs.share, np.where(climbs.seen == 0, climbs.pair, -1)
+
+    def climbs(self, trees: Trees, names: Names) -> "Climbs":
+        """How failures climb in these trees, and how surely."""
         child = np.flatnonzero(trees.parent >= 0)
         parent = trees.parent[child]
         width = len(names.operations)
@@ -68,7 +77,7 @@ class Propagation:
         by_service = service[self.pair // width] * width + self.pair % width
         # A window has few pairs and many calls.
         pairs, which = np.unique(pair, return_inverse=True)
-        share, unseen = np.ones(pairs.size), np.ones(pairs.size, dtype=np.bool_)
+        count = np.zeros((2, pairs.size), dtype=np.int64)  # seen and passed
         for table, wanted in ((by_service, service[pairs // width] * width + pairs % width), (self.pair, pairs)):
             known, at = np.unique(table, return_inverse=True)
             sums = np.zeros((2, known.size), np.int64)
@@ -77,14 +86,33 @@ class Propagation:
             place = np.searchsorted(known, wanted)
             found = place < known.size
             found[found] = known[place[found]] == wanted[found]
-            share[found] = sums[1, place[found]] / sums[0, place[found]]
-            unseen &= ~found
+            count[:, found] = sums[:, place[found]]
+        seen, share = count[0], np.where(count[0] > 0, count[1] / np.maximum(count[0], 1), 1.0)
+        low, high = wilson(share, seen.astype(np.float64))
         answers = (trees.kind[parent] == CLIENT) & (trees.service[parent] != trees.service[child])
-        shares = np.zeros(trees.parent.size)
-        assumed = np.full(trees.parent.size, -1, dtype=np.int64)
-        shares[child] = share[which]
-        assumed[child] = np.where(unseen[which] & ~answers, pair, -1)
-        return shares, assumed
+        size = trees.parent.size
+        climbs = Climbs(np.zeros(size), np.zeros(size), np.zeros(size), np.full(size, -1), np.full(size, -1))
+        climbs.share[child] = share[which]
+        climbs.low[child] = np.where(answers, share[which], low[which])
+        climbs.high[child] = np.where(answers, share[which], high[which])
+        climbs.pair[child] = np.where(answers, -1, pair)
+        climbs.seen[child] = np.where(answers, -1, seen[which])
+        return climbs
+
+
+@dataclass(frozen=True, slots=True)
+class Climbs:
+    """Per span of trees (shapes m) the probability that its failure fails its parent, and its 95% interval (Wilson).
+
+    `seen` counts the failures that it was learned from. Roots, and servers below the client that waited for them, have
+    neither interval nor `pair` nor `seen` (-1): that a client fails with its server says what the server answered.
+    """
+
+    share: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    pair: NDArray[np.int64]
+    seen: NDArray[np.int64]
 
 
 def _pairs(

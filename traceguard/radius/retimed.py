@@ -17,12 +17,14 @@ from traceguard.radius.calls import calls_of, members, visits_of
 from traceguard.radius.delay import Delay
 from traceguard.radius.outcomes import RETIMED, Outcomes, Users, buckets, entries, entry_named
 from traceguard.radius.population import Population
-from traceguard.radius.propagation import Propagation, failures
+from traceguard.radius.propagation import FEW_FAILURES, Propagation, failures
 from traceguard.radius.retime import stretched
 from traceguard.radius.scenario import Scenario
 from traceguard.radius.trees import Trees
 from traceguard.radius.usable import Usable
 from traceguard.traces.link import Linked, Names
+
+_ONE = 1 << 32  # whole numbers, so that sums are the same however the window is parted
 
 Reduced = TypeVar("Reduced")
 Partitions = Callable[[Callable[[Linked], Any]], Iterable[Any]]
@@ -47,6 +49,8 @@ class Retimed:
     """The requests of an entry point as they were and as they would be, were they hit."""
 
     rows: NDArray[Any]
+    off: tuple[float, float] = (0.0, 0.0)
+    """By how much the share of requests that a hit newly fails may lie lower and higher, by how failures climb."""
 
     @property
     def before(self) -> Population:
@@ -57,6 +61,10 @@ class Retimed:
     def hit_fraction(self) -> float:
         """The part that calls the target."""
         return float(self.rows["hit"].mean())
+
+    def climbing(self, exposure: float) -> tuple[float, float]:
+        """By how much the error rate at an exposure may lie lower and higher, by how failures climb."""
+        return exposure * self.off[0], exposure * self.off[1]
 
     def at(self, exposure: float) -> Population:
         """If the share `exposure` of them is hit."""
@@ -80,6 +88,8 @@ class Recorded:
     hit: int = 0  # requests that call the target
     torn: int = 0  # fragments that do
     assumed: set[int] = field(default_factory=set)  # pairs at which failures were assumed to climb
+    thin: dict[int, int] = field(default_factory=dict)  # pairs with few failures to learn from, and how many
+    off: dict[int, list[int]] = field(default_factory=dict)  # by entry: `Retimed.off` times its requests, in 1 / _ONE
     _kept: Spool = field(default_factory=lambda: Spool("the requests that are retimed"))
 
     @classmethod
@@ -109,7 +119,10 @@ class Recorded:
 
     def cases(self) -> Iterator[tuple[model.Entry, "Retimed"]]:
         """Every entry point with its requests."""
-        return ((entry, Retimed(rows)) for entry, rows in self.outcomes.each(self.names))
+        for number in self.outcomes.entries:
+            rows = self.outcomes.of(number)
+            lower, higher = (off / _ONE / rows.size for off in self.off.get(number, (0, 0)))
+            yield entry_named(self.names, number), Retimed(rows, (lower, higher))
 
     @property
     def parts(self) -> int:
@@ -123,11 +136,28 @@ class Recorded:
             rows = rows.copy()
             rows["after"][trees.row] = slowed(trees, delay)
             if self.scenario.error_rate > 0:
-                share, unseen = self.learned.shares(trees, self.names)
-                newly = failures(trees, share, self.scenario.error_rate)
-                self.assumed.update(np.unique(unseen[(newly > 0) & (unseen >= 0)]).tolist())
-                rows["newly"][trees.row] = newly[trees.root]
+                self._fail(rows, trees)
             self.outcomes.add(rows)
+
+    def _fail(self, rows: NDArray[Any], trees: Trees) -> None:
+        """Let the calls of a partition fail, as the whole window showed failures to climb, and note how surely."""
+        rate, climbs = self.scenario.error_rate, self.learned.climbs(trees, self.names)
+        newly = failures(trees, climbs.share, rate)
+        rows["newly"][trees.row] = newly[trees.root]
+        told = (newly > 0) & (climbs.pair >= 0) & (climbs.seen < FEW_FAILURES)
+        for pair, seen in np.unique(np.stack((climbs.pair[told], climbs.seen[told])), axis=1).T.tolist():
+            if seen:
+                self.thin[pair] = seen
+            else:
+                self.assumed.add(pair)
+        entry, failed = rows["entry"][trees.row], rows["failed"][trees.row]
+        for side, share in enumerate((climbs.low, climbs.high)):
+            off = np.abs(failures(trees, share, rate) - newly)[trees.root]
+            numbers, at = np.unique(entry, return_inverse=True)
+            sums = np.zeros(numbers.size, dtype=np.int64)
+            np.add.at(sums, at, np.rint(np.where(failed, 0.0, off) * _ONE).astype(np.int64))
+            for number, added in zip(numbers.tolist(), sums.tolist(), strict=True):
+                self.off.setdefault(number, [0, 0])[side] += added
 
 
 def slowed(trees: Trees, delay: Delay) -> NDArray[np.int64]:

@@ -49,19 +49,27 @@ def make_scenario(
     added = parse_delay(delay) if delay is not None else Delay()
     if (service is None) == (flag is None):
         raise UsageError(
-            "Suppose one thing: a service that changes (--service) or a flag that is extended (--flag), not both."
+            "Suppose one thing: a service that changes or a flag that is extended, not both."
             if service is not None
-            else "What changes? Name a service (--service) or a flag that is extended (--flag)."
+            else "What changes? Name a service, or a flag that is extended."
         )
     if flag is not None and (operation is not None or delay is not None or error_rate is not None):
         raise UsageError(
-            "--flag extends what requests under the flag showed, so it takes neither --operation nor --delay nor"
-            " --error-rate; leave them out, or name the --service that changes instead."
+            "A flag is extended by what requests under it showed, so it takes no operation, delay or error rate; leave"
+            " them out, or name the service that changes instead."
         )
     search = _searched(largest, added, delay is not None, exposure is not None, flag is not None, objectives)
     if search == "exposure" and flag is None and added.mean_ns == 0.0 and not error_rate:
-        raise UsageError("The largest exposure to what? Add --delay or --error-rate.")
+        raise UsageError("The largest exposure to what? Add a delay or an error rate.")
     return Scenario(service, operation, added, error_rate or 0.0, 1.0 if exposure is None else exposure, flag, search)
+
+
+def require_change(scenario: Scenario, *, given: bool) -> None:
+    """UsageError where a service is named, but not what happens to it; `given`: a delay or an error rate is."""
+    if scenario.service is not None and not given and scenario.search is None:
+        raise UsageError(
+            f"What changes in {scenario.service}? Add a delay (such as 50ms) or an error rate (such as 1%)."
+        )
 
 
 def _searched(
@@ -70,17 +78,15 @@ def _searched(
     if largest is None:
         return None
     if largest not in {"delay", "exposure"}:
-        raise UsageError(f"{largest!r} cannot be looked for; --largest takes delay or exposure.")
+        raise UsageError(f"{largest!r} cannot be looked for; ask for the largest delay or exposure.")
     if not objectives:
-        raise UsageError("The largest that still keeps what? Add an objective, such as --slo 'p99<800ms'.")
+        raise UsageError("The largest that still keeps what? Add an objective (slo), such as 'p99<800ms'.")
     if largest == "exposure":
         if exposed:
-            raise UsageError("--largest exposure looks for the exposure; leave out --exposure.")
+            raise UsageError("The largest exposure is looked for; give none.")
         return "exposure"
     if flag:
-        raise UsageError("A flag has no delay to look for; ask for --largest exposure.")
+        raise UsageError("A flag has no delay to look for; ask for the largest exposure.")
     if delayed and (added.kind == "constant" or added.mean_ns == 0.0):
-        raise UsageError(
-            "--largest delay looks for the delay; leave out --delay, or give a distribution whose shape is kept."
-        )
+        raise UsageError("The largest delay is looked for; give none, or a distribution whose shape is kept.")
     return "delay"

@@ -69,6 +69,20 @@ def _unanswered(parent, kind, service, evaluation):  # type: ignore[no-untyped-d
     return found
 
 
+def named_calls(
+    linked: Linked, peers: Peers, among: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The spans `among` a partition's (n) that call something which sent no spans, and whom: index into the names."""
+    open_ = _unanswered(linked.parent, linked.kind, linked.service, linked.evaluation)
+    span = np.flatnonzero(open_ if among is None else open_ & among)
+    if not peers.names:
+        return span[:0], span[:0]
+    key = _key(linked.trace_hash[linked.trace[span]], linked.span_hash[span])
+    at = np.minimum(np.searchsorted(peers.key, key), peers.key.size - 1)
+    known = peers.key[at] == key
+    return span[known], peers.name[at[known]].astype(np.int64)
+
+
 @dataclass(slots=True)
 class Unseen:
     """Calls of what sent no spans, summed over partitions; made anew for each question."""
@@ -88,12 +102,7 @@ class Unseen:
         """
         if not self.peers.names:
             return
-        open_ = _unanswered(linked.parent, linked.kind, linked.service, linked.evaluation)
-        span = np.flatnonzero(open_ & (request >= 0))
-        key = _key(linked.trace_hash[linked.trace[span]], linked.span_hash[span])
-        at = np.minimum(np.searchsorted(self.peers.key, key), self.peers.key.size - 1)
-        known = self.peers.key[at] == key
-        span, name = span[known], self.peers.name[at[known]].astype(np.int64)
+        span, name = named_calls(linked, self.peers, request >= 0)
         np.add.at(self._calls, (name, linked.service[span]), 1)
         pairs, first = np.unique(request[span] * len(self.peers.names) + name, return_index=True)
         hit = np.ones(pairs.size, dtype=np.bool_)

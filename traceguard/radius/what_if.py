@@ -19,8 +19,8 @@ from traceguard.radius.extension import LEVEL, Extension, Observed, Sides
 from traceguard.radius.largest import largest_delay, largest_exposure
 from traceguard.radius.objective import Objective
 from traceguard.radius.outcomes import Users
-from traceguard.radius.outlook import outlooks
-from traceguard.radius.propagation import pair_text
+from traceguard.radius.outlook import QUANTILES, outlooks
+from traceguard.radius.propagation import FEW_FAILURES, pair_text
 from traceguard.radius.retimed import Partitions, Recorded, Retimed
 from traceguard.radius.scenario import Scenario
 from traceguard.radius.usable import Usable
@@ -53,8 +53,7 @@ def what_if(
         exposure, found = largest_exposure(recorded.cases(), objectives)
         supposed = supposed.model_copy(update={"exposure": exposure})
     entries, budgets = _answers(recorded.cases, exposure, objectives) if recorded.hit else ([], [])
-    assumed = [pair_text(recorded.names, pair) for pair in sorted(recorded.assumed)]
-    warnings = [*_warnings(supposed, recorded.hit, recorded.torn, assumed), *_unmet(objectives, entries)]
+    warnings = [*_warnings(supposed, recorded), *_unbounded(entries), *_unmet(objectives, entries)]
     return model.WhatIf(
         scenario=supposed, entries=entries, warnings=[*warnings, *usable.warnings()], budgets=budgets, largest=found
     )
@@ -98,7 +97,8 @@ def what_if_flag(
             "current_exposure": level / compared if compared else None,
         }
     )  # fmt: skip
-    warnings = [*_flag_warnings(sides, compared, left_out, one_sided), *_unmet(objectives, entries)]
+    told = _flag_warnings(sides, compared, left_out, one_sided)
+    warnings = [*told, *_unbounded(entries), *_unmet(objectives, entries)]
     return model.WhatIf(
         scenario=supposed, entries=entries, warnings=[*warnings, *usable.warnings()], budgets=budgets, largest=found
     )
@@ -111,7 +111,7 @@ def _answers(
     for entry, case in cases():
         before, after = case.before, case.at(exposure)
         found = {**entry.model_dump(), "requests": before.requests, "hit_fraction": case.hit_fraction}
-        entries.append(model.ForecastEntry(**found, **outlooks(before, after)))
+        entries.append(model.ForecastEntry(**found, **outlooks(before, after, case.climbing(exposure))))
         budgets += [budget(each, entry, before, after) for each in objectives if each.concerns(entry)]
     return sorted(entries, key=_hardest_hit_first), sorted(budgets, key=_nearest_to_broken_first)
 
@@ -123,6 +123,19 @@ def _hardest_hit_first(entry: model.ForecastEntry) -> tuple[float, float, int, s
 
 def _nearest_to_broken_first(found: model.Budget) -> tuple[bool, float, str, str]:
     return (found.kept_after, -found.after / max(found.limit, 1e-9), found.slo, found.entry.operation)
+
+
+def _unbounded(entries: Sequence[model.ForecastEntry]) -> list[model.Warning]:
+    """Entry points with too few requests, or users, to say how a quantile would change."""
+    found = []
+    for entry in entries:
+        open_ = [name for name in QUANTILES if entry.change is not None and getattr(entry.change, name).high is None]
+        if open_:
+            found.append(f"{' and '.join(open_)} of {entry.service} {entry.operation} ({entry.requests:,} requests)")
+    if not found:
+        return []
+    message = f"Too few requests or users to bound {_listed(found)}: by how much it would change is not known."
+    return [model.Warning(code="few_requests", message=message)]
 
 
 def _unmet(objectives: Sequence[Objective], entries: Sequence[model.ForecastEntry]) -> list[model.Warning]:
@@ -153,24 +166,33 @@ def _flag_warnings(sides: Sides, compared: int, left_out: int, one_sided: Sequen
     return warnings
 
 
-def _warnings(scenario: model.Scenario, hit: int, torn: int, assumed: list[str]) -> list[model.Warning]:
+def _warnings(scenario: model.Scenario, recorded: Recorded) -> list[model.Warning]:
     name = " ".join(filter(None, (scenario.service, scenario.operation)))
     warnings = []
-    if not hit:
+    if not recorded.hit:
         message = f"No usable request of the window calls {name}; widen the window or send its traffic."
         warnings.append(model.Warning(code="no_requests", message=message))
-    if torn:
+    if recorded.torn:
         message = (
-            f"{torn} fragments of requests call {name}, but the spans above them are missing, so their entry points are"
-            " unknown and not predicted."
+            f"{recorded.torn} fragments of requests call {name}, but the spans above them are missing, so their entry"
+            " points are unknown and not predicted."
         )
         warnings.append(model.Warning(code="incomplete_traces", message=message))
-    if assumed:
+    if recorded.assumed:
+        assumed = [pair_text(recorded.names, pair) for pair in sorted(recorded.assumed)]
         message = (
             f"No failed call was recorded at {_listed(assumed)}: there every error is assumed to fail the caller,"
             " although it may handle it."
         )
         warnings.append(model.Warning(code="assumed_propagation", message=message))
+    if recorded.thin:
+        ranked = sorted(recorded.thin.items(), key=lambda found: (found[1], found[0]))
+        thin = [f"{pair_text(recorded.names, pair)} ({seen} seen)" for pair, seen in ranked]
+        message = (
+            f"Fewer than {FEW_FAILURES} failed calls tell how often the caller fails with them at {_listed(thin)}; the"
+            " interval of the error rate is wider for it."
+        )
+        warnings.append(model.Warning(code="thin_propagation", message=message))
     return warnings
 
 

@@ -30,6 +30,7 @@ from traceguard.report.wording import (
     inference_text,
     largest_text,
     mix_text,
+    not_known,
     percent,
     place,
     probability,
@@ -117,7 +118,9 @@ def radius(result: Radius) -> str:
     blocks = [
         MARKER.format(kind="blast-radius"),
         f"## Blast radius of {code(target_name(document.target))}",
-        f"**Reaches {reach_text(reach)}**: {whom}, in {count(reach.services)} services.",
+        f"**{prose(unknown)}**"
+        if (unknown := not_known(document))
+        else f"**Reaches {reach_text(reach)}**: {whom}, in {count(reach.services)} services.",
         prose(window_text(document.window)),
     ]
     for number, (title, table) in enumerate(reach_tables.sections(document)):
@@ -139,9 +142,9 @@ def forecast(result: Forecast) -> str:
         blocks.append(f"**{prose(' '.join(filter(None, said)))}**")
     if document.budgets:
         blocks += ["### Objectives", _table(tables.budgets(document.budgets), 100), "### By entry point"]
-    blocks.append(
-        _table(tables.forecast_entries(document), 250) if document.entries else "No recorded request would notice."
-    )
+    unknown = not_known(document)
+    nothing = f"**{prose(unknown)}**" if unknown else "No recorded request would notice."
+    blocks.append(_table(tables.forecast_entries(document), 250) if document.entries else nothing)
     return "\n\n".join([*blocks, *_warnings(document.warnings)]) + "\n"
 
 

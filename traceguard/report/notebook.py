@@ -19,6 +19,7 @@ from traceguard.report.wording import (
     entry_name,
     headline,
     largest_text,
+    not_known,
     reach_text,
     scenario_name,
     target_name,
@@ -59,7 +60,7 @@ def show_radius(radius: Radius) -> str:
     document = radius.document
     reach = document.reach
     whom = f"{reach_text(reach)}, {count(reach.units)} users or sessions"
-    sentence = f"{target_name(document.target)} reaches {whom}."
+    sentence = not_known(document) or f"{target_name(document.target)} reaches {whom}."
     # The week is drawn; a table of it would say the same once more.
     shown = document.model_copy(update={"by_time": []}) if len(document.by_time) > reach_tables.FEW_HOURS else document
     pictures = [draw_reach(document), "" if shown is document else draw_week(document.by_time)]
@@ -75,7 +76,11 @@ def show_forecast(forecast: Forecast) -> str:
     from traceguard.report.outlines import outlines
 
     document = forecast.document
-    said = [largest_text(document.largest) if document.largest else "", budgets_text(document.budgets)]
+    said = [
+        not_known(document),
+        largest_text(document.largest) if document.largest else "",
+        budgets_text(document.budgets),
+    ]
     sections = [("Objectives", tables.budgets(document.budgets)), ("By entry point", tables.forecast_entries(document))]
     plots = [
         (entry_name(entry), outlines(entry.distribution, ("before", "after")))

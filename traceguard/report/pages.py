@@ -27,6 +27,7 @@ from traceguard.report.wording import (
     factors_name,
     graph_size,
     largest_text,
+    not_known,
     percent,
     quantity,
     reach_text,
@@ -114,6 +115,7 @@ def radius(result: Radius, layout: str = ALONE) -> str:
     reach = document.reach
     target = target_name(document.target)
     verb = reach_text(reach) if reach.traces else "no recorded request"
+    unknown = not_known(document)
     facts: list[Fact] = [
         ("Traces reached", count(reach.traces), f"{percent(reach.requests_fraction)} of requests"),
         ("Users or sessions", count(reach.units), f"{percent(reach.units_fraction)} of all"),
@@ -122,7 +124,7 @@ def radius(result: Radius, layout: str = ALONE) -> str:
     ]
     return page(
         "radius.html", layout=layout, target=target,
-        sentence=f"If {target} goes wrong, it reaches {verb}.", facts=facts,
+        sentence=unknown or f"If {target} goes wrong, it reaches {verb}.", facts=[] if unknown else facts,
         tone="inconclusive" if reach.traces else "no_data", about=window_text(document.window),
         entries=reach_tables.entries(document), upstream=reach_tables.neighbours(document.upstream),
         downstream=reach_tables.neighbours(document.downstream), gates=reach_tables.gates(document),
@@ -141,7 +143,8 @@ def forecast(result: Forecast, layout: str = ALONE) -> str:
     scenario = scenario_name(document.scenario)
     moved = sorted(filter(tables.moves, document.entries), key=lambda e: e.before.p95 - e.after.p95)
     broken = [each for each in document.budgets if not each.kept_after]
-    sentence, facts = f"With {scenario}, no recorded request would notice.", _forecast_facts(document)
+    facts = _forecast_facts(document)
+    sentence = not_known(document) or f"With {scenario}, no recorded request would notice."
     if moved:
         worst = moved[0]
         sides = f"{quantity(worst.before.p95, 'ms')} to {quantity(worst.after.p95, 'ms')}"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from traceguard.report.tables import Table
 from traceguard.report.wording import clean, count, percent, share_interval
+from traceguard.stats.clustered import wilson
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,11 +60,17 @@ def gates(document: BlastRadius) -> Table:
         for g in document.gates
     ]  # fmt: skip
     rows += [
-        (clean(f"{e.source} → {e.target}"), "none", f"0 of {count(e.errors_seen)}", "", "")
+        (clean(f"{e.source} → {e.target}"), "none", f"0 of {count(e.errors_seen)}", _of_none(e.errors_seen), "")
         for e in document.edges
         if e.side == "up" and e.kind == "sync" and e.errors_seen and not e.stopped
     ]
     return _table(("call", "gate", "failures stopped", "95% interval", "requests"), rows, 2)
+
+
+def _of_none(seen: int) -> str:
+    """What part may be stopped where none of so many was."""
+    _, high = wilson(np.zeros(1), np.array([float(seen)]))
+    return share_interval(0.0, float(high[0]))
 
 
 def untested(document: BlastRadius) -> str:

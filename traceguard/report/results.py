@@ -172,9 +172,11 @@ class Radius:
 
     def __repr__(self) -> str:
         """One line: the target and the share of requests it reaches."""
-        from traceguard.report.wording import target_name
+        from traceguard.report.wording import not_known, target_name
 
         reach = self.document.reach
+        if not_known(self.document):
+            return f"<Radius {target_name(self.document.target)}: not known, no usable request>"
         size = f"{reach.requests_fraction:.1%} of requests, {reach.services} services"
         return f"<Radius {target_name(self.document.target)}: {size}>"
 

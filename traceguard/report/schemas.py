@@ -13,7 +13,7 @@ _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 DOCUMENTS: dict[str, type[model.Document]] = {
     "report": model.Report, "graph-difference": model.GraphDiff, "blast-radius": model.BlastRadius,
-    "what-if": model.WhatIf,
+    "what-if": model.WhatIf, "plan": model.Plan,
 }  # fmt: skip
 """Documents by the name of their schema's file."""
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     import networkx as nx
 
-    from traceguard.model import Budget, Cause, ForecastEntry, Regression, WhatIf
+    from traceguard.model import Budget, Cause, ForecastEntry, Interval, Regression, WhatIf
     from traceguard.report.results import Slices
 
 
@@ -145,10 +145,17 @@ def forecast_metrics(entry: ForecastEntry) -> Table:
         unit = "fraction" if field == "error_rate" else "ms"
         before, after = getattr(entry.before, field), getattr(entry.after, field)
         change = getattr(entry.change, field) if entry.change is not None else None
-        bounds = "" if change is None else interval(change.low, change.high, unit)
+        bounds = "" if change is None else change_interval(change, unit)
         row = (label, quantity(before, unit), quantity(after, unit), quantity(after - before, unit, signed=True))
         rows.append((*row, bounds))
     return _table(("", "before", "after", "change", "95% interval"), rows)
+
+
+def change_interval(change: Interval, unit: str) -> str:
+    """The interval of a predicted change; where the data do not bound it, that it is not known."""
+    if change.low is None or change.high is None:
+        return "not known"
+    return interval(change.low, change.high, unit)
 
 
 def moves(entry: ForecastEntry) -> bool:

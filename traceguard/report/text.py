@@ -35,6 +35,7 @@ from traceguard.report.wording import (
     inference_text,
     largest_text,
     mix_text,
+    not_known,
     percent,
     place,
     probability,
@@ -249,8 +250,10 @@ def _radius(radius: Radius) -> Group:
         f" reaches {reach_text(reach)}: {count(reach.traces)} traces of {count(reach.units)} users or sessions"
         f" ({percent(reach.units_fraction)}), through {count(reach.services)} services."
     )
+    unknown = not_known(document)
+    headline_ = Text(unknown, "bold") if unknown else Text.assemble((target_name(document.target), "bold"), sentence)
     parts: list[RenderableType] = [
-        Text.assemble((target_name(document.target), "bold"), sentence), Text(window_text(document.window), "dim"),
+        headline_, Text(window_text(document.window), "dim"),
     ]  # fmt: skip
     for title, table in reach_tables.sections(document):
         parts += [_heading(title), _grid(table, tight=len(table.columns) > _MANY_COLUMNS)]
@@ -265,7 +268,7 @@ def _forecast(forecast: Forecast) -> Group:
     if document.largest is not None:
         parts.append(Text(largest_text(document.largest), "bold"))
     if not document.entries:
-        parts.append(Text("No recorded request would notice."))
+        parts.append(Text(not_known(document) or "No recorded request would notice."))
     moved = [entry for entry in document.entries if tables.moves(entry)]
     still = [entry_name(entry) for entry in document.entries if not tables.moves(entry)]
     for entry in moved[:_SHOWN_ENTRIES]:
@@ -277,12 +280,10 @@ def _forecast(forecast: Forecast) -> Group:
         more = f"\n  {count(len(moved) - _SHOWN_ENTRIES)} more; --format json or html lists them all."
         parts.append(Text(more, "dim"))
     if still:
-        parts.append(
-            Text(
-                f"\n  Unchanged: {', '.join(still[:_SHOWN_ENTRIES])}{' ...' if len(still) > _SHOWN_ENTRIES else ''}.",
-                "dim",
-            )
-        )
+        row = RichTable.grid(padding=(0, 1, 0, 0))
+        more = " ..." if len(still) > _SHOWN_ENTRIES else ""
+        row.add_row(Text("Unchanged:", "dim"), Text(f"{', '.join(still[:_SHOWN_ENTRIES])}{more}.", "dim"))
+        parts += [Text(""), _indent(row)]
     if document.budgets:
         parts += [_heading("Objectives"), _indent(Text(budgets_text(document.budgets))), *_budgets(document.budgets)]
     return Group(*parts, *_warnings(document.warnings))

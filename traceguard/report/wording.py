@@ -7,9 +7,11 @@ span's name move a terminal's cursor or reorder a line. Each format escapes for 
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
+from traceguard.model import BlastRadius
 from traceguard.units import format_ms
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
         Report,
         Scenario,
         Target,
+        WhatIf,
         Window,
     )
 
@@ -52,6 +55,7 @@ VERDICTS = {
 }
 _CHANGES = {"new": "new", "vanished": "vanished", "changed": "changed", "not_seen": "not seen on one side"}
 MINUS = "\N{MINUS SIGN}"
+_NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
@@ -353,6 +357,24 @@ def target_name(target: Target) -> str:
     return clean(f"{name} {target.operation}" if target.operation else name)
 
 
+def not_known(document: BlastRadius | WhatIf) -> str:
+    """The headline where no usable request tells anything, which is not the same as no damage; else empty."""
+    if all(warning.code != "no_requests" for warning in document.warnings):
+        return ""
+    if isinstance(document, BlastRadius):
+        whom = f"reaches {target_name(document.target)}"
+    else:
+        supposed = document.scenario
+        of = f"{supposed.service} {supposed.operation}" if supposed.operation else supposed.service
+        whom = f"ran under both levels of {supposed.flag}" if supposed.flag is not None else f"calls {of}"
+    return clean(f"Not known: no usable request of the window {whom}.")
+
+
+def _rounded(delay: str) -> str:
+    """A distribution with at most three digits a number: `lognormal(37.2ms,0.5)`."""
+    return _NUMBER.sub(lambda found: f"{float(found[0]):.{3 if float(found[0]) < 1000 else 12}g}", delay)
+
+
 def scenario_name(scenario: Scenario) -> str:
     """What a what-if supposes: `+50 ms and 1% errors in pricing for 5% of requests`, `new-pricing=on for 50% ...`."""
     whom = "all requests" if scenario.exposure >= 1 else f"{percent(scenario.exposure)} of requests"
@@ -362,7 +384,7 @@ def scenario_name(scenario: Scenario) -> str:
         return clean(f"{level} for {whom}{now}")
     parts = []
     if scenario.delay_ms or not scenario.error_rate:
-        shape = f" on average ({scenario.delay})" if scenario.delay and "(" in scenario.delay else ""
+        shape = f" on average ({_rounded(scenario.delay)})" if scenario.delay and "(" in scenario.delay else ""
         parts.append(quantity(scenario.delay_ms, "ms", signed=True) + shape)
     if scenario.error_rate:
         parts.append(f"{percent(scenario.error_rate)} errors")

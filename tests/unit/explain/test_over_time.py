@@ -5,6 +5,7 @@ import pytest
 
 from traceguard.explain.effects import RootEffect
 from traceguard.explain.entries import Clock, entry_effects
+from traceguard.explain.verdict import judge
 from traceguard.traces.factors import FIRST_LEVEL, Factor
 from traceguard.traces.facts import Facts
 
@@ -55,3 +56,14 @@ def test_autocorrelated_load_raises_no_more_alarms_than_alpha(blocks: int, corre
 def test_what_stands_out_of_the_load_is_found() -> None:
     """A slowdown of three times the load's spread is found nine times in ten, although neighbours are alike."""
     assert np.mean([mean_and_median(24, 0.3, 30.0, seed)[0].p_worse <= 0.05 for seed in range(40)]) >= 0.9
+
+
+def test_a_window_in_which_nothing_varies_at_the_same_moment_is_judged() -> None:
+    """Two periods and no flags: nothing is compared within slices, and there are no errors to look at everywhere."""
+    facts = made_facts(24, 0.0, 30.0, 1)
+    middle = 12 * BLOCK_NS
+    levels = np.where(facts.start < middle, FIRST_LEVEL, FIRST_LEVEL + 1).astype(np.int16)[:, None]
+    clock = Clock((0, middle, 24 * BLOCK_NS))
+    (judged,) = judge([entry_effects(0, 0, facts, [PERIOD], levels, facts.trace_hash, clock, 0.05)], 0.05)
+    assert judged.by_time
+    assert judged.p_adjusted[0] <= 0.05

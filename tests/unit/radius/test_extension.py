@@ -171,5 +171,5 @@ def test_entry_points_without_overlap_are_named() -> None:
     sides = Sides("f", "on", "off", linked.trace_hash, np.array([LEVEL, REFERENCE, LEVEL], dtype=np.uint8))
     found = what_if_flag(lambda reduce: map(reduce, [linked]), make_scenario(flag="f"), sides)
     assert [entry.operation for entry in found.entries] == ["both"]
-    assert [w.code for w in found.warnings] == ["assumed_exchangeable", "no_overlap"]
+    assert [w.code for w in found.warnings] == ["assumed_exchangeable", "no_overlap", "few_requests"]
     assert "1 request is left out, all of web on among them" in found.warnings[1].message

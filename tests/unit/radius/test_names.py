@@ -7,7 +7,8 @@ import pytest
 
 from traceguard.errors import UnknownNameError, UsageError
 from traceguard.radius.evaluators import read_evaluators
-from traceguard.radius.names import Target, find_target
+from traceguard.radius.names import Target, check_objectives, find_target
+from traceguard.radius.objective import parse_objective
 from traceguard.store import open_store
 
 _SPANS = """
@@ -85,3 +86,17 @@ def test_evaluators_are_the_services_of_the_evaluating_spans(cursor: duckdb.Duck
     assert (every.services, sorted(every.service.tolist())) == (("frontend",), [-1, 0])
     assert (on.services, on.service.tolist()) == (("frontend",), [0])
     assert read_evaluators(cursor, Target(service="pricing")) is None
+
+
+def test_objectives_are_about_entry_points(cursor: duckdb.DuckDBPyConnection) -> None:
+    """An operation inside a request has no objective of its own; what is offered instead begins requests."""
+    cursor.execute("UPDATE spans SET parent_span_id = '01' WHERE service = 'pricing'")
+    check_objectives(cursor, [parse_objective("GET /: p99<1s"), parse_objective("frontend: p99<1s")])
+    with pytest.raises(UnknownNameError, match=r"no entry point named 'Quote'; known are GET /\."):
+        check_objectives(cursor, [parse_objective("Quote: p99<1s")])
+
+
+def test_only_what_is_near_is_called_so(cursor: duckdb.DuckDBPyConnection) -> None:
+    """Nobody meant a name that has nothing in common with theirs."""
+    with pytest.raises(UnknownNameError, match=r"named 'zzz'; known are frontend, pricing\."):
+        find_target(cursor, service="zzz")

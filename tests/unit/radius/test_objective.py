@@ -135,3 +135,14 @@ def test_a_missing_file_is_named() -> None:
     """It ends like a file, so it is one."""
     with pytest.raises(InputError, match=r"nowhere\.yaml cannot be read"):
         parse_objectives("nowhere.yaml")
+
+
+def test_what_is_wrong_names_the_objective() -> None:
+    """One of several is at fault; files are offered only where they can be read."""
+    with pytest.raises(UsageError, match=r"The objective 'p99<800' needs a limit with a unit"):
+        parse_objective("p99<800")
+    with pytest.raises(UsageError, match="write p99") as caught:
+        parse_objective("slo.yaml")
+    assert "OpenSLO" not in str(caught.value)
+    with pytest.raises(UsageError, match="OpenSLO"):
+        parse_objectives("nonsense")

@@ -165,3 +165,30 @@ def test_many_values_are_cut(boutique: Store) -> None:
     assert len(cohort.values) == 20
     assert {v.reached for v in cohort.values} == {2}
     assert (cohort.more, cohort.total, cohort.reached) == (13, 32, 32)
+
+
+def test_a_system_without_spans_is_asked_about_by_its_callers(boutique: Store) -> None:
+    """A database is hit through the cart of one request in four; its caller is above it, and a warning says so."""
+    found = ask(boutique, service="redis:redis-cart")
+    assert [(e.operation, e.requests, e.fraction) for e in found.entries if e.fraction] == [("GET /cart", 2, 0.5)]
+    assert [(n.service, n.depth) for n in found.upstream] == [("cartservice", 1), ("frontend", 2)]
+    assert found.reach.traces == 1
+    assert found.warnings[0].code == "inferred_system"
+    assert "redis:redis-cart" not in unknown(found)
+
+
+def test_a_slower_database_slows_its_callers(boutique: Store) -> None:
+    """The delay is added to the calls that name it; the request that never comes there stays as it was."""
+    found = pipeline.what_if(boutique, service="redis:redis-cart", delay="40ms").document
+    (moved,) = (e for e in found.entries if e.before != e.after)
+    assert moved.operation == "GET /cart"
+    assert moved.after.mean - moved.before.mean == pytest.approx(20.0)
+    assert found.warnings[0].code == "inferred_system"
+
+
+def test_operations_of_a_system_are_not_known(boutique: Store) -> None:
+    """It sent no spans, so there are none to name; a name that is nobody's stays unknown."""
+    with pytest.raises(UsageError, match="sent no spans, so its operations"):
+        ask(boutique, service="redis:redis-cart", operation="HGET")
+    with pytest.raises(UnknownNameError, match=r"did you mean redis:redis-cart"):
+        ask(boutique, service="redis:redis-crt")

@@ -14,7 +14,7 @@ from traceguard.radius.objective import parse_objective
 from traceguard.radius.outlook import QUANTILES
 from traceguard.radius.population import Population
 from traceguard.radius.retimed import Partitions
-from traceguard.radius.scenario import make_scenario
+from traceguard.radius.scenario import make_scenario, require_change
 from traceguard.radius.what_if import what_if
 from traceguard.simulate.fleet import Plant
 from traceguard.simulate.generate import generate
@@ -98,6 +98,20 @@ def test_handled_errors_stop_where_they_were_handled() -> None:
     half = entry(predict([*request(1, failed="p"), *request(2, failed="pw")], "pricing", error_rate=0.5))
     assert never.after.error_rate == 0.0
     assert half.after.error_rate == pytest.approx(0.5 + 0.5 * 0.25)
+
+
+def test_what_two_failures_tell_is_only_roughly_known() -> None:
+    """The interval of the error rate holds what the share may be (Wilson: 34% to 100% of 2), and a warning counts."""
+    spans = [s for t in range(1, 41) for s in request(t, failed="wp" if t < 3 else "")]
+    found = predict(spans, "pricing", error_rate=0.1)
+    change = entry(found).change
+    assert change is not None
+    assert change.error_rate.estimate == pytest.approx(0.1 * 38 / 40)
+    assert change.error_rate.low == pytest.approx(0.342 * 0.1 * 38 / 40, abs=0.01)
+    thin = next(w for w in found.warnings if w.code == "thin_propagation")
+    assert "web op → pricing op (2 seen)" in thin.message
+    many = [s for t in range(1, 41) for s in request(t, failed="wp" if t < 25 else "")]
+    assert "thin_propagation" not in [w.code for w in predict(many, "pricing", error_rate=0.1).warnings]
 
 
 def test_unseen_propagation_is_assumed_and_said() -> None:
@@ -350,10 +364,10 @@ def test_an_objective_of_an_idle_entry_point_is_named() -> None:
         ({}, "What changes"), ({"service": "a", "flag": "f"}, "Suppose one thing"),
         ({"flag": "f", "delay": "5ms"}, "leave them out"), ({"flag": "f", "operation": "o"}, "leave them out"),
         ({"service": "a", "largest": "delay"}, "Add an objective"),
-        ({"service": "a", "largest": "error", "objectives": True}, "takes delay or exposure"),
+        ({"service": "a", "largest": "error", "objectives": True}, "largest delay or exposure"),
         ({"service": "a", "largest": "exposure", "objectives": True}, "exposure to what"),
-        ({"service": "a", "largest": "exposure", "objectives": True, "exposure": 0.5}, "leave out --exposure"),
-        ({"service": "a", "largest": "delay", "objectives": True, "delay": "5ms"}, "leave out --delay"),
+        ({"service": "a", "largest": "exposure", "objectives": True, "exposure": 0.5}, "give none"),
+        ({"service": "a", "largest": "delay", "objectives": True, "delay": "5ms"}, "give none, or a distribution"),
         ({"flag": "f", "largest": "delay", "objectives": True}, "no delay to look for"),
     ],
 )  # fmt: skip
@@ -361,3 +375,12 @@ def test_what_does_not_go_together_is_refused(given: dict[str, Any], sentence: s
     """One sentence says what to leave out or to add."""
     with pytest.raises(UsageError, match=sentence):
         make_scenario(**given)
+
+
+def test_a_service_that_does_not_change_is_no_question() -> None:
+    """A delay, if only of nothing, an error rate or a search says what changes."""
+    with pytest.raises(UsageError, match="What changes in pricing"):
+        require_change(make_scenario("pricing"), given=False)
+    require_change(make_scenario("pricing", delay="0ms"), given=True)
+    require_change(make_scenario("pricing", largest="delay", objectives=True), given=False)
+    require_change(make_scenario(flag="new"), given=False)

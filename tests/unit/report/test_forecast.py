@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from traceguard import model
-from traceguard.report import Forecast, render
+from traceguard.report import Forecast, Radius, render
 from traceguard.report.outlines import outlines
 from traceguard.report.wording import budgets_text, hours, largest_text, scenario_name
 
@@ -116,3 +116,29 @@ def test_objectives_are_counted(documents: ModuleType) -> None:
 def test_lengths_of_time_read_like_speech(value: float, text: str) -> None:
     """In the unit that fits."""
     assert hours(value) == text
+
+
+@pytest.mark.parametrize("form", ["text", "md", "html"])
+def test_no_data_does_not_read_as_safe(documents: ModuleType, form: str) -> None:
+    """Without usable requests the headline is that nothing is known, of a forecast and of a blast radius."""
+    caveat = [model.Warning(code="no_requests", message="Widen the window.")]
+    empty = Forecast(documents.what_if(entries=[], budgets=[], warnings=caveat))
+    reach = model.Reach(requests_fraction=0.0, traces=0, units=0, services=0)
+    nobody = Radius(documents.radius(reach=reach, entries=[], warnings=caveat))
+    for shown in (render(empty, form), render(nobody, form), empty._repr_html_(), nobody._repr_html_()):
+        assert "Not known: no usable request of the window" in shown
+        assert "would notice" not in shown
+        assert "0% of requests" not in shown
+
+
+def test_open_ends_are_not_known_and_numbers_have_three_digits(documents: ModuleType) -> None:
+    """A change without bounds says so; a distribution is rounded for people and kept whole in JSON."""
+    open_ = model.Interval(estimate=0.0, low=None, high=None)
+    entry = documents.what_if().entries[0]
+    entry = entry.model_copy(update={"change": entry.change.model_copy(update={"p99": open_})})
+    long = "lognormal(37.1795945059ms,0.5)"
+    scenario = model.Scenario(service="pricing", delay_ms=42.1, error_rate=0.0, exposure=1.0, delay=long)
+    found = Forecast(documents.what_if(entries=[entry], scenario=scenario))
+    assert all("not known" in render(found, form) for form in ("text", "md", "html"))
+    assert "lognormal(37.2ms,0.5)" in render(found, "text")
+    assert long in render(found, "json")

@@ -1,0 +1,43 @@
+"""Systems that send no spans, asked about all the same: a database, a cache, a queue, somebody else's service.
+
+What is known of them are their callers' spans. Those that name the system, and that no span answers, are taken for its
+calls, as if the system itself had sent them; everything else is asked as of any service.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from traceguard import model
+from traceguard.radius.unseen import Peers, named_calls
+from traceguard.traces.link import Linked, Names
+
+
+def as_service(linked: Linked, peers: Peers, system: str) -> Linked:
+    """A partition in which the calls of `system` are spans of a service of that name, each with its own operation.
+
+    Calls that begin a request themselves stay their caller's, because nobody enters at a database. Numbers of known
+    services and operations stay as they were, and new ones are the same in every partition.
+    """
+    names = linked.names
+    service, width = len(names.services), len(names.operations)
+    span, name = named_calls(linked, peers)
+    span = span[np.array(peers.names, dtype=object)[name] == system] if span.size else span
+    span = span[~np.isin(span, linked.root)]
+    services, operations = linked.service.copy(), linked.operation.copy()
+    services[span] = service
+    operations[span] += np.int32(width)
+    added = Names(
+        (*names.services, system), (*names.operations, *((service, operation) for _, operation in names.operations)),
+        names.environments, names.hosts,
+    )  # fmt: skip
+    return replace(linked, names=added, service=services, operation=operations)
+
+
+def system_warning(system: str) -> model.Warning:
+    """That the answer is about calls as their callers saw them."""
+    message = (
+        f"{system} sent no spans: its calls are the spans in which callers name it, so that what it does itself, and"
+        " callers that do not name it, are unknown."
+    )
+    return model.Warning(code="inferred_system", message=message)
