@@ -13,7 +13,6 @@ from builders.scenes import recorded, reported
 
 import traceguard
 from traceguard.report import Analysis, render
-from traceguard.report.page import PageData, overview
 from traceguard.simulate import Plant
 from traceguard.simulate.random_fleet import random_fleet
 
@@ -157,14 +156,6 @@ def test_a_hostile_name_runs_nothing(page: Page, documents: ModuleType, tmp_path
     assert set(page.requests) == {(tmp_path / "page.html").as_uri()}
 
 
-def test_the_live_page_needs_no_script(page: Page, documents: ModuleType, tmp_path: Path) -> None:
-    """The overview opens without a complaint."""
-    source = overview(PageData(spans=10, graph=documents.graph(), analysis=Analysis(documents.report())))
-    shown(page, tmp_path, source)
-    assert page.complaints == []
-    assert "Blast radius" in page.run("document.body.textContent")
-
-
 def test_a_report_on_sixty_services_is_small_and_nothing_overlaps(page: Page, large: Analysis, tmp_path: Path) -> None:
     """At a desk: no box on another, no name beyond its box, no text beyond its drawing, nothing to scroll sideways."""
     source = render(large, "html")
@@ -199,10 +190,9 @@ def test_print_shows_every_cause(page: Page, large: Analysis, tmp_path: Path) ->
 def test_nothing_serious_stands_in_the_way_of_anybody(
     page: Page, real: str, documents: ModuleType, node_modules: Path, scheme: str, tmp_path: Path
 ) -> None:
-    """Axe finds no serious or critical fault in the report and the live page, all of them unfolded."""
+    """Axe finds no serious or critical fault in the report, all of it unfolded."""
     axe = (node_modules / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
-    live = overview(PageData(spans=10, graph=documents.graph(), analysis=Analysis(documents.report())))
-    for source in (real, render(Analysis(documents.report(), documents.graph()), "html"), live):
+    for source in (real, render(Analysis(documents.report(), documents.graph()), "html")):
         shown(page, tmp_path, source)
         page.media(scheme=scheme)
         # Axe itself is no script of the page's policy.

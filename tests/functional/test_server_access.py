@@ -28,6 +28,7 @@ ROUTES = {
         ("GET", "/"), ("GET", "/metrics"), ("GET", "/api/report"), ("GET", "/api/graph"), ("GET", "/api/query"),
         ("GET", "/api/query/services"), ("GET", "/api/snapshot"), ("HEAD", "/api/query"), ("GET", "/nothing"),
         ("GET", "/api/what-if"), ("GET", "/api/blast-radius"), ("GET", "//v1/traces"), ("OPTIONS", "/api/query"),
+        ("GET", "/causes"), ("GET", "/part/verdict"), ("GET", "/requests/ab"), ("GET", "/static/live.js"),
     ],
     "admin": [
         ("POST", "/api/forget"), ("POST", "/api/report"), ("DELETE", "/api/query"), ("PUT", "/"), ("POST", "/healthz"),

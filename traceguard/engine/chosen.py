@@ -1,6 +1,6 @@
 """Some traces of a window, linked again: for what is drawn of a few thousand requests, not reckoned from all."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -10,13 +10,19 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from traceguard.engine.local import Window, fetch, reduced
+from traceguard.engine.local import Window, fetch, reduced, window_of
 from traceguard.traces.link import Linked
 
 if TYPE_CHECKING:
     import duckdb
 
 _NAME = "chosen_traces"
+
+
+def open_traces(cursor: "duckdb.DuckDBPyConnection", trace_ids: Sequence[str]) -> Window:
+    """The window that holds just the given traces; those that the store does not have are not in it."""
+    with _named(cursor, pl.Series(trace_ids, dtype=pl.String)):
+        return window_of(cursor, fetch(cursor, "window_of"))
 
 
 def linked_again(

@@ -101,6 +101,11 @@ def open_window(
         cursor, "window", environment=environment, start_ns=period.start_ns, end_ns=period.end_ns,
         gap_start_ns=gap.start_ns if gap else None, gap_end_ns=gap.end_ns if gap else None,
     )  # fmt: skip
+    return window_of(cursor, traces)
+
+
+def window_of(cursor: "duckdb.DuckDBPyConnection", traces: pl.DataFrame) -> Window:
+    """The window of traces that were found already: rows as of `queries/traces/window.sql`, ordered by the hash."""
     endless = pl.col("spans") > MAX_TRACE_SPANS
     too_large = tuple(sorted(traces.filter(endless)["trace_id"]))
     traces = traces.filter(~endless)

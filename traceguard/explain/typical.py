@@ -38,12 +38,25 @@ def typical_trace(
         return None
     request = entered[0]
     root = int(linked.root[request])
-    begun, segments = int(linked.start[root]), path_segments(linked, request)
     belongs = components(linked, callee)
+    order, _ = _tree(linked, root)
+    mine = {span for span in order if belongs[span] == blamed.component and not linked.evaluation[span]}
+    return drawn_request(linked, request, mine, ids, MOST_SPANS)
+
+
+def drawn_request(
+    linked: Linked, request: int, mine: set[int], ids: dict[tuple[int, int], str], most: int
+) -> model.TypicalTrace:
+    """A request with those of its spans that matter most, `most` at most; the spans `mine` are marked.
+
+    `ids` are as for `typical_trace`.
+    """
+    root = int(linked.root[request])
+    trace = int(linked.trace[root])
+    begun, segments = int(linked.start[root]), path_segments(linked, request)
     order, above = _tree(linked, root)
     own = {span: sum(b - a for a, b in segments.get(span, [])) for span in order}
-    mine = {span for span in order if belongs[span] == blamed.component and not linked.evaluation[span]}
-    kept = _kept(order, above, own, mine)
+    kept = _kept(order, above, own, mine, most)
     number = {span: i for i, span in enumerate(kept)}
     looked_at = max(mine, key=lambda span: own[span], default=root)
     return model.TypicalTrace(
@@ -71,7 +84,7 @@ def _tree(linked: Linked, root: int) -> tuple[list[int], dict[int, int]]:
     return order, above
 
 
-def _kept(order: list[int], above: dict[int, int], own: dict[int, int], mine: set[int]) -> list[int]:
+def _kept(order: list[int], above: dict[int, int], own: dict[int, int], mine: set[int], most: int) -> list[int]:
     """The spans that matter most, with their callers, in the order of `order`."""
     kept: set[int] = set()
     for span in sorted(order, key=lambda s: (s not in mine, -own[s])):
@@ -79,7 +92,7 @@ def _kept(order: list[int], above: dict[int, int], own: dict[int, int], mine: se
         while at >= 0 and at not in kept:
             chain.append(at)
             at = above[at]
-        if len(kept) + len(chain) <= MOST_SPANS or not kept:
+        if len(kept) + len(chain) <= most or not kept:
             kept |= set(chain)
     return [span for span in order if span in kept]
 

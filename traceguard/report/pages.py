@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from traceguard.report.results import Difference, Forecast, Radius, Rollout
 
 Fact = tuple[str, str, str]
+ALONE, WITHIN = "base.html", "within.html"  # layouts: a file of its own, or a part of the live page
 _SHOWN_WORSE = 12
 
 
@@ -64,17 +65,18 @@ def page(
     *,
     code: Sequence[str] = (),
     blocks: Sequence[tuple[str, object]] = (),
-    forms: bool = False,
+    layout: str = ALONE,
     **values: object,
 ) -> str:
-    """Fill a template.
+    """Fill a template, within one of the layouts.
 
-    `code` are inline scripts, `blocks` JSON data for them by id; `forms` allows forms to the same server.
+    `code` are inline scripts, `blocks` JSON data for them by id.
     """
     environment = _environment()
     return environment.get_template(template).render(
-        policy=scripts.policy(code, forms=forms), scripts=[Markup(text) for text in code],  # noqa: S704  (our own scripts)
-        json_blocks=[(name, embedded(data)) for name, data in blocks], css=Markup(_style()), **values,  # noqa: S704  (ours)
+        policy=scripts.policy(code), scripts=[Markup(text) for text in code],  # noqa: S704  (our own scripts)
+        json_blocks=[(name, embedded(data)) for name, data in blocks], layout=layout,
+        css=Markup(whole_style()), **values,  # noqa: S704  (ours)
     )  # fmt: skip
 
 
@@ -107,7 +109,7 @@ def difference(result: Difference) -> str:
     )  # fmt: skip
 
 
-def radius(result: Radius) -> str:
+def radius(result: Radius, layout: str = ALONE) -> str:
     """A blast radius as a page."""
     document = result.document
     reach = document.reach
@@ -121,8 +123,8 @@ def radius(result: Radius) -> str:
         ("Entry points", count(sum(e.fraction > 0 for e in document.entries)), ""),
     ]
     return page(
-        "radius.html", target=target, sentence=unknown or f"If {target} goes wrong, it reaches {verb}.",
-        facts=[] if unknown else facts,
+        "radius.html", layout=layout, target=target,
+        sentence=unknown or f"If {target} goes wrong, it reaches {verb}.", facts=[] if unknown else facts,
         tone="inconclusive" if reach.traces else "no_data", about=window_text(document.window),
         entries=reach_tables.entries(document), upstream=reach_tables.neighbours(document.upstream),
         downstream=reach_tables.neighbours(document.downstream), gates=reach_tables.gates(document),
@@ -133,7 +135,7 @@ def radius(result: Radius) -> str:
     )  # fmt: skip
 
 
-def forecast(result: Forecast) -> str:
+def forecast(result: Forecast, layout: str = ALONE) -> str:
     """A what-if as a page: what it does to objectives, then each entry point before and after."""
     from traceguard.report.charts import distribution
 
@@ -161,7 +163,7 @@ def forecast(result: Forecast) -> str:
     rest = document.model_copy(update={"entries": [e for e in document.entries if e not in shown]})
     tone = "no_data" if not document.entries else "regression" if broken else "inconclusive"
     return page(
-        "forecast.html", code=code, blocks=blocks, scenario=scenario, sentence=sentence, facts=facts,
+        "forecast.html", layout=layout, code=code, blocks=blocks, scenario=scenario, sentence=sentence, facts=facts,
         tone="no_regression" if document.budgets and not broken else tone,
         largest=largest_text(document.largest) if document.largest else "",
         budgets=tables.budgets(document.budgets), said=budgets_text(document.budgets), cards=cards_,
@@ -195,7 +197,7 @@ def _forecast_facts(document: WhatIf) -> list[Fact]:
     return facts
 
 
-def plan(result: Rollout) -> str:
+def plan(result: Rollout, layout: str = ALONE) -> str:
     """A rollout plan as a page."""
     document = result.document
     first = rollout.first_sure(document)
@@ -209,7 +211,7 @@ def plan(result: Rollout) -> str:
         ]
     facts.append(("Recorded", rollout.hours(document.recorded_hours), f"{count(document.users)} users reached"))
     return page(
-        "plan.html", code=scripts.chart_scripts() if charts else (),
+        "plan.html", layout=layout, code=scripts.chart_scripts() if charts else (),
         blocks=[(f"chart-{number}", spec) for number, (_, spec) in enumerate(charts)],
         charts=[(f"chart-{number}", title) for number, (title, _) in enumerate(charts)],
         target=target_name(document.target), sentence=rollout.headline(document), facts=facts,
@@ -251,14 +253,17 @@ def _environment() -> Environment:
 
 
 @cache
-def _style() -> str:
+def whole_style() -> str:
+    """The style sheet of all pages."""
     folder = files("traceguard.report") / "templates"
     return "".join((folder / name).read_text(encoding="utf-8") for name in ("style.css", "drawings.css"))
 
 
 def picture_style(within: str) -> Markup:
     """The rules of the style sheet that pictures need, for those below the selector `within` of a foreign page."""
-    rules = [line for line in _style().splitlines() if line.startswith((".map ", ".week ", "svg.map ", "svg.week "))]
+    rules = [
+        line for line in whole_style().splitlines() if line.startswith((".map ", ".week ", "svg.map ", "svg.week "))
+    ]
     colors = (
         f"{within}{{--card:transparent;--chip:#7b879822;--text:currentColor;--muted:#7b8798;--line:#7b879855;"
         "--expected:#7b8798;--seen:#d9401f;--bad:#d92d20;--bad-tint:#d92d2018;--unsure:#b87503;--unsure-tint:#b8750322}"

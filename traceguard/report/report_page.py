@@ -15,7 +15,7 @@ from markupsafe import Markup
 from traceguard.report import cards, scripts, tables
 from traceguard.report.against import table as against_table
 from traceguard.report.documents import plain
-from traceguard.report.pages import damage_of, page
+from traceguard.report.pages import damage_of, embedded, page
 from traceguard.report.service_map import SMALL, Damage, draw, markers
 from traceguard.report.tables import Table
 from traceguard.report.views import CauseView, view
@@ -91,6 +91,25 @@ def _page(result: Analysis, pictured: int) -> str:
         more_worse=tables.regressions(more_worse, level), parameters=_parameters(report),
         repeat=repeat(report), licences=scripts.licences() if blocks else "",
     )  # fmt: skip
+
+
+def one_cause(result: Analysis, at: int) -> dict[str, object]:
+    """The cause at place `at` of the list for the live page: its view, with what its template needs beside it."""
+    report = result.document
+    worse = cards.regression_cards(report)
+    cause = report.causes[at]
+    card = cards.cause_cards(report.causes, report, result.settings)[at]
+    found = _card_of(cause, worse)
+    block = _charts([worse[found]]).get(0) if found is not None else None
+    shown = view(
+        cause, card, report, result.settings, found=None if found is None else worse[found],
+        chart=None if block is None else block[0], graph=result.graph, pictures=result.pictures,
+    )  # fmt: skip
+    return {
+        "shown": shown, "level": confidence(report.alpha),
+        "json_blocks": [(block[0], embedded(block[1]))] if block else [],
+        "markers": Markup(markers()),  # noqa: S704  (our own)
+    }  # fmt: skip
 
 
 def _charts(worse: Sequence[cards.RegressionCard]) -> dict[int, tuple[str, object]]:

@@ -71,14 +71,13 @@ def licences() -> str:
     return (files("traceguard.report") / "vendor" / "LICENSES.txt").read_text(encoding="utf-8")
 
 
-def policy(scripts: Sequence[str] = (), *, forms: bool = False) -> str:
+def policy(scripts: Sequence[str] = ()) -> str:
     """A Content-Security-Policy that allows these inline scripts, inline styles, and nothing from anywhere."""
     digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts]
     allowed = " ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"
-    target = "'self'" if forms else "'none'"
     return (
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; "
-        f"base-uri 'none'; form-action {target}"
+        f"base-uri 'none'; form-action 'none'"
     )
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 WIDTH = 520.0
 _NAMES, _ROW, _TOP, _RIGHT = 184.0, 18.0, 20.0, 56.0
 _INDENT, _MOST_INDENT = 7.0, 8
+_WIDEST_NAMES = 1.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,24 +53,26 @@ def pairs(reference: Sequence[TypicalTrace], affected: Sequence[TypicalTrace], m
     return found
 
 
-def draw(trace: TypicalTrace, longest_ms: float) -> str:
-    """A trace on a time axis that ends at `longest_ms`."""
-    scale = (WIDTH - _NAMES - _RIGHT) / max(longest_ms, 1e-9)
+def draw(trace: TypicalTrace, longest_ms: float, width: float = WIDTH) -> str:
+    """A trace on a time axis that ends at `longest_ms`; a wider drawing has more room for names, too."""
+    names = _NAMES * min(width / WIDTH, _WIDEST_NAMES)
+    scale = (width - names - _RIGHT) / max(longest_ms, 1e-9)
     height = _TOP + _ROW * len(trace.spans) + 4
     label = f"Trace {trace.trace_id}: {quantity(trace.duration_ms, 'ms')}, {len(trace.spans)} spans shown"
     rows, depth = [], list[int]()
     for i, span in enumerate(trace.spans):
         depth.append(depth[span.above] + 1 if span.above >= 0 else 0)
-        rows.append(_row(span, _TOP + i * _ROW, depth[-1], scale))
+        rows.append(_row(span, _TOP + i * _ROW, depth[-1], scale, names, width))
     return (
-        f"{svg.opening(label, 'waterfall', WIDTH, height, 480)}{_axis(longest_ms, scale, height)}{''.join(rows)}</svg>"
+        f"{svg.opening(label, 'waterfall', width, height, 0.92 * width)}{_axis(longest_ms, scale, height, names)}"
+        f"{''.join(rows)}</svg>"
     )
 
 
-def _axis(longest_ms: float, scale: float, height: float) -> str:
+def _axis(longest_ms: float, scale: float, height: float, names: float) -> str:
     lines = []
     for tick in svg.ticks(0.0, longest_ms, 5):
-        x = _NAMES + tick * scale
+        x = names + tick * scale
         lines.append(
             f'<path class="grid" d="M{svg.px(x)} {svg.px(_TOP - 4)}V{svg.px(height)}"/>'
             f'<text class="tick" x="{svg.px(x)}" y="11" text-anchor="{"start" if tick == 0 else "middle"}">'
@@ -78,8 +81,8 @@ def _axis(longest_ms: float, scale: float, height: float) -> str:
     return "".join(lines)
 
 
-def _row(span: TraceSpan, y: float, depth: int, scale: float) -> str:
-    x, width = _NAMES + span.start_ms * scale, max(span.duration_ms * scale, 1.0)
+def _row(span: TraceSpan, y: float, depth: int, scale: float, names: float, whole: float) -> str:
+    x, width = names + span.start_ms * scale, max(span.duration_ms * scale, 1.0)
     indent = _INDENT * min(depth, _MOST_INDENT)
     waited = sum(end - begin for begin, end in span.on_path)
     failed = ", failed" if span.failed else ""
@@ -88,13 +91,13 @@ def _row(span: TraceSpan, y: float, depth: int, scale: float) -> str:
         f"{quantity(waited, 'ms')} of it on the critical path{failed}"
     )
     solid = "".join(
-        f'<rect class="on" x="{svg.px(_NAMES + begin * scale)}" y="{svg.px(y + 3)}" '
+        f'<rect class="on" x="{svg.px(names + begin * scale)}" y="{svg.px(y + 3)}" '
         f'width="{svg.px(max((end - begin) * scale, 0.8))}" height="10"/>'
         for begin, end in span.on_path
     )
-    words = svg.fitted(f"{span.service} {span.operation}", _NAMES - indent - 8)
+    words = svg.fitted(f"{span.service} {span.operation}", names - indent - 8)
     sign = '<tspan class="bad">! </tspan>' if span.failed else ""
-    end = min(x + width + 4, WIDTH - _RIGHT + 4)
+    end = min(x + width + 4, whole - _RIGHT + 4)
     amount = (
         f'<text class="amount" x="{svg.px(end)}" y="{svg.px(y + 12)}">{quantity(waited, "ms")}</text>'
         if span.marked

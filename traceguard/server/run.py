@@ -189,10 +189,12 @@ class Server:
         from traceguard.server.intake.commit import Committer
         from traceguard.server.intake.otlp_grpc import GrpcEndpoint
         from traceguard.server.intake.receiver import Receiver
+        from traceguard.server.page.given import History
+        from traceguard.server.page.routes import LivePage
+        from traceguard.server.page.visit import Place
         from traceguard.server.questions import copies
         from traceguard.server.questions.analyses import Analyses
         from traceguard.server.questions.api import Api
-        from traceguard.server.questions.overview import Overview
         from traceguard.server.upkeep.admin import Admin
         from traceguard.server.upkeep.keeper import Keeper
         from traceguard.server.watch import telemetry
@@ -225,8 +227,10 @@ class Server:
         self._own_spans = committer.telemetry = receiver.arrivals.telemetry = own_spans
         committer.start()
         receiver.start()
-        api = Api(analyses, self._settings, own_spans)
-        page = Overview(analyses, self._settings, self._url(self._grpc), self.url, own_spans)
+        history = History()
+        api = Api(analyses, self._settings, own_spans, lambda report, address: history.note(report, "the API", address))
+        place = Place(self._settings, history, self._url(self._grpc), self.url)
+        page = LivePage(analyses, place, own_spans)
         app = build(
             receiver,
             [*api.routes(), *page.routes(), *Admin(keeper, self._settings).routes()],

@@ -15,7 +15,6 @@ from traceguard.report import Analysis, Forecast, Radius, render, report_page
 from traceguard.report.against import read_older, with_against
 from traceguard.report.cards import cause_cards, regression_cards
 from traceguard.report.charts import distribution
-from traceguard.report.page import PageData, overview
 from traceguard.report.scripts import content_security_policy
 from traceguard.settings import Settings
 
@@ -93,8 +92,6 @@ def pages(documents: ModuleType) -> dict[str, str]:
         "graph": render(documents.graph(), "html"),
         "radius": render(Radius(documents.radius()), "html"),
         "forecast": render(Forecast(documents.what_if()), "html"),
-        "overview": overview(PageData(spans=1, graph=documents.graph(), analysis=Analysis(documents.report()))),
-        "waiting": overview(PageData()),
     }  # fmt: skip
 
 
@@ -152,10 +149,6 @@ def test_hostile_names_stay_text(documents: ModuleType) -> None:
     calm = Page(render(Analysis(documents.report()), "html"))
     for source in (
         render(result, "html"), render(result.graph, "html"), result._repr_html_(),
-        overview(PageData(spans=1, graph=result.graph, analysis=result, note=HOSTILE,
-                          entries=[{"service": HOSTILE, "operation": HOSTILE, "requests": 1, "errors": 0}],
-                          flags=[{"flag_key": HOSTILE, "variant": HOSTILE, "traces": 1}],
-                          versions=[{"service": HOSTILE, "version": HOSTILE, "spans": 1, "first_seen": None}])),
     ):  # fmt: skip
         page = Page(source)
         assert not [e for e in page.elements if e[0] == "img"]
@@ -287,32 +280,6 @@ def test_vendored_scripts_are_what_their_table_says() -> None:
     versions = {package: version for _, package, version, _ in rows}
     assert f"v{versions['vega-lite']}" == alt.SCHEMA_VERSION
     assert "vega-lite" in (folder / "LICENSES.txt").read_text(encoding="utf-8")
-
-
-def test_the_live_page_shows_traffic_and_asks_by_plain_forms(documents: ModuleType) -> None:
-    """Entry points, exposure and versions in tables; forms send GET requests to the API for HTML."""
-    source = overview(
-        PageData(
-            traces=10, spans=100, start=documents.START, end=documents.END, graph=documents.graph(),
-            analysis=Analysis(documents.report()),
-            entries=[{"service": "frontend", "operation": "GET /", "environment": None, "requests": 8, "errors": 2,
-                      "p50_ms": 1.5, "p95_ms": 4.0, "p99_ms": None}],
-            flags=[{"flag_key": "f", "variant": "on", "traces": 1}, {"flag_key": "f", "variant": "off", "traces": 3}],
-            versions=[{"service": "pricing", "version": None, "spans": 5, "first_seen": "2026-11-23T12:00:00.5Z"}],
-        )
-    )  # fmt: skip
-    page = Page(source)
-    text = " ".join(page.text.split())
-    assert "GET / of frontend 8 25% 1.5 ms 4 ms" in text
-    assert "f on 1 25% f off 3 75%" in text
-    assert "pricing not said 5 2026-11-23 12:00:00" in text
-    assert {a["action"] for tag, a in page.elements if tag == "form"} == {
-        "/api/blast-radius",
-        "/api/plan",
-        "/api/what-if",
-        "/api/query/requests_of",
-    }
-    assert "form-action 'self'" in content_security_policy(source)
 
 
 def test_a_page_that_is_not_ours_has_no_policy() -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from traceguard.model import Report
     from traceguard.server.questions.analyses import Analyses, Question
     from traceguard.server.watch.telemetry import Telemetry
     from traceguard.settings import Settings
@@ -90,10 +91,14 @@ _TABLES = {"arrow": "application/vnd.apache.arrow.stream", "parquet": "applicati
 class Api:
     """The routes below `/api` over the store behind `analyses`."""
 
-    def __init__(self, analyses: "Analyses", settings: "Settings", telemetry: "Telemetry | None" = None) -> None:
+    def __init__(
+        self, analyses: "Analyses", settings: "Settings", telemetry: "Telemetry | None" = None,
+        given: "Callable[[Report, str], None] | None" = None,
+    ) -> None:  # fmt: skip
         self._analyses = analyses
         self._settings = settings
         self._telemetry = telemetry
+        self._given = given  # hears of each report, with the address that asked for it
 
     def routes(self) -> list[Route]:
         """All of them, to GET."""
@@ -138,6 +143,8 @@ class Api:
                 # Texts only: a client must not name files of the server.
                 given["slo"] = [parse_objective(text) for text in given["slo"]]
             result = ask(question.store, **given, **more, progress=question.show)
+            if kind == "report" and self._given is not None:
+                self._given(result.document, f"{request.scope['path']}?{request.url.query}")
             return _with_pictures(result) if pictured and form == "json" else _rendered(result, form)
 
         return work
@@ -162,8 +169,13 @@ async def answered(
     route: str,
     kind: str,
     work: "Callable[[Request, Question], Response]",
+    refuse: "Callable[[str, int], Response] | None" = None,
 ) -> Response:
-    """The answer of `work` to `request` when its turn has come, or the error as `{"error": "..."}`, traced if asked."""
+    """The answer of `work` to `request` when its turn has come, traced if asked.
+
+    An error is told as `refuse` tells it, or as `{"error": "..."}`.
+    """
+    told = refuse or error
     span = None
     if telemetry_ is not None:
         attributes = {"http.request.method": request.method, "http.route": route, "url.path": request.url.path,
@@ -178,21 +190,21 @@ async def answered(
                 question.stage = stages
                 return work(request, question)
         except TraceguardError as refused:
-            return error(str(refused), refused.http_status)
+            return told(str(refused), refused.http_status)
         except Exception as failure:
             if question.store.interrupted:
                 raise
             log.failure("question_failed", f"A question ({kind}) failed inside.", failure, question=kind)
             said = f"{type(failure).__name__}: {first_line(failure)}"
-            return error(f"traceguard failed inside ({said}); its log shows where.", 500)
+            return told(f"traceguard failed inside ({said}); its log shows where.", 500)
 
     try:
         answer: Response = await analyses.answer(request, kind, guarded)
     except LineFullError as refused:
-        answer = error(str(refused), refused.http_status)
+        answer = told(str(refused), refused.http_status)
         answer.headers["Retry-After"] = str(RETRY_SECONDS)
     except GoneError as gone:
-        answer = error(str(gone), gone.http_status)
+        answer = told(str(gone), gone.http_status)
     if span is not None:
         telemetry.http_answered(span, answer.status_code)
         span.end()

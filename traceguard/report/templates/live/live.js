@@ -1,0 +1,83 @@
+// Fetches the parts of a view that come later, and loads the charts where a part has some.
+const own = document.currentScript;
+let loading = false;
+
+function say(place, words) {
+  const box = document.createElement("div");
+  box.className = "refused";
+  box.setAttribute("role", "alert");
+  const text = document.createElement("p");
+  text.textContent = words;
+  const again = document.createElement("button");
+  again.type = "button";
+  again.textContent = "Try again";
+  again.addEventListener("click", () => { wait(place); fetchPart(place); });
+  box.append(text, again);
+  place.replaceChildren(box);
+  place.removeAttribute("aria-busy");
+}
+
+function wait(place) {
+  const box = document.createElement("div");
+  box.className = "card loading";
+  const spinner = document.createElement("span");
+  spinner.className = "spinner";
+  const text = document.createElement("p");
+  text.textContent = place.dataset.doing + " …";
+  box.append(spinner, text);
+  place.replaceChildren(box);
+  place.setAttribute("aria-busy", "true");
+}
+
+function chart(place) {
+  if (!place.querySelector("[data-chart]")) return;
+  if (window.drawAll) { window.drawAll(place); return; }
+  if (loading) return;
+  loading = true;
+  const script = document.createElement("script");
+  script.src = own.dataset.charts;
+  document.body.append(script);
+}
+
+async function fetchPart(place) {
+  try {
+    const answer = await fetch(place.dataset.part, {headers: {Accept: "text/html"}});
+    if (answer.status === 202) { setTimeout(fetchPart, 500, place); return; }
+    const text = await answer.text();
+    const kind = answer.headers.get("Content-Type") || "";
+    if (!kind.startsWith("text/html")) {
+      say(place, answer.status === 503 ? "The server is busy with other questions." : `The server answered ${answer.status}.`);
+      return;
+    }
+    // Scripts that come this way do not run, and the policy forbids all but the page's own. What says the same as
+    // before stays, with all that somebody unfolded in it.
+    const box = document.createElement("div");
+    box.innerHTML = text;
+    if (box.textContent.trim() !== place.dataset.said) {
+      place.dataset.said = box.textContent.trim();
+      place.replaceChildren(...box.childNodes);
+    }
+    place.removeAttribute("aria-busy");
+    chart(place);
+  } catch (error) {
+    say(place, "The server cannot be reached.");
+  }
+}
+
+for (const place of document.querySelectorAll("[data-part]")) {
+  place.dataset.said = place.textContent.trim();
+  chart(place);
+  fetchPart(place);
+}
+for (const form of document.querySelectorAll("form")) {
+  // Addresses stay short: an empty field is not sent.
+  form.addEventListener("submit", () => {
+    for (const field of form.querySelectorAll("input")) field.disabled = !field.value;
+  });
+}
+window.addEventListener("pageshow", () => {
+  for (const field of document.querySelectorAll("form input")) field.disabled = false;
+});
+// On a phone the views stand in a row that scrolls; show where one is.
+const current = document.querySelector(".views [aria-current]");
+if (current) current.parentElement.scrollLeft = current.offsetLeft - current.parentElement.offsetLeft - 60;

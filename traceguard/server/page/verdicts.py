@@ -1,0 +1,123 @@
+"""Reports for the page, worked out beside it: a view never waits for one, and there is never more than one at work.
+
+A report may take long. A view shows the last one for its filters, and the page's script asks for a newer one, which is
+begun when the last is old.
+"""
+
+import asyncio
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from traceguard.errors import TraceguardError
+from traceguard.server.page.rows import rows
+from traceguard.server.questions.analyses import LineFullError
+from traceguard.server.watch import log
+from traceguard.units import format_time
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from traceguard.report import Analysis
+    from traceguard.server.page.filters import Filters
+    from traceguard.server.page.given import History
+    from traceguard.server.questions.analyses import Analyses, Question
+    from traceguard.settings import Settings
+
+# A report is worked out anew when it is so old, and never takes more than a tenth of the time.
+_STALE_SECONDS = 15.0
+_REST = 10.0
+_MOST = 8  # kept, of different filters
+PATIENCE_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A finished report (or a sentence on why there is none), when (RFC 3339), and how long it took, in seconds."""
+
+    analysis: "Analysis | None"
+    note: str
+    at: str
+    began: float
+    took: float
+
+    @property
+    def stale(self) -> bool:
+        """Whether it is time for another."""
+        return time.monotonic() - self.began > max(_STALE_SECONDS, _REST * self.took)
+
+
+class Verdicts:
+    """The latest report of each choice of filters."""
+
+    def __init__(self, analyses: "Analyses", settings: "Settings", history: "History") -> None:
+        self._analyses = analyses
+        self._settings = settings
+        self._history = history
+        self._lock = threading.Lock()
+        self._latest: OrderedDict[Filters, Judged] = OrderedDict()
+        self._working: Future[None] | None = None
+
+    def latest(self, filters: "Filters") -> Judged | None:
+        """The last report there is, however old."""
+        with self._lock:
+            return self._latest.get(filters)
+
+    async def fresh(self, filters: "Filters", patience: float = PATIENCE_SECONDS) -> Judged | None:
+        """A report that is not old; None when it is not there after `patience` seconds, or the line is full."""
+        until = time.monotonic() + patience
+        while time.monotonic() < until:
+            found = self.latest(filters)
+            if found is not None and not found.stale:
+                return found
+            working = self._work(filters)
+            if working is None:
+                return None
+            waited = asyncio.wrap_future(working)
+            # A stop ends a report with an error that nobody reads; asyncio would complain of that.
+            waited.add_done_callback(lambda done: done.cancelled() or done.exception())
+            await asyncio.wait([waited], timeout=max(until - time.monotonic(), 0.0))
+        return None
+
+    def _work(self, filters: "Filters") -> "Future[None] | None":
+        """What is being worked out, for these filters or others; None if the line is full."""
+        with self._lock:
+            if self._working is not None and not self._working.done():
+                return self._working
+            try:
+                question = self._analyses.submit("report", lambda asked: self._report(asked, filters))
+            except LineFullError:
+                return None
+            self._working = question.future
+            return self._working
+
+    def _report(self, question: "Question", filters: "Filters") -> None:
+        from traceguard import pipeline
+
+        began, note, analysis = time.monotonic(), "", None
+        try:
+            with question.store.cursor() as cursor:
+                extent = rows(cursor, "extent")[0]
+            if extent["spans"]:
+                asked = filters.question(filters.stretch(extent["first_ns"], extent["last_ns"]))
+                analysis = pipeline.report(
+                    question.store, **asked, settings=self._settings, progress=question.show, draw_pictures=True
+                )
+                self._history.note(analysis.document, "the page", filters.link("/causes"))
+        except TraceguardError as refused:
+            if question.store.interrupted:
+                return
+            note = str(refused)
+        except Exception as error:  # noqa: BLE001  (the page says it; the log has the rest)
+            if question.store.interrupted:
+                return
+            log.failure("question_failed", "The report on the page failed inside.", error, question="page")
+            note = f"The report failed: {error}"
+        judged = Judged(analysis, note, format_time(time.time_ns()) or "", began, time.monotonic() - began)
+        with self._lock:
+            self._latest[filters] = judged
+            self._latest.move_to_end(filters)
+            while len(self._latest) > _MOST:
+                self._latest.popitem(last=False)

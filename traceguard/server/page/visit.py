@@ -1,0 +1,145 @@
+"""One visit to a view: what was asked, what the store holds, and the frame that stands around the answer."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from traceguard.errors import UnknownNameError
+from traceguard.report.live import Field, Frame, Link
+from traceguard.report.wording import between
+from traceguard.server.page.filters import LAST, Filters, Stretch
+from traceguard.server.page.rows import rows
+from traceguard.units import format_time
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from traceguard.server.page.given import History
+    from traceguard.server.page.verdicts import Judged
+    from traceguard.server.questions.analyses import Question
+    from traceguard.settings import Settings
+
+NAV = (
+    ("/", "Overview"), ("/causes", "Causes"), ("/map", "Map"), ("/requests", "Requests"), ("/compare", "Compare"),
+    ("/blast-radius", "Blast radius"), ("/what-if", "What if"), ("/plan", "Plan"), ("/history", "History"),
+)  # fmt: skip
+FORMS = ("/blast-radius", "/what-if", "/plan")
+_MOST_NAMES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The server as its page sees it: its settings, what it judged, and where it takes spans."""
+
+    settings: "Settings"
+    history: "History"
+    grpc: str
+    http: str
+
+
+@dataclass
+class Visit:
+    """What a view is made from."""
+
+    place: Place
+    request: "Request"
+    question: "Question"
+    cursor: Any
+    filters: Filters
+    judged: "Judged | None"
+
+    def given(self, name: str) -> str:
+        """A parameter of the view's own; empty where it is not given."""
+        return self.request.query_params.get(name, "")
+
+    def rows(self, name: str, **more: Any) -> list[dict[str, Any]]:
+        """The rows of a query of the page under this visit's filters."""
+        return rows(self.cursor, name, {**(self.filters.sql(self.stretch) if self.spans else {}), **more})
+
+    @cached_property
+    def _extent(self) -> dict[str, Any]:
+        return rows(self.cursor, "extent")[0]
+
+    @property
+    def spans(self) -> int:
+        """How many spans the store holds, repeats included."""
+        return int(self._extent["spans"])
+
+    @cached_property
+    def stretch(self) -> Stretch:
+        """The stretch of time that is looked at; the store must hold a span."""
+        return self.filters.stretch(self._extent["first_ns"], self._extent["last_ns"])
+
+    @property
+    def everything(self) -> dict[str, int]:
+        """All of the store's time, for a query of the page; the store must hold a span."""
+        whole = self.filters.within("all").stretch(self._extent["first_ns"], self._extent["last_ns"])
+        return {"since": whole.since, "until": whole.until}
+
+    @cached_property
+    def names(self) -> dict[str, list[str]]:
+        """The names to choose from, by kind."""
+        found: dict[str, list[str]] = {"service": [], "flag": [], "entry": [], "environment": []}
+        for row in rows(self.cursor, "names"):
+            found[row["kind"]].append(row["name"])
+        return found
+
+    def check(self) -> None:
+        """UnknownNameError with the nearest names for a filter that names what the store does not have."""
+        filters = self.filters
+        for kind, noun, name in (
+            ("environment", "environment", filters.env), ("entry", "entry point", filters.entry),
+            ("service", "service", filters.service), ("flag", "flag", filters.flag_and_variant[0]),
+        ):  # fmt: skip
+            if name and self.spans and name not in self.names[kind]:
+                raise UnknownNameError.of(noun, name, self.names[kind])
+
+    def frame(self, path: str, title: str, *, keep: tuple[str, ...] = (), narrow: bool = True) -> Frame:
+        """The frame of the view at `path`; its form carries the parameters `keep`.
+
+        Without `narrow` only time and environment can be chosen.
+        """
+        return frame(self, path, title, keep, narrow)
+
+
+def frame(visit: Visit, path: str, title: str, keep: tuple[str, ...], narrow: bool) -> Frame:
+    """As `Visit.frame`."""
+    filters = visit.filters
+    if not visit.spans:
+        return bare(path, title, filters)
+    own = {name: visit.given(name) for name in keep if visit.given(name)}
+    here = visit.request.scope["path"]
+    begin, end = (format_time(ns) or "" for ns in (visit.stretch.since, visit.stretch.until))
+    fields = [Field("env", "Environment", filters.env, visit.names["environment"])]
+    if len(visit.names["environment"]) < 2 and not filters.env:
+        fields = []
+    if narrow:
+        fields += [
+            Field("entry", "Entry point", filters.entry, visit.names["entry"][:_MOST_NAMES]),
+            Field("service", "Service", filters.service, visit.names["service"][:_MOST_NAMES]),
+            Field("flag", "Flag", filters.flag, visit.names["flag"][:_MOST_NAMES]),
+        ]
+    carried = {name: value for name, value in filters.given.items() if name not in {"last", "since", "until"}}
+    shown = {field.name for field in fields}
+    return Frame(
+        path=here, title=title, nav=navigation(path, filters), home=filters.link("/"),
+        windows=[
+            Link(label, filters.within(last).link(here, **own), last == filters.chosen) for last, label in LAST
+        ],
+        shown=between(begin, end), fixed=filters.fixed(visit.stretch).link(here, **own), since=filters.since,
+        until=filters.until, last=filters.last, fields=fields,
+        hidden={name: value for name, value in {**carried, **own}.items() if name not in shown},
+        clear=Filters(filters.last, filters.since, filters.until).link(here, **own) if shown & set(carried) else "",
+        names={kind: some[:_MOST_NAMES] for kind, some in visit.names.items()},
+    )  # fmt: skip
+
+
+def bare(path: str, title: str, filters: Filters) -> Frame:
+    """The frame where there is nothing to filter."""
+    return Frame(path=path, title=title, nav=navigation(path, filters), home=filters.link("/"))
+
+
+def navigation(path: str, filters: Filters) -> list[Link]:
+    """Links to all views under the same filters, to forms without service and flag, which they ask about."""
+    asking = replace(filters, service="", flag="")
+    return [Link(label, (asking if to in FORMS else filters).link(to), to == path) for to, label in NAV]
