@@ -551,7 +551,7 @@ def what_if(
     from traceguard.radius.extension import sides_of
     from traceguard.radius.names import check_objectives, find_target
     from traceguard.radius.outcomes import Users
-    from traceguard.radius.scenario import make_scenario, require_change
+    from traceguard.radius.scenario import make_scenario
     from traceguard.radius.systems import as_service
     from traceguard.radius.unseen import no_peers, read_peers
 
@@ -572,7 +572,6 @@ def what_if(
 
         target = find_target(cursor, service=service, operation=operation, flag=flag, systems=systems, may_be_new=False)
         check_objectives(cursor, objectives)
-        require_change(scenario, given=delay is not None or error_rate is not None)
         progress("Opening the window")
         window = open_window(cursor, period, env)
         peers = read_peers(cursor) if target.inferred else no_peers()

@@ -425,7 +425,7 @@ def what_if(
 @app.command(epilog=_examples(
     "traceguard plan --db shop.duckdb --service pricing --delay 20ms",
     "traceguard plan --db shop.duckdb --flag new-pricing --step-time 1h",
-    "traceguard plan --db shop.duckdb --flag not-there-yet --read-by cart --delay 20ms",
+    "traceguard plan --db shop.duckdb --flag to-come --read-by cart",
 ))  # fmt: skip
 def plan(
     db: Db = DEFAULT_DB,

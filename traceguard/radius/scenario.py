@@ -64,14 +64,6 @@ def make_scenario(
     return Scenario(service, operation, added, error_rate or 0.0, 1.0 if exposure is None else exposure, flag, search)
 
 
-def require_change(scenario: Scenario, *, given: bool) -> None:
-    """UsageError where a service is named, but not what happens to it; `given`: a delay or an error rate is."""
-    if scenario.service is not None and not given and scenario.search is None:
-        raise UsageError(
-            f"What changes in {scenario.service}? Add a delay (such as 50ms) or an error rate (such as 1%)."
-        )
-
-
 def _searched(
     largest: str | None, added: Delay, delayed: bool, exposed: bool, flag: bool, objectives: bool
 ) -> Searched | None:

@@ -172,6 +172,9 @@ def _warnings(scenario: model.Scenario, recorded: Recorded) -> list[model.Warnin
     if not recorded.hit:
         message = f"No usable request of the window calls {name}; widen the window or send its traffic."
         warnings.append(model.Warning(code="no_requests", message=message))
+    elif scenario.delay_ms == 0.0 and scenario.error_rate == 0.0:
+        message = f"Nothing is supposed to change in {name}: name a delay or an error rate."
+        warnings.append(model.Warning(code="nothing_supposed", message=message))
     if recorded.torn:
         message = (
             f"{recorded.torn} fragments of requests call {name}, but the spans above them are missing, so their entry"

@@ -14,7 +14,7 @@ from traceguard.radius.objective import parse_objective
 from traceguard.radius.outlook import QUANTILES
 from traceguard.radius.population import Population
 from traceguard.radius.retimed import Partitions
-from traceguard.radius.scenario import make_scenario, require_change
+from traceguard.radius.scenario import make_scenario
 from traceguard.radius.what_if import what_if
 from traceguard.simulate.fleet import Plant
 from traceguard.simulate.generate import generate
@@ -375,12 +375,3 @@ def test_what_does_not_go_together_is_refused(given: dict[str, Any], sentence: s
     """One sentence says what to leave out or to add."""
     with pytest.raises(UsageError, match=sentence):
         make_scenario(**given)
-
-
-def test_a_service_that_does_not_change_is_no_question() -> None:
-    """A delay, if only of nothing, an error rate or a search says what changes."""
-    with pytest.raises(UsageError, match="What changes in pricing"):
-        require_change(make_scenario("pricing"), given=False)
-    require_change(make_scenario("pricing", delay="0ms"), given=True)
-    require_change(make_scenario("pricing", largest="delay", objectives=True), given=False)
-    require_change(make_scenario(flag="new"), given=False)
