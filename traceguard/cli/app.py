@@ -19,6 +19,7 @@ from traceguard.cli.options import (
     Operation,
     Output,
     OwnDb,
+    ReadBy,
     Reference,
     Since,
     Until,
@@ -305,14 +306,7 @@ def blast_radius(
     flag: Annotated[
         str | None, typer.Option("--flag", metavar="KEY[=VARIANT]", help="The flag whose rollout may go wrong.")
     ] = None,
-    read_by: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--read-by",
-            metavar="SERVICE",
-            help="A service that will read the flag, which need not exist yet. Repeatable.",
-        ),
-    ] = None,
+    read_by: ReadBy = None,
     attribute: Annotated[
         list[str] | None,
         typer.Option(
@@ -434,14 +428,7 @@ def plan(
     flag: Annotated[
         str | None, typer.Option("--flag", metavar="KEY[=VARIANT]", help="The flag that is rolled out.")
     ] = None,
-    read_by: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--read-by",
-            metavar="SERVICE",
-            help="A service that will read the flag, which need not exist yet. Repeatable.",
-        ),
-    ] = None,
+    read_by: ReadBy = None,
     delay: Annotated[
         str | None, typer.Option("--delay", metavar="DURATION", help="The delay a call that must show, such as 20ms.")
     ] = None,

@@ -53,6 +53,12 @@ Where = Annotated[
         help="Only requests whose attribute has this value, such as tenant.id=t42. Repeatable.",
     ),
 ]
+ReadBy = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--read-by", metavar="SERVICE", help="A service that will read the flag, which need not exist yet. Repeatable."
+    ),
+]
 Operation = Annotated[str | None, typer.Option("--operation", metavar="NAME", help="Only this operation of it.")]
 Since = Annotated[
     str | None,

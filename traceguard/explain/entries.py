@@ -169,24 +169,25 @@ def _within(
     And the sums of the errors of single levels.
     """
 
-    def effects_of(design: Design) -> tuple[tuple[LevelEffects, ...], ErrorSums]:
-        varying = _only(design, [j for j in range(len(design.columns)) if j not in steps])
-        cells = sample.cells(outcomes, caps, varying)
-        totals = cells.totals()
-        sums = {j: _sums(cells, totals, varying, j) for j, c in enumerate(varying.columns) if c.tested}
-        return _effects(varying, cells, outcomes, inference, stands_for), error_sums(cells, outcomes, varying, sums)
+    def varying(design: Design) -> tuple[Design, Cells]:
+        only = _only(design, [j for j in range(len(design.columns)) if j not in steps])
+        return only, sample.cells(outcomes, caps, only)
 
-    average, errors = effects_of(design)
+    singles, cells = varying(design)
+    average = _effects(singles, cells, outcomes, inference, stands_for)
+    totals = cells.totals()
+    sums = {j: _sums(cells, totals, singles, j) for j, c in enumerate(singles.columns) if c.tested}
+    errors = error_sums(cells, outcomes, singles, sums)
     if before is not None:
-        among_alike = {e.column: replace(e, pre_period=True) for e in effects_of(before.design)[0]}
+        alike = _effects(*varying(before.design), outcomes, inference, stands_for)
+        among_alike = {e.column: replace(e, pre_period=True) for e in alike}
         late = {design.columns[j] for j in before.columns}
         average = tuple(among_alike.get(e.column, e) if e.column in late else e for e in average)
     products = interactions(sample, design, outcomes, caps)
     if not products:
         return average, errors
-    whole = with_products(design, products)
-    part = _only(whole, [j for j in range(len(whole.columns)) if j not in steps])
-    found = {e.column: e for e in _effects(part, sample.cells(outcomes, caps, part), outcomes, inference, stands_for)}
+    part, cells = varying(with_products(design, products))
+    found = {e.column: e for e in _effects(part, cells, outcomes, inference, stands_for)}
     fresh = ~sample.searched
     unseen = Design(part.columns, part.active[fresh])
     cells = sample.select(fresh).cells(outcomes, caps, unseen)
