@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         blast_radius,
         graph,
         graph_diff,
+        hold,
         ingest,
         open,
         plan,
@@ -38,6 +39,7 @@ __all__ = [
     "blast_radius",
     "graph",
     "graph_diff",
+    "hold",
     "ingest",
     "open",
     "plan",
@@ -81,6 +83,7 @@ class _Package(ModuleType):
     blast_radius = _PublicFunction()
     graph = _PublicFunction()
     graph_diff = _PublicFunction()
+    hold = _PublicFunction()
     ingest = _PublicFunction()
     open = _PublicFunction()
     plan = _PublicFunction()

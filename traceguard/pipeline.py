@@ -7,6 +7,7 @@
     blast_radius   store ─▶ linked traces ─▶ reach ─▶ Radius
     what_if        store ─▶ linked traces ─▶ retime, or reweight ─▶ objectives ─▶ Forecast
     plan           store ─▶ linked traces ─▶ retime ─▶ noise, power ─▶ Rollout
+    hold           store ─▶ linked traces, kept in memory for several of the questions above
     query          store ─▶ SQL of `queries/read` ─▶ polars.DataFrame
     forget, prune  store ─▶ requests that go ─▶ what went
 
@@ -23,7 +24,7 @@ import io
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
+    from traceguard.engine.circumstances import Read
+    from traceguard.engine.held import HeldWindow
     from traceguard.engine.kept import Shelf
     from traceguard.engine.local import Window
     from traceguard.explain import Evidence
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from traceguard.store.forget import Person
     from traceguard.store.removal import Removed
     from traceguard.store.retention import Pruned, Rules
+    from traceguard.traces.sampling import Sampling
 
 _BOTH_PERIODS = "A comparison needs both periods; give --baseline START/END and --candidate START/END."
 
@@ -66,6 +70,7 @@ _TENANT = ("tenant.id",)  # the attribute by which reach is told where nobody na
 
 Show = Callable[..., None]
 _Document = TypeVar("_Document", "BlastRadius", "WhatIf", "Plan")
+_Kept = TypeVar("_Kept")
 Time = str | int | None
 Pairs = str | Sequence[str] | Mapping[str, str]
 Slos = Any  # a text, a path or an `Objective`, or several
@@ -104,6 +109,10 @@ def open(store: str | Path) -> Store | RemoteStore:  # noqa: A001  (reads as tg.
 @contextlib.contextmanager
 def _opened(store: Any) -> Iterator[Any]:
     """A local store; one named by its path is opened and closed again."""
+    if _held(store) is not None:
+        raise UsageError(
+            "A held window answers report, graph, blast_radius, what_if and plan; ask the store itself for the rest."
+        )
     if not isinstance(store, str | Path):
         yield store
         return
@@ -116,6 +125,51 @@ def _reading(store: Any) -> Iterator[duckdb.DuckDBPyConnection]:
     """A cursor on a local store."""
     with _opened(store) as opened, opened.cursor() as cursor:
         yield cursor
+
+
+@contextlib.contextmanager
+def _asked_of(store: Any, since: Time, until: Time, env: str | None) -> Iterator[_Asked]:
+    """A window of a local store, or a held one, on a cursor of its own."""
+    if (held := _held(store)) is None:
+        period = _period(since, until)
+        with _opened(store) as opened, opened.cursor() as cursor:
+            yield _Asked(opened, cursor, period, env, None)
+        return
+    if since is not None or until is not None or env is not None:
+        raise UsageError("A held window has its time and environment already; ask the store itself about others.")
+    with held.store.cursor() as cursor:
+        yield _Asked(held.store, cursor, held.period, held.environment, held)
+
+
+def _held(store: Any) -> HeldWindow | None:
+    if isinstance(store, str | Path | RemoteStore):
+        return None
+    from traceguard.engine.held import HeldWindow
+
+    return store if isinstance(store, HeldWindow) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What one question reads: a window of an open store, on a cursor of its own."""
+
+    store: Any
+    cursor: duckdb.DuckDBPyConnection
+    period: Period
+    env: str | None
+    held: HeldWindow | None
+
+    def window(self) -> Window:
+        """The window's traces, beside the store as `window_traces`."""
+        from traceguard.engine.local import open_window
+
+        if self.held is not None:
+            return self.held.open(self.cursor)
+        return open_window(self.cursor, self.period, self.env)
+
+    def once(self, name: Hashable, read: Callable[[], _Kept]) -> _Kept:
+        """What `read` gives; of a held window it is read once for all questions."""
+        return read() if self.held is None else self.held.once(name, read)
 
 
 def _url_of(store: Any) -> str | None:
@@ -286,18 +340,20 @@ def report(  # noqa: PLR0915  (the whole flow of a report in one place)
         expected_ratio=settings.expected_ratio, live=parse_switch(live, "live"),
     )  # fmt: skip
     cohorts = Cohorts(named or settings.attributes, bool(named), parse_where(conditions))
-    window, gap, compared = _period(since, until), None, None
-    if periods[0] is not None and periods[1] is not None:
-        compared = (periods[0], periods[1])
-        window, gap = _hull(window, *compared)
-    with _opened(store) as opened, opened.cursor() as cursor:
+    gap, compared = None, None
+    with _asked_of(store, since, until, env) as of:
+        cursor, window, env = of.cursor, of.period, of.env
+        if periods[0] is not None and periods[1] is not None:
+            if of.held is not None:
+                raise UsageError("A held window is compared by factors; ask the store itself to compare two periods.")
+            compared = (periods[0], periods[1])
+            window, gap = _hull(window, *compared)
         _check_names(cursor, flag=flag, service=service, entry=entry, env=env)
         question = replace(question, references=read_references(cursor, references, cohorts.keys))
 
         def gathered() -> tuple[Window, Evidence, int]:
             progress("Opening the window")
-            traces = open_window(cursor, window, env, gap)
-
+            traces = of.window() if of.held is not None else open_window(cursor, window, env, gap)
             read = read_circumstances(cursor, traces, unit, settings.unit_keys)
             read = with_attributes(read, cursor, traces, cohorts)
             left_out = read_left_out(cursor, traces, settings.leave_out_entries, settings.leave_out_attributes)
@@ -312,7 +368,11 @@ def report(  # noqa: PLR0915  (the whole flow of a report in one place)
             return traces, found, found.size
 
         asked = (window, gap, compared, env, unit, judge_all, cohorts, repr(settings))
-        evidence = _evidence().get(opened, cursor, asked, window, gathered)
+        if of.held is not None:
+            of.window()
+            evidence = of.once(asked, lambda: gathered()[1])
+        else:
+            evidence = _evidence().get(of.store, cursor, asked, window, gathered)
         progress("Explaining")
         document = explain(evidence, question, traceguard.__version__)
         if compared is not None:
@@ -326,7 +386,7 @@ def report(  # noqa: PLR0915  (the whole flow of a report in one place)
         document = document.model_copy(update={"asked": asked_for})
         progress("Drawing")
         shown = pictures_of(cursor, evidence, question, document) if draw_pictures else None
-        drawn = _graph(cursor, window, env) if draw_map else None
+        drawn = of.once("graph", lambda: _graph(cursor, window, env)) if draw_map else None
         return Analysis(finished(document), graph=drawn, settings=settings, pictures=shown)
 
 
@@ -404,15 +464,16 @@ def graph(
             sketches="true" if wanted else None,
         )  # fmt: skip
         return from_document(answer) if every is None else slices_from_document(answer)
-    with _reading(store) as cursor:
+    with _asked_of(store, since, until, env) as of:
+        cursor, period, env = of.cursor, of.period, of.env
         _check_names(cursor, env=env)
         progress("Building the graph")
         if every_ns is None:
-            return _graph(cursor, _period(since, until), env, level=level, sketches=wanted)
+            return _graph(cursor, period, env, level=level, sketches=wanted)
         from traceguard.graph import build_slices
         from traceguard.report import Slice, Slices
 
-        found = build_slices(cursor, _period(since, until), env, every_ns=every_ns, level=level, sketches=wanted)
+        found = build_slices(cursor, period, env, every_ns=every_ns, level=level, sketches=wanted)
         return Slices(tuple(Slice(*each) for each in found))
 
 
@@ -455,6 +516,25 @@ def graph_question(given: Mapping[str, Any]) -> tuple[str, Callable[..., Any]]:
     return "graph-diff", graph_diff
 
 
+def hold(
+    store: Any, *, since: Time = None, until: Time = None, env: str | None = None, progress: Show = _silent
+) -> HeldWindow:
+    """A window of a store in memory, to be asked many things in place of the store: each answer then takes less long.
+
+    It stays as it was read, whatever arrives, until something is removed from the store. UsageError for a window of
+    more than four million spans, and for a server, which holds what its own page shows.
+    """
+    from traceguard.engine.held import HeldWindow
+
+    if _url_of(store) is not None:
+        raise UsageError("A window is held where the store is; ask a server question by question.")
+    if isinstance(store, str | Path):
+        raise UsageError("Only a store that stays open can be held; open it with tg.open first.")
+    with _reading(store) as cursor:
+        _check_names(cursor, env=env)
+    return HeldWindow.read(store, _period(since, until), env, progress)
+
+
 def blast_radius(
     store: Any, *, service: str | None = None, operation: str | None = None, flag: str | None = None,
     since: Time = None, until: Time = None, env: str | None = None, settings: Settings | None = None,
@@ -479,9 +559,7 @@ def blast_radius(
         )  # fmt: skip
         return Radius(BlastRadius.model_validate(asked))
     from traceguard.engine.attributes import Cohorts, read_attributes
-    from traceguard.engine.circumstances import read_circumstances
-    from traceguard.engine.local import linked_partitions, open_window
-    from traceguard.engine.sampling import read_sampling
+    from traceguard.engine.local import linked_partitions
     from traceguard.radius.by_time import check_time_zone
     from traceguard.radius.names import find_target
     from traceguard.radius.reach import reach, read_evaluators
@@ -490,29 +568,30 @@ def blast_radius(
     from traceguard.traces.sampling import recorded_as
 
     settings, zone = settings or load(), check_time_zone(time_zone)
-    period = _period(since, until)
-    with _reading(store) as cursor:
+    with _asked_of(store, since, until, env) as of:
+        cursor = of.cursor
         _check_names(cursor, env=env)
 
         def systems() -> Sequence[str]:
-            open_window(cursor, period, env)
-            return read_peers(cursor).names
+            of.window()
+            return of.once(read_peers, lambda: read_peers(cursor)).names
 
         target = find_target(
             cursor, service=service, operation=operation, flag=flag, read_by=readers, systems=systems
         )  # fmt: skip
-        window = open_window(cursor, period, env)
-        peers = read_peers(cursor)
-        read = read_circumstances(cursor, window, None, settings.unit_keys)
+        window = of.window()
+        peers = of.once(read_peers, lambda: read_peers(cursor))
+        read = _circumstances(of, window, settings)
         partitions = _shown(linked_partitions(cursor, window), window, progress, "Following requests")
         if target.inferred:
             partitions = (as_service(linked, peers, target.service or "") for linked in partitions)
-        evaluators, left_out = read_evaluators(cursor, target), _left_out(cursor, window, settings)
-        sampling = (window.trace_hash, recorded_as(read_sampling(cursor, window, settings.sample_rate_keys).count))
+        evaluators, left_out = read_evaluators(cursor, target), _left_out(of, window, settings)
+        sampling = (window.trace_hash, recorded_as(_sampling(of, window, settings).count))
         keys = named or settings.attributes
-        cohorts = read_attributes(cursor, window, Cohorts(keys or _TENANT, named=bool(named)))
+        told_by = Cohorts(keys or _TENANT, named=bool(named))
+        cohorts = of.once((read_attributes, told_by), lambda: read_attributes(cursor, window, told_by))
         found = reach(
-            partitions, target, period, read.circumstances, evaluators, *left_out, sampling, peers=peers,
+            partitions, target, of.period, read.circumstances, evaluators, *left_out, sampling, peers=peers,
             attributes=[each for each in cohorts if keys or each.values], time_zone=zone,
             traces_with_unit=read.traces_with_unit,
         )  # fmt: skip
@@ -546,7 +625,7 @@ def what_if(
         )  # fmt: skip
         return Forecast(WhatIf.model_validate(asked))
     from traceguard.engine.circumstances import read_flag, read_units
-    from traceguard.engine.local import open_window, partition_of, reduced
+    from traceguard.engine.local import partition_of, reduced
     from traceguard.radius import what_if as predict
     from traceguard.radius.extension import sides_of
     from traceguard.radius.names import check_objectives, find_target
@@ -562,21 +641,23 @@ def what_if(
         exposure=None if exposure is None else parse_fraction(exposure, "exposure"),
         flag=flag, largest=largest, objectives=bool(objectives),
     )  # fmt: skip
-    with _reading(store) as cursor:
+    with _asked_of(store, since, until, env) as of:
+        cursor = of.cursor
         _check_names(cursor, env=env)
-        period = _period(since, until)
 
         def systems() -> Sequence[str]:
-            open_window(cursor, period, env)
-            return read_peers(cursor).names
+            of.window()
+            return of.once(read_peers, lambda: read_peers(cursor)).names
 
         target = find_target(cursor, service=service, operation=operation, flag=flag, systems=systems, may_be_new=False)
         check_objectives(cursor, objectives)
         progress("Opening the window")
-        window = open_window(cursor, period, env)
-        peers = read_peers(cursor) if target.inferred else no_peers()
-        users = Users(window.trace_hash, read_units(cursor, window, settings.unit_keys))
-        more = (objectives, users, *_left_out(cursor, window, settings))
+        window = of.window()
+        peers = of.once(read_peers, lambda: read_peers(cursor)) if target.inferred else no_peers()
+        keys = tuple(settings.unit_keys)
+        units = of.once((read_units, keys), lambda: read_units(cursor, window, keys))
+        users = Users(window.trace_hash, units)
+        more = (objectives, users, *_left_out(of, window, settings))
 
         def partitions(reduce: Callable[[Any], Any]) -> Iterator[Any]:
             stage = "Retiming requests" if target.flag is None else "Following requests"
@@ -624,20 +705,20 @@ def plan(
             fixed=fixed or None, since=since, until=until, env=env, read_by=readers,
         )  # fmt: skip
         return Rollout(Plan.model_validate(asked))
-    from traceguard.engine.local import open_window
     from traceguard.radius.names import find_target
     from traceguard.rollout import answer
 
-    level, settings, period = parse_fraction(alpha, "alpha"), settings or load(), _period(since, until)
+    level, settings = parse_fraction(alpha, "alpha"), settings or load()
     size = answer.parse_size(_milliseconds(delay), error_rate)
     wish = answer.parse_wish(power, level, steps, most_users, step_time)
-    with _reading(store) as cursor:
-        _check_names(cursor, env=env)
-        target = find_target(cursor, service=service, operation=operation, flag=flag, read_by=readers)
-        window = open_window(cursor, period, env)
+    with _asked_of(store, since, until, env) as of:
+        _check_names(of.cursor, env=env)
+        target = find_target(of.cursor, service=service, operation=operation, flag=flag, read_by=readers)
+        window = of.window()
         found = answer.plan(
-            cursor, window, target, period, size, wish, alpha=level, live=not parse_switch(fixed, "fixed"),
-            settings=settings, left_out=_left_out(cursor, window, settings),
+            of.cursor, window, target, of.period, size, wish, _circumstances(of, window, settings),
+            _sampling(of, window, settings), alpha=level, live=not parse_switch(fixed, "fixed"),
+            left_out=_left_out(of, window, settings),
             watch=lambda stage, partitions: _shown(partitions, window, progress, stage),
         )  # fmt: skip
         return Rollout(_with_left_out(found, window))
@@ -757,14 +838,32 @@ def _with_left_out(document: _Document, window: Window) -> _Document:
     return document.model_copy(update={"warnings": [*document.warnings, Caveat(code=code, message=message)]})
 
 
-def _left_out(
-    cursor: duckdb.DuckDBPyConnection, window: Window, settings: Settings
-) -> tuple[NDArray[np.bool_], NDArray[np.uint64]]:
+def _left_out(of: _Asked, window: Window, settings: Settings) -> tuple[NDArray[np.bool_], NDArray[np.uint64]]:
     """The operations and the traces that the settings leave out."""
     from traceguard.engine.left_out import read_left_out
 
-    rules = read_left_out(cursor, window, settings.leave_out_entries, settings.leave_out_attributes)
+    entries, attributes = settings.leave_out_entries, settings.leave_out_attributes
+    rules = of.once(
+        (read_left_out, tuple(entries), tuple(attributes.items())),
+        lambda: read_left_out(of.cursor, window, entries, attributes),
+    )
     return rules.entries_and_traces(window)
+
+
+def _circumstances(of: _Asked, window: Window, settings: Settings) -> Read:
+    """What each trace ran under, and whose it was."""
+    from traceguard.engine.circumstances import read_circumstances
+
+    keys = tuple(settings.unit_keys)
+    return of.once((read_circumstances, keys), lambda: read_circumstances(of.cursor, window, None, keys))
+
+
+def _sampling(of: _Asked, window: Window, settings: Settings) -> Sampling:
+    """How many requests each trace stands for."""
+    from traceguard.engine.sampling import read_sampling
+
+    keys = tuple(settings.sample_rate_keys)
+    return of.once((read_sampling, keys), lambda: read_sampling(of.cursor, window, keys))
 
 
 def _shown(

@@ -64,7 +64,13 @@ class Page:
         if method == "Network.requestWillBeSent":
             self.requests.append(params["request"]["url"])
         elif method == "Runtime.exceptionThrown":
-            self.complaints.append(params["exceptionDetails"]["text"])
+            self.complaints.append(
+                str(
+                    params["exceptionDetails"]
+                    .get("exception", {})
+                    .get("description", params["exceptionDetails"]["text"])
+                )
+            )
         elif method == "Runtime.consoleAPICalled" and params["type"] in {"error", "warning", "assert"}:
             self.complaints.append(str(params["args"]))
         elif method == "Log.entryAdded" and params["entry"]["level"] in {"error", "warning"}:

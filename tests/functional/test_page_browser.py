@@ -18,13 +18,22 @@ pytestmark = pytest.mark.browser
 
 START = 1_800_000_000
 HOSTILE = '<script>document.title = "taken"</script><img src=x onerror="document.title=1">'
-READY = "!document.querySelector('[aria-busy=true]')"
+READY = "!document.querySelector('[aria-busy=true], [data-state=busy], [data-graph]:not([data-state])')"
 # Boxes of the map that touch each other.
 CROWDED = """[...document.querySelectorAll("svg.map")].flatMap(map => {
   const boxes = [...map.querySelectorAll(".node rect")].map(r => r.getBBox());
   return boxes.flatMap((a, i) => boxes.slice(i + 1).filter(b =>
     a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height));
 })"""
+# The same of the map that Cytoscape.js draws, and names that are wider than their boxes.
+TIGHT = """(() => { const box = document.querySelector(".graph");
+  if (!box) return [];
+  const found = box.map.nodes(".service").map(n => [n, n.boundingBox({includeLabels: false, includeOverlays: false})]);
+  return found.flatMap(([n, a], i) => [
+    ...found.slice(i + 1).filter(([, b]) => a.x1 < b.x2 && b.x1 < a.x2 && a.y1 < b.y2 && b.y1 < a.y2)
+      .map(([other]) => n.data("label") + " on " + other.data("label")),
+    ...(n.boundingBox({includeNodes: false}).w > a.w ? [n.data("label") + " is wider than its box"] : [])]);
+})()"""
 # Text of a drawing that leaves it, or that lies on other text of it.
 SPILLED = """[...document.querySelectorAll("svg.over-time, svg.waterfall")].flatMap(svg => {
   const size = svg.viewBox.baseVal, words = [...svg.querySelectorAll("text")].map(t => [t.getBBox(), t.textContent]);
@@ -144,6 +153,50 @@ def test_a_person_finds_what_went_wrong(page: Page, server: Server) -> None:
     assert all(address.startswith((f"{server.url}/", "data:")) for address in page.requests)
 
 
+def test_the_map_leads_on(page: Page, server: Server) -> None:
+    """A service is found by name, tells its numbers and neighbours, and leads to other views; the address keeps it."""
+    shown(page, f"{server.url}/map?last=all")
+    assert page.run("document.querySelector('.graph').dataset.state") == "drawn"
+    assert page.run("document.querySelector('.graph').map.nodes('.service').length") == 19
+    assert page.run("getComputedStyle(document.querySelector('.graph .picture')).display") == "none"
+    assert page.run("document.querySelector('.graph').map.nodes('.service.hurt').map(n => n.data('label'))") == [
+        "pricing"
+    ]
+    page.run(
+        "const find = document.querySelector('.graph .find input'); find.value = 'pricing';"
+        "find.dispatchEvent(new Event('input'))"
+    )
+    told = page.run("document.querySelector('.graph .told').textContent")
+    assert "new-pricing=on" in told
+    assert "Called by 2" in told
+    assert page.run("location.hash") == "#pricing"
+    page.run("[...document.querySelectorAll('.told button.plain')].find(b => b.textContent === 'checkout').click()")
+    assert page.run("document.querySelector('.told h2').textContent") == "checkout"
+    page.run("document.querySelector('.graph').map.edges()[0].emit('tap'); 0")
+    assert " calls " in page.run("document.querySelector('.told h2').textContent")
+    page.run("document.querySelector('.told .close').click()")
+    assert page.run("document.querySelector('.told').children.length") == 0
+    assert page.run("location.hash") == ""
+    shown(page, f"{server.url}/map?last=all#checkout")
+    assert page.run("document.querySelector('.told h2').textContent") == "checkout"
+    follow(page, ".told .links a[href^='/what-if']")
+    assert page.run("document.querySelector('main form [name=service]').value") == "checkout"
+    assert page.complaints == []
+
+
+def test_a_map_that_cannot_be_laid_out_is_a_picture(page: Page, server: Server) -> None:
+    """Where a browser starts no worker, the drawing of the server is shown, and the tables say the same."""
+    page.command("Page.enable")
+    added = page.command("Page.addScriptToEvaluateOnNewDocument", source="delete window.Worker")["identifier"]
+    try:
+        shown(page, f"{server.url}/map")
+    finally:
+        page.command("Page.removeScriptToEvaluateOnNewDocument", identifier=added)
+    assert page.run("document.querySelector('.graph').dataset.state") == "failed"
+    assert page.run("document.querySelector('.graph .picture svg').getBoundingClientRect().width") > 300
+    assert ["could not be drawn" in each for each in page.complaints] == [True]
+
+
 def test_a_name_that_is_a_script_stays_text(page: Page, server: Server) -> None:
     """Wherever a span's name is shown, it is shown and does not run."""
     for path in ("/", "/requests", f"/requests/{'ab' * 16}", "/map", f"/compare?a={'ab' * 16}&b={'ab' * 16}"):
@@ -187,6 +240,7 @@ def test_sixty_services_fit(page: Page, large: Server, path: str, width: int, ph
     assert page.run("document.scrollingElement.scrollWidth") <= width
     assert page.run(CROWDED) == []
     assert page.run(SPILLED) == []
+    assert page.run(TIGHT) == []
     assert page.complaints == []
 
 

@@ -34,7 +34,7 @@ _TABLES = ("spans", "flag_records", "correlations")
 
 
 @dataclass(frozen=True, slots=True)
-class _State:
+class State:
     """How far a store's tables go: the number after the last row of each, and how many rows lie before it."""
 
     generation: int
@@ -44,7 +44,7 @@ class _State:
 
 @dataclass(slots=True)
 class _Entry(Generic[Kept]):
-    state: _State
+    state: State
     versions: Hashable  # as the whole store tells of them
     window: Window
     value: Kept
@@ -69,7 +69,7 @@ class Shelf(Generic[Kept]):
         It gives a window, the value to keep, and the bytes that keeping both takes.
         """
         store = asker.lasting
-        now = _state(store, cursor)
+        now = state_of(store, cursor)
         with self._lock:
             entry = self._stores.setdefault(store, OrderedDict()).get(asked)
         if entry is None or not _same(cursor, entry, now, period):
@@ -85,28 +85,39 @@ class Shelf(Generic[Kept]):
         return entry.value
 
 
-def _state(store: "Store", cursor: "duckdb.DuckDBPyConnection") -> _State:
+def state_of(store: "Store", cursor: "duckdb.DuckDBPyConnection") -> State:
+    """How far the store goes now."""
     # Taken before anything is read: what arrives meanwhile is looked at again next time.
     generation = store.generation
     found = fetch(cursor, "extent")
-    return _State(generation, tuple(found["after"]), tuple(found["rows"]))
+    return State(generation, tuple(found["after"]), tuple(found["rows"]))
 
 
-def _same(cursor: "duckdb.DuckDBPyConnection", entry: _Entry[Kept], now: _State, period: "Period") -> bool:
+def removed_since(cursor: "duckdb.DuckDBPyConnection", before: State, store: "Store") -> bool:
+    """Whether rows that were there have been removed from the store."""
+    return before.generation != store.generation or _rows_before(cursor, before) != before.rows
+
+
+def _rows_before(cursor: "duckdb.DuckDBPyConnection", before: State) -> tuple[int, ...]:
+    return tuple(fetch(cursor, "arrived", **_firsts(before))["rows"].to_list()[: len(_TABLES)])
+
+
+def _firsts(before: State) -> dict[str, int]:
+    return dict(zip((f"first_{table}" for table in _TABLES), before.ends, strict=True))
+
+
+def _same(cursor: "duckdb.DuckDBPyConnection", entry: _Entry[Kept], now: State, period: "Period") -> bool:
     """Whether nothing of the window, or of what the whole store tells about it, was added or removed since."""
     before = entry.state
     if before == now:
         return True
     if before.generation != now.generation:
         return False
-    first = dict(zip((f"first_{table}" for table in _TABLES), before.ends, strict=True))
-    found = fetch(cursor, "arrived", **first)
-    still = tuple(found["rows"].to_list()[: len(_TABLES)])
-    if still != before.rows:
+    if _rows_before(cursor, before) != before.rows:
         return False
     cursor.register("known_traces", pa.table({"trace": entry.window.trace_hash}))
     try:
-        changed = fetch(cursor, "changed", start_ns=period.start_ns, end_ns=period.end_ns, **first)
+        changed = fetch(cursor, "changed", start_ns=period.start_ns, end_ns=period.end_ns, **_firsts(before))
     finally:
         cursor.unregister("known_traces")
     return not np.any(changed["rows"].to_numpy()) and version_factors(cursor) == entry.versions

@@ -49,6 +49,7 @@ class Window:
     spans: NDArray[np.int64]  # of each trace, as stored, repeats included
     too_large: tuple[str, ...]  # hex ids of traces that are left out for their size
     streams: NDArray[np.bool_]  # by operation: its calls are long-lived streams
+    linked: "tuple[Linked, ...] | None" = None  # its traces, where they are held in memory
 
     @cached_property
     def lookup(self) -> Rows:
@@ -155,9 +156,13 @@ def reduced(
 ) -> Iterator[Reduced]:  # fmt: skip
     """What `reduce` makes of each partition of linked traces, in the window's order.
 
-    The store is read once, by `query`. While one result is used, the next partitions are linked and reduced on all
-    CPUs.
+    The store is read once, by `query`, or not at all where the window holds its traces. While one result is used, the
+    next partitions are linked and reduced on all CPUs.
     """
+    if window.linked is not None:
+        held = window.linked
+        yield from _ahead(lambda number: reduce(held[number]), len(held))
+        return
     partition = partition_of(window.spans, spans_per_partition)
     count = int(partition[-1]) + 1 if partition.size else 0
     codes = {name: window.name_codes[name].to_numpy() for name in ("operation", "service", "environment", "host")}
@@ -178,19 +183,24 @@ def reduced(
             link(column, window.names, window.trace_ids.gather(rows), window.trace_hash[rows], window.streams)
         )
 
-    # Each holds a partition: memory must not grow with the machine.
-    workers = min(count, _cpus(), _MOST_WORKERS)
     with Spill(window.lookup, partition, names, window.rows) as spill:
         if count:
             spill.take(stream(cursor, query))
-        with ThreadPoolExecutor(max(workers, 1), thread_name_prefix="traceguard-link") as pool:
-            ahead: deque[Future[Reduced]] = deque()
-            for number in range(count):
-                ahead.append(pool.submit(partial, number))
-                if len(ahead) > workers:
-                    yield ahead.popleft().result()
-            while ahead:
+        yield from _ahead(partial, count)
+
+
+def _ahead(work: Callable[[int], Reduced], count: int) -> Iterator[Reduced]:
+    """What `work` makes of the numbers below `count`, in their order; the next are worked on meanwhile."""
+    # Each may hold a partition: memory must not grow with the machine.
+    workers = min(count, _cpus(), _MOST_WORKERS)
+    with ThreadPoolExecutor(max(workers, 1), thread_name_prefix="traceguard-link") as pool:
+        ahead: deque[Future[Reduced]] = deque()
+        for number in range(count):
+            ahead.append(pool.submit(work, number))
+            if len(ahead) > workers:
                 yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
 
 def partition_of(spans: NDArray[np.int64], most: int = SPANS_PER_PARTITION) -> NDArray[np.int32]:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:; "
+    "connect-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 
@@ -78,13 +79,16 @@ def part(template: str, **values: object) -> str:
 @cache
 def served() -> Mapping[str, tuple[str, str]]:
     """The files that views load: text and content type by name."""
-    script = (files("traceguard.report") / "templates" / "live" / "live.js").read_text(encoding="utf-8")
-    own = (files("traceguard.report") / "templates" / "live" / "live.css").read_text(encoding="utf-8")
+    folder = files("traceguard.report") / "templates" / "live"
+    script, map_script, style = ((folder / f).read_text(encoding="utf-8") for f in ("live.js", "map.js", "live.css"))
+    javascript, text = "text/javascript; charset=utf-8", "text/plain; charset=utf-8"
     return {
-        "live.js": (script, "text/javascript; charset=utf-8"),
-        "charts.js": ("\n;\n".join(scripts.chart_scripts()), "text/javascript; charset=utf-8"),
-        "live.css": (whole_style() + own, "text/css; charset=utf-8"),
-        "licences.txt": (scripts.licences(), "text/plain; charset=utf-8"),
+        "live.js": (script, javascript),
+        "charts.js": ("\n;\n".join(scripts.chart_scripts()), javascript),
+        "map.js": ("\n;\n".join((*scripts.map_scripts(), map_script)), javascript),
+        "layout.js": (scripts.layout_script(), javascript),
+        "live.css": (whole_style() + style, "text/css; charset=utf-8"),
+        "licences.txt": (scripts.licences() + "\n" + scripts.map_licences(), text),
     }
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _CHART_SCRIPTS = ("vega.min.js", "vega-lite.min.js", "vega-embed.min.js")
+_MAP_SCRIPTS = ("cytoscape.min.js", "elk-api.js")
 _START = """\
 const drawn = new Set();
 function draw(place) {
@@ -55,9 +56,17 @@ _POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy" content="([^"]
 @cache
 def chart_scripts() -> tuple[str, ...]:
     """The texts of the scripts that draw charts, in the order they must run."""
-    folder = files("traceguard.report") / "vendor"
-    texts = tuple((folder / name).read_text(encoding="utf-8") for name in _CHART_SCRIPTS)
-    return (*texts, _START)
+    return (*map(_vendored, _CHART_SCRIPTS), _START)
+
+
+def map_scripts() -> tuple[str, ...]:
+    """The texts of the scripts that the live map needs, in the order they must run."""
+    return tuple(map(_vendored, _MAP_SCRIPTS))
+
+
+def layout_script() -> str:
+    """The text of the script that lays the live map out, as a worker."""
+    return _vendored("elk-worker.min.js")
 
 
 def page_scripts(*, charts: bool) -> tuple[str, ...]:
@@ -67,8 +76,13 @@ def page_scripts(*, charts: bool) -> tuple[str, ...]:
 
 @cache
 def licences() -> str:
-    """The licences of the vendored scripts; a page that carries the scripts carries these."""
-    return (files("traceguard.report") / "vendor" / "LICENSES.txt").read_text(encoding="utf-8")
+    """The licences of the scripts that draw charts; a page that carries the scripts carries these."""
+    return _vendored("LICENSES.txt")
+
+
+def map_licences() -> str:
+    """The licences of the scripts that draw the live map."""
+    return _vendored("LICENSES-map.txt")
 
 
 def policy(scripts: Sequence[str] = ()) -> str:
@@ -90,3 +104,7 @@ def content_security_policy(page: str) -> str:
     if found is None:
         raise ValueError("The page states no Content-Security-Policy.")
     return found[1].replace("&#39;", "'")
+
+
+def _vendored(name: str) -> str:
+    return (files("traceguard.report") / "vendor" / name).read_text(encoding="utf-8")

@@ -61,7 +61,7 @@ def draw(graph: nx.DiGraph[Any], pointed_out: Damage | None = None, *, alone: bo
     if not graph.number_of_nodes():
         return ""
     marks = pointed_out or Damage()
-    shown = graph.subgraph(_chosen(graph, marks))
+    shown = graph.subgraph(chosen(graph, marks, _LIMIT))
     placed = place_nodes(shown)
     edges = edges_of(shown)
     busiest = max((e.get("calls", 0) for e in edges), default=1) or 1
@@ -110,13 +110,14 @@ MARKERS = "<defs>" + "".join(
 ) + "</defs>"  # fmt: skip
 
 
-def _chosen(graph: nx.DiGraph[Any], marks: Damage) -> list[str]:
+def chosen(graph: nx.DiGraph[Any], marks: Damage, limit: int) -> list[str]:
+    """The `limit` busiest nodes, and all that `marks` names."""
     needed = set(marks.notes) | {name for step in marks.path for name in step}
     weight = {name: attributes.get("spans", 0) for name, attributes in graph.nodes(data=True)}
     for edge in edges_of(graph):
         weight[edge["target"]] = max(weight[edge["target"]], edge.get("calls", 0))
     ordered = sorted(graph.nodes, key=lambda name: (name not in needed, -weight[name], str(name)))
-    return ordered[: max(_LIMIT, len(needed))]
+    return ordered[: max(limit, len(needed))]
 
 
 def size_of(placed: Placed) -> tuple[float, float]:
@@ -147,7 +148,7 @@ def _node(name: str, attributes: Mapping[str, Any], placed: Placed, marks: Damag
     size = f"{count(spans)} spans" if spans else kind
     failed = f", {percent(errors / spans)} err" if spans and errors else ""
     latency = f", p95 {quantity(attributes['p95_ms'], 'ms')}" if attributes.get("p95_ms") is not None else ""
-    under = note or f"{_short_count(spans)} spans{failed}" if spans or note else kind
+    under = note_of(attributes, note)
     round_corner = 8 if kind == "service" else 23
     return (
         f'<g class="node{hurt}"><title>{escape(clean(name))}: {escape(size + failed + latency)}</title>'
@@ -157,16 +158,28 @@ def _node(name: str, attributes: Mapping[str, Any], placed: Placed, marks: Damag
     )
 
 
+def note_of(attributes: Mapping[str, Any], why: str | None) -> str:
+    """The line below a node's name: why it is pointed out, else how many spans it sent and how many failed."""
+    spans, errors = attributes.get("spans", 0), attributes.get("errors", 0)
+    if why or not spans:
+        return why or str(attributes.get("type", "service"))
+    return f"{_short_count(spans)} spans{f', {percent(errors / spans)} err' if errors else ''}"
+
+
+def edge_width(edge: Mapping[str, Any], busiest: int) -> float:
+    """The width of a line, by calls."""
+    return float(1 + 2.5 * (edge.get("calls", 0) / busiest) ** 0.5)
+
+
 def _edge(edge: dict[str, Any], placed: Placed, marks: Damage, busiest: int) -> str:
     source, target = edge["source"], edge["target"]
     hurt = (source, target) in marks.path
     path, _ = way(placed, source, target)
-    width = 1 + 2.5 * (edge.get("calls", 0) / busiest) ** 0.5
     kind = f"edge {edge['kind']}{' hurt' if hurt else ''}"
     title = escape(f"{clean(str(source))} to {clean(str(target))}, {edge['kind']}: {edge_label(edge)}")
     tip = "tip-hurt" if hurt else "tip"
     return (
-        f'<path class="{kind}" d="{path}" stroke-width="{width:.2f}" marker-end="url(#tg-{tip})">'
+        f'<path class="{kind}" d="{path}" stroke-width="{edge_width(edge, busiest):.2f}" marker-end="url(#tg-{tip})">'
         f"<title>{title}</title></path>"
     )
 

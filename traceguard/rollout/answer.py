@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traceguard import model
-from traceguard.engine.circumstances import read_circumstances
+from traceguard.engine.circumstances import Read
 from traceguard.engine.local import Window, reduced
-from traceguard.engine.sampling import read_sampling
 from traceguard.errors import UsageError
 from traceguard.radius.delay import LONGEST_NS
 from traceguard.radius.evaluators import read_evaluators
@@ -18,15 +17,13 @@ from traceguard.radius.names import Target
 from traceguard.radius.propagation import Propagation
 from traceguard.rollout.noise import Traffic
 from traceguard.rollout.plan import Wish, assumed_delay, make_plan
-from traceguard.rollout.recorded import Recorded, Size, follow
+from traceguard.rollout.recorded import Recorded, Size, durations, follow
 from traceguard.rollout.varying import count_tests
-from traceguard.traces.sampling import recorded_as
+from traceguard.traces.sampling import Sampling, recorded_as
 from traceguard.units import Period, parse_duration, parse_fraction
 
 if TYPE_CHECKING:
     import duckdb
-
-    from traceguard.settings import Settings
 
 Watch = Callable[[str, Iterator[Any]], Iterator[Any]]
 
@@ -77,11 +74,14 @@ def parse_wish(
 
 def plan(
     cursor: "duckdb.DuckDBPyConnection", window: Window, target: Target, period: Period, size: Size | None, wish: Wish,
-    *, alpha: float, live: bool, settings: "Settings",
+    read: Read, sampling: Sampling, *, alpha: float, live: bool,
     left_out: tuple[NDArray[np.bool_], NDArray[np.uint64]] | None = None,
     watch: Watch = lambda _, partitions: partitions,
 ) -> model.Plan:  # fmt: skip
-    """Plan the rollout of `target` from the requests of the window, which `cursor` was opened on."""
+    """Plan the rollout of `target` from the requests of the window, which `cursor` was opened on.
+
+    `read` is what each of its traces ran under, `sampling` how many requests it stands for.
+    """
     # A rollout moves users between the variants of a flag: whoever evaluates it, to whatever, is reached.
     anyhow = replace(target, variant=None)
     evaluators = read_evaluators(cursor, anyhow)
@@ -93,16 +93,17 @@ def plan(
 
     asked = size
     if size is None:
-        size = Size(delay_ns=assumed_delay(followed(Size())))
+        taken = durations(anyhow, evaluators=evaluators, leave_out=entries, leave_out_traces=traces)
+        parts = list(watch("Looking at what is reached", reduced(cursor, window, taken)))
+        size = Size(delay_ns=assumed_delay(np.concatenate([np.empty(0, np.int64), *parts])))
     learned = None
     if size.error_rate:
         seen = watch("Learning how errors climb", reduced(cursor, window, Propagation.seen_in))
         learned = sum(seen, Propagation.nothing_seen())
     recorded = followed(size, learned)
-    read = read_circumstances(cursor, window, None, settings.unit_keys)
     tests = count_tests(recorded, read.factors, read.circumstances, target.flag)
     unit = read.circumstances.unit[read.circumstances.rows_of(recorded.requests.trace_hash)]
-    stands_for = recorded_as(read_sampling(cursor, window, settings.sample_rate_keys).count)
+    stands_for = recorded_as(sampling.count)
     return make_plan(
         target, size, wish, recorded, Traffic(window.begun, window.rows, unit), tests, period, alpha=alpha, live=live,
         assumed=asked is None, sampled=bool((stands_for > 1.0).any()),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from traceguard.explain.effects import QUANTILES
 from traceguard.explain.entries import Clock
 from traceguard.rollout.recorded import Requests
-from traceguard.rollout.residual import Residual
+from traceguard.rollout.residual import Residual, squares
 from traceguard.rollout.varying import Levels
 from traceguard.traces.cells import BINS, BINS_PER_OCTAVE, histogram_bins
 
@@ -191,12 +191,11 @@ class Entry:
         if key not in self._spreads:
             y = self._outcome(k, scale, cap)
             mean, rest = float(y.mean()), self._residual.of(y)
-            squares = float(rest @ rest)
-            by_user = float((np.bincount(self.user, weights=rest) ** 2).sum())
+            own, by_user = squares(rest, self.user, self.counts.size)
             # Each level that goes by user has taken the part of one user of those that there effectively are.
             left = max(1.0 - self.levels.by_user * (1.0 + self.again) / max(self.size, 1), 0.5)
-            shared = max(by_user - squares, 0.0) / left / max(self.size, 1)
-            alone = mean * (1.0 - mean) if k in (FAILED, ORIGIN) else squares / max(self.size - self._residual.lost, 1)
+            shared = max(by_user - own, 0.0) / left / max(self.size, 1)
+            alone = mean * (1.0 - mean) if k in (FAILED, ORIGIN) else own / max(self.size - self._residual.lost, 1)
             self._spreads[key] = _Spread(mean, alone, shared)
         return self._spreads[key]
 

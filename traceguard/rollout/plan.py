@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from traceguard import model
 from traceguard.errors import UsageError
 from traceguard.rollout.noise import Traffic
@@ -55,9 +58,8 @@ class Wish:
             raise UsageError("The most users to hit must be at least 1.")
 
 
-def assumed_delay(recorded: Recorded) -> int:
+def assumed_delay(reached: NDArray[np.int64]) -> int:
     """The delay that is planned for where none was asked for, ns: a part of the mean latency of what is reached."""
-    reached = recorded.requests.before[recorded.requests.reached]
     return max(int(ASSUMED_PART * reached.mean()), 1) if reached.size else 1
 
 

@@ -21,7 +21,7 @@ from traceguard.explain.entries import MAX_SLICES, MIN_CLUSTERS, REQUESTS_PER_SL
 from traceguard.explain.verdict import BY_PARTS, Floor
 from traceguard.rollout.noise import FAILED, MEAN, ORIGIN, OUTCOMES, P50, P95, P99, SLOW, TIME, Entry, Noise
 from traceguard.rollout.varying import Tests
-from traceguard.stats.intervals import FixedHorizon, Inference
+from traceguard.stats.intervals import FixedHorizon, Inference, quick_scores
 from traceguard.stats.sequential import FIRST_LOOK_CLUSTERS, AnytimeValid
 from traceguard.traces.cells import BUCKETS
 
@@ -96,7 +96,8 @@ class Detection:
         # What the change does not touch is called a regression by chance only, which alpha bounds.
         p = np.ones_like(t)
         touched = np.flatnonzero(known.any(0) & (noise.effect > 0.0))
-        p[:, touched], _ = self.rules.inference.p_values(t[:, touched], information[:, touched], freedom)
+        scores = quick_scores(t[:, touched], freedom)
+        p[:, touched] = self.rules.inference.p_of_scores(scores, information[:, touched])
         p = self._of_rare(p, estimate, noise, n, exposure, left, freedom)
         found = self._found(p, estimate, noise)
         # How many users come to the smaller side is chance, too.

@@ -150,13 +150,7 @@ def follow(
     """
 
     def part(linked: Linked) -> Part:
-        visits = visits_of(linked)
-        if evaluators is not None:
-            member = evaluating(linked, evaluators, target.read_by)
-        else:
-            member = members(linked, target.service or "", target.operation)
-        call, _ = calls_of(linked, visits, member)
-        reached = calls_per_request(linked, visits, call) > 0
+        call, reached = _reached(linked, target, evaluators)
         usable = Usable(leave_out, leave_out_traces)
         whole = usable.of(linked)
         facts = facts_of(linked)
@@ -191,6 +185,34 @@ def follow(
             np.unique(entry[blamed] * width + facts.origin[blamed]), int((linked.fragment & reached).sum()),
             usable.streams,
         )  # fmt: skip
+
+    return part
+
+
+def _reached(
+    linked: Linked, target: "Target", evaluators: Evaluators | None
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """The spans that stand for calls of the target (n), and the requests in which, or in whose work, one lies (r)."""
+    visits = visits_of(linked)
+    if evaluators is not None:
+        member = evaluating(linked, evaluators, target.read_by)
+    else:
+        member = members(linked, target.service or "", target.operation)
+    call, _ = calls_of(linked, visits, member)
+    return call, calls_per_request(linked, visits, call) > 0
+
+
+def durations(
+    target: "Target", *, evaluators: Evaluators | None = None, leave_out: NDArray[np.bool_] | None = None,
+    leave_out_traces: NDArray[np.uint64] | None = None,
+) -> Callable[[Linked], NDArray[np.int64]]:  # fmt: skip
+    """What gives a partition's durations of the requests that reach the target, ns."""
+
+    def part(linked: Linked) -> NDArray[np.int64]:
+        _, reached = _reached(linked, target, evaluators)
+        root = linked.root[reached & Usable(leave_out, leave_out_traces).of(linked)]
+        taken: NDArray[np.int64] = linked.end[root] - linked.start[root]
+        return taken
 
     return part
 

@@ -59,6 +59,32 @@ def _predicted(active, effect):  # type: ignore[no-untyped-def]
     return found
 
 
+@kernel("float64[::1](float64[::1], int64[::1], float64[::1])")
+def _centred(y, slices, per_slice):  # type: ignore[no-untyped-def]
+    """`y` (r) less the mean of its slice."""
+    means = np.zeros(per_slice.size)
+    for i in range(y.size):
+        means[slices[i]] += y[i]
+    means /= per_slice
+    found = np.empty(y.size)
+    for i in range(y.size):
+        found[i] = y[i] - means[slices[i]]
+    return found
+
+
+@kernel("Tuple((float64, float64))(float64[::1], int64[::1], int64)")
+def squares(rest, user, users):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    """The sum of squares of `rest` (r), and that of its sums by user."""
+    total, alone = np.zeros(users), 0.0
+    for i in range(rest.size):
+        total[user[i]] += rest[i]
+        alone += rest[i] * rest[i]
+    together = 0.0
+    for i in range(users):
+        together += total[i] * total[i]
+    return alone, together
+
+
 class Residual:
     """The requests of one entry point in slices (r), under levels `active` (r, a) as `varying.Levels` holds them."""
 
@@ -80,6 +106,5 @@ class Residual:
         return rest - self._centred(_predicted(self._active, effect))
 
     def _centred(self, y: Floats) -> Floats:
-        means = np.bincount(self._slices, weights=y, minlength=self._per_slice.size) / self._per_slice
-        centred: Floats = y - means[self._slices]
+        centred: Floats = _centred(y, self._slices, self._per_slice)
         return centred

@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from traceguard.explain.design import MIN_REQUESTS
 from traceguard.rollout.noise import Entry
-from traceguard.rollout.power import Detection
+from traceguard.rollout.power import DRAWS, Detection
 from traceguard.traces.cells import BUCKETS
 
 EVER_HOURS = 876_600.0  # a century: what that does not show, no waiting does
 _SHORTEST_HOURS = 1.0 / 3600.0
-_COARSE = 256  # draws that suffice to find a doubling
-_HALVINGS = 8  # of a doubling: a time is found to half a percent
+_COARSE = 256  # draws that suffice to find a time nearly
+_NEAR = 1.04  # to this factor
+_CLOSE_HOURS = 1.005  # and with all draws to this one
 _LEAST_EXPOSURE = 1e-4
 _LARGEST = 64.0  # times the size asked for, up to which the smallest change is looked for
 _CLOSE = 1.03  # an exposure and a size are found to this factor
@@ -42,23 +44,30 @@ class Search:
         return self._known[key]
 
     def _hours(self, entry: Entry, exposure: float) -> float | None:
-        high = max(_SHORTEST_HOURS, 20.0 / (entry.rate * min(exposure, 1.0 - exposure)))
+        def shows(hours: float, draws: int = DRAWS) -> bool:
+            return self.detection.power(entry, exposure, hours, draws=draws) >= self.wanted
+
+        # A little above the fewest requests, so that a time told in round numbers has them, too.
+        high = max(_SHORTEST_HOURS, 1.01 * MIN_REQUESTS / (entry.rate * min(exposure, 1.0 - exposure)))
         low = 0.0
-        while high < EVER_HOURS and self.detection.power(entry, exposure, high, draws=_COARSE) < self.wanted:
+        while high < EVER_HOURS and not shows(high, _COARSE):
             low, high = high, min(2.0 * high, EVER_HOURS)
-        # Few draws found the doubling; all find the time, around which they may differ a little.
-        low, high = low / 1.2, min(1.2 * high, EVER_HOURS)
-        while self.detection.power(entry, exposure, high) < self.wanted:
+        # Few draws find the time nearly; all find it, near there.
+        low = max(low, high / 3.0)
+        while high / low > _NEAR:
+            middle = (low * high) ** 0.5
+            low, high = (low, middle) if shows(middle, _COARSE) else (middle, high)
+        step = _NEAR
+        while not shows(high):
             if high >= EVER_HOURS:
                 return None
-            low, high = high, min(2.0 * high, EVER_HOURS)
-        low = max(low, high / 3.0)
-        for _ in range(_HALVINGS):
+            low, high, step = high, min(step * high, EVER_HOURS), step**2
+        step = _NEAR
+        while low > _SHORTEST_HOURS and shows(low):
+            low, high, step = low / step, low, step**2
+        while high / low > _CLOSE_HOURS:
             middle = (low * high) ** 0.5
-            if self.detection.power(entry, exposure, middle) >= self.wanted:
-                high = middle
-            else:
-                low = middle
+            low, high = (low, middle) if shows(middle) else (middle, high)
         return high
 
     def soonest(self, exposure: float) -> Soonest:

@@ -177,6 +177,7 @@ class Server:
             own_spans.close()
 
     def _watch(self, counters: "Counters", receiver: "Receiver", committer: "Committer") -> None:
+        process.watch(counters)
         counters.watch("build_info", lambda: 1.0, traceguard.__version__)
         counters.watch("uptime_seconds", _clock())
         counters.watch("pending_bytes", lambda: receiver.budget.held)
@@ -206,7 +207,6 @@ class Server:
         self._receiver = receiver
         stack.callback(receiver.refusals.settle, all_of_it=True)
         self._watch(counters, receiver, committer)
-        process.watch(counters)
         copies.sweep(store)
         stack.callback(copies.sweep, store)
         stack.callback(committer.close)
@@ -231,6 +231,7 @@ class Server:
         api = Api(analyses, self._settings, own_spans, lambda report, address: history.note(report, "the API", address))
         place = Place(self._settings, history, self._url(self._grpc), self.url)
         page = LivePage(analyses, place, own_spans)
+        keeper.after_removal = page.let_go
         app = build(
             receiver,
             [*api.routes(), *page.routes(), *Admin(keeper, self._settings).routes()],

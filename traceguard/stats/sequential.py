@@ -35,6 +35,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
+from traceguard.stats.intervals import LEAST_P, normal_scores
+
 Floats = NDArray[np.float64]
 
 FIRST_LOOK_CLUSTERS = 20.0
@@ -43,7 +45,6 @@ TIGHTEST_LEVEL = (
     0.05 / 20
 )  # for as many tests as a small report has; a wrong guess costs little, a changing one validity
 _LEAST = 1e-9  # information below which nothing is known
-_LEAST_P = 1e-80  # below, tails are not exact any more
 _WIDEST = 1e6  # standard errors
 
 
@@ -66,13 +67,17 @@ class AnytimeValid:
         """The normal mixture's boundary, brought to the scale of t."""
         v = RHO_SQUARED * np.maximum(information, _LEAST)
         z = np.sqrt(2.0 * (v + 1.0) / v * np.log(np.sqrt(v + 1.0) / self.alpha))
-        margin: Floats = np.minimum(stats.t.isf(np.maximum(special.ndtr(-z), _LEAST_P), dof), _WIDEST)
+        margin: Floats = np.minimum(stats.t.isf(np.maximum(special.ndtr(-z), LEAST_P), dof), _WIDEST)
         return margin
 
     def p_values(self, t: Floats, information: Floats, dof: float) -> tuple[Floats, Floats]:
         """The inverse of the half-normal mixture's likelihood ratio, at most 1."""
-        above, below = (-special.ndtri(np.maximum(special.stdtr(dof, side), _LEAST_P)) for side in (-t, t))
-        return anytime_p(above, information), anytime_p(below, information)
+        z = normal_scores(t, dof)
+        return self.p_of_scores(z, information), self.p_of_scores(-z, information)
+
+    def p_of_scores(self, z: Floats, information: Floats) -> Floats:
+        """The same from normal scores."""
+        return anytime_p(z, information)
 
     def of_few_events(self, p_values: Floats) -> Floats:
         """They hold at one look only."""

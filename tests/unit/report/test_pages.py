@@ -274,12 +274,14 @@ def test_vendored_scripts_are_what_their_table_says() -> None:
     folder = files("traceguard.report") / "vendor"
     table = (folder / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"\| (\S+\.js) \| (\S+) \| (\S+) \| \S+ \| ([0-9a-f]{64}) \|", table)
-    assert len(rows) == 3
+    assert len(rows) == 6
     for name, _, _, checksum in rows:
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == checksum
     versions = {package: version for _, package, version, _ in rows}
     assert f"v{versions['vega-lite']}" == alt.SCHEMA_VERSION
     assert "vega-lite" in (folder / "LICENSES.txt").read_text(encoding="utf-8")
+    for package in ("cytoscape", "elkjs"):
+        assert f"{package} {versions[package]}" in (folder / "LICENSES-map.txt").read_text(encoding="utf-8")
 
 
 def test_a_page_that_is_not_ours_has_no_policy() -> None:

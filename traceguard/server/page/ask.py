@@ -25,6 +25,8 @@ def view(visit: "Visit") -> str:
     given = _given(visit, kind)
     asked = any(given.get(name) for name in form.subject)
     content = answer(visit) if asked and visit.given("wait") else ""
+    if visit.spans and not asked:
+        visit.windows.renew(visit.filters)  # while the form is filled in
     link, own = visit.filters.link, {k: v for k, v in given.items() if k not in {"service", "flag"}}
     return live.view(
         "ask", visit.frame(f"/{kind}", form.title, narrow=False, keep=PARAMETERS[kind]), form=form,
@@ -54,8 +56,10 @@ def answer(visit: "Visit") -> str:
         "plan": (pipeline.plan, pages.plan),
     }  # fmt: skip
     function, page = asked[kind]
-    given |= {**visit.stretch.asked, "env": visit.filters.env or None, "settings": visit.place.settings}
-    return page(function(visit.question.store, **given, progress=visit.question.show), layout=pages.WITHIN)
+    asked_of, options = visit.windows.of(visit.question, visit.filters)
+    found = function(asked_of, **given, **options, settings=visit.place.settings, progress=visit.question.show)
+    visit.windows.renew(visit.filters)
+    return page(found, layout=pages.WITHIN)
 
 
 def _given(visit: "Visit", kind: str) -> dict[str, str]:

@@ -117,12 +117,19 @@ class Filters:
             "flag": flag, "variant": variant,
         }  # fmt: skip
 
+    @property
+    def where(self) -> "Filters":
+        """Only what says which requests are looked at at all: time and environment."""
+        return replace(self, entry="", service="", flag="")
+
+    @property
+    def named(self) -> Mapping[str, Any]:
+        """Only what is asked about them, as options of `pipeline.report`."""
+        return {"entry": self.entry or None, "service": self.service or None, "flag": self.flag_and_variant[0]}
+
     def question(self, stretch: Stretch) -> Mapping[str, Any]:
         """Everything as options of `pipeline.report`."""
-        return {
-            **stretch.asked, "env": self.env or None, "entry": self.entry or None, "service": self.service or None,
-            "flag": self.flag_and_variant[0],
-        }  # fmt: skip
+        return {**stretch.asked, "env": self.env or None, **self.named}
 
     def report(self, stretch: Stretch, form: str) -> str:
         """The address of the same report from the API, in one of its formats."""

@@ -16,6 +16,7 @@ from traceguard.server.page import ask, causes, compare, history, overview, requ
 from traceguard.server.page.filters import Filters
 from traceguard.server.page.verdicts import Verdicts
 from traceguard.server.page.visit import Place, Visit, bare
+from traceguard.server.page.windows import Windows
 from traceguard.server.questions.api import answered
 
 if TYPE_CHECKING:
@@ -62,13 +63,19 @@ class LivePage:
         self._analyses = analyses
         self._place = place
         self._telemetry = telemetry
-        self._verdicts = Verdicts(analyses, place.settings, place.history)
+        self._windows = Windows(analyses)
+        self._verdicts = Verdicts(analyses, self._windows, place.settings, place.history)
 
     def routes(self) -> list[Route]:
         """All of them, to GET."""
         views = [self._route(*each, part=False) for each in _VIEWS]
         parts = [self._route(*each, part=True) for each in _PARTS]
         return [*views, *parts, Route("/static/{name}", _static, methods=["GET"])]
+
+    def let_go(self) -> None:
+        """Forget what was read from the store: something was removed from it."""
+        self._windows.let_go()
+        self._verdicts.let_go()
 
     def _route(self, path: str, own: tuple[str, ...], draw: "Draw", judged: bool, *, part: bool) -> Route:
         async def answer(request: Request) -> Response:
@@ -86,7 +93,7 @@ class LivePage:
 
             def work(request: Request, question: "Question") -> Response:
                 with question.store.cursor() as cursor:
-                    visit = Visit(self._place, request, question, cursor, filters, found)
+                    visit = Visit(self._place, request, question, cursor, filters, found, self._windows)
                     if not path.startswith(_UNCHECKED):
                         visit.check()
                     return _page(draw(visit))

@@ -1,5 +1,6 @@
 """The service map of the stretch of time, with the ways to the first causes."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from traceguard.report import live
@@ -20,7 +21,8 @@ def view(visit: "Visit") -> str:
 def drawn(visit: "Visit") -> str:
     """The map and its tables."""
     from traceguard.report import tables
-    from traceguard.report.pages import damage_of, draw_map
+    from traceguard.report.live_map import drawn_from
+    from traceguard.report.pages import damage_of, draw_map, embedded
     from traceguard.report.wording import graph_size
 
     analysis = visit.judged.analysis if visit.judged else None
@@ -29,7 +31,20 @@ def drawn(visit: "Visit") -> str:
         return live.part(
             "empty", sentence=(visit.judged.note if visit.judged else "") or "No service sent a span here."
         )
+    damage = damage_of(graph, analysis.document.causes)
+    data = drawn_from(graph, damage, lambda service: _views(visit, service))
     return live.part(
-        "map", map=draw_map(graph, damage_of(graph, analysis.document.causes)), size=graph_size(graph),
-        nodes=tables.graph_nodes(graph), edges=tables.graph_edges(graph),
+        "map", map=draw_map(graph, damage), data=data, embedded=embedded(data), size=graph_size(graph),
+        left=len(graph) - len(data["nodes"]), nodes=tables.graph_nodes(graph), edges=tables.graph_edges(graph),
     )  # fmt: skip
+
+
+def _views(visit: "Visit", service: str) -> list[tuple[str, str]]:
+    """Where to look next at a service."""
+    of = replace(visit.filters, service=service)
+    alone = replace(visit.filters, service="", flag="", entry="")
+    return [
+        ("Requests", of.link("/requests")), ("Causes", of.link("/causes")), ("Traffic", of.link("/")),
+        ("Blast radius", alone.link("/blast-radius", service=service)),
+        ("What if", alone.link("/what-if", service=service)), ("Plan", alone.link("/plan", service=service)),
+    ]  # fmt: skip

@@ -11,8 +11,10 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from traceguard.engine.held import HeldWindow
 from traceguard.errors import TraceguardError
 from traceguard.server.page.rows import rows
+from traceguard.server.page.windows import FRESH_SECONDS, OLDEST_SECONDS, Windows
 from traceguard.server.questions.analyses import LineFullError
 from traceguard.server.watch import log
 from traceguard.units import format_time
@@ -26,34 +28,36 @@ if TYPE_CHECKING:
     from traceguard.server.questions.analyses import Analyses, Question
     from traceguard.settings import Settings
 
-# A report is worked out anew when it is so old, and never takes more than a tenth of the time.
-_STALE_SECONDS = 15.0
-_REST = 10.0
+_REST = 10.0  # a report takes no more than a tenth of the time
 _MOST = 8  # kept, of different filters
 PATIENCE_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A finished report (or a sentence on why there is none), when (RFC 3339), and how long it took, in seconds."""
+    """A finished report (or a sentence on why there is none), and of when it is (RFC 3339).
+
+    `read_at` is when its window was read (on the clock of time.monotonic), `took` the seconds it was worked on.
+    """
 
     analysis: "Analysis | None"
     note: str
     at: str
-    began: float
+    read_at: float
     took: float
 
     @property
     def stale(self) -> bool:
         """Whether it is time for another."""
-        return time.monotonic() - self.began > max(_STALE_SECONDS, _REST * self.took)
+        return time.monotonic() - self.read_at > max(FRESH_SECONDS, _REST * self.took)
 
 
 class Verdicts:
     """The latest report of each choice of filters."""
 
-    def __init__(self, analyses: "Analyses", settings: "Settings", history: "History") -> None:
+    def __init__(self, analyses: "Analyses", windows: Windows, settings: "Settings", history: "History") -> None:
         self._analyses = analyses
+        self._windows = windows
         self._settings = settings
         self._history = history
         self._lock = threading.Lock()
@@ -66,11 +70,11 @@ class Verdicts:
             return self._latest.get(filters)
 
     async def fresh(self, filters: "Filters", patience: float = PATIENCE_SECONDS) -> Judged | None:
-        """A report that is not old; None when it is not there after `patience` seconds, or the line is full."""
-        until = time.monotonic() + patience
+        """A report that is new, or not old; None when it is not there after `patience` seconds, or the line is full."""
+        until, first = time.monotonic() + patience, self.latest(filters)
         while time.monotonic() < until:
             found = self.latest(filters)
-            if found is not None and not found.stale:
+            if found is not None and (found is not first or not found.stale):
                 return found
             working = self._work(filters)
             if working is None:
@@ -80,6 +84,11 @@ class Verdicts:
             waited.add_done_callback(lambda done: done.cancelled() or done.exception())
             await asyncio.wait([waited], timeout=max(until - time.monotonic(), 0.0))
         return None
+
+    def let_go(self) -> None:
+        """Forget them all: something was removed from the store, and they may name it."""
+        with self._lock:
+            self._latest.clear()
 
     def _work(self, filters: "Filters") -> "Future[None] | None":
         """What is being worked out, for these filters or others; None if the line is full."""
@@ -97,14 +106,20 @@ class Verdicts:
         from traceguard import pipeline
 
         began, note, analysis = time.monotonic(), "", None
+        read_at = began
         try:
             with question.store.cursor() as cursor:
-                extent = rows(cursor, "extent")[0]
-            if extent["spans"]:
-                asked = filters.question(filters.stretch(extent["first_ns"], extent["last_ns"]))
+                empty = not rows(cursor, "extent")[0]["spans"]
+            if not empty:
+                # The first of its filters is wanted at once, whatever the window's age.
+                oldest = OLDEST_SECONDS if self.latest(filters) is None else FRESH_SECONDS
+                asked, options = self._windows.of(question, filters, oldest)
+                if isinstance(asked, HeldWindow):
+                    read_at = asked.read_at
                 analysis = pipeline.report(
-                    question.store, **asked, settings=self._settings, progress=question.show, draw_pictures=True
-                )
+                    asked, **options, **filters.named, settings=self._settings, progress=question.show,
+                    draw_pictures=True,
+                )  # fmt: skip
                 self._history.note(analysis.document, "the page", filters.link("/causes"))
         except TraceguardError as refused:
             if question.store.interrupted:
@@ -115,7 +130,8 @@ class Verdicts:
                 return
             log.failure("question_failed", "The report on the page failed inside.", error, question="page")
             note = f"The report failed: {error}"
-        judged = Judged(analysis, note, format_time(time.time_ns()) or "", began, time.monotonic() - began)
+        took, age = time.monotonic() - began, time.monotonic() - read_at
+        judged = Judged(analysis, note, format_time(time.time_ns() - int(age * 1e9)) or "", read_at, took)
         with self._lock:
             self._latest[filters] = judged
             self._latest.move_to_end(filters)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from traceguard.server.page.given import History
     from traceguard.server.page.verdicts import Judged
+    from traceguard.server.page.windows import Windows
     from traceguard.server.questions.analyses import Question
     from traceguard.settings import Settings
 
@@ -47,6 +48,7 @@ class Visit:
     cursor: Any
     filters: Filters
     judged: "Judged | None"
+    windows: "Windows"
 
     def given(self, name: str) -> str:
         """A parameter of the view's own; empty where it is not given."""

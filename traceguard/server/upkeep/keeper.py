@@ -63,6 +63,7 @@ class Keeper:
         self._age_due = 0.0
         self._unfinished = True  # until it was looked for what a killed server left to do
         self._told = log.Tally(_tell)
+        self.after_removal: Callable[[], None] = lambda: None  # for those who hold what they read from the store
         self._thread = threading.Thread(target=self._run, name="traceguard-keeper", daemon=True)
         self._breaker = threading.Thread(target=self._break_off, name="traceguard-keeper-stop", daemon=True)
         counters.watch("store_bytes", lambda: float(on_disk(store.path)))
@@ -185,6 +186,7 @@ class Keeper:
         self._counters.add("spans_removed", removed.spans, reason)
         self._counters.add("log_records_removed", removed.logs, reason)
         if removed.any:
+            self.after_removal()
             self._told.note(reason, removed.requests)
 
     def _turn_away(self) -> None:

@@ -68,9 +68,12 @@ def test_passes_follow_the_clock(store: Store, caplog: pytest.LogCaptureFixture)
     _append(store, 1, 2, age=8)
     _append(store, 3, age=0)
     keeper = Keeper(store, Rules.of("10s", None), counters, clock=lambda: now[0])
+    told: list[int] = []
+    keeper.after_removal = lambda: told.append(_count(store))
     keeper.start()
     _until(lambda: counters.value("retention_passes") >= 1)
     assert _count(store) == 3
+    assert told == []
     now[0] = NOW + 5 * SECOND
     _until(lambda: counters.value("spans_removed", "age") == 2)
     now[0] = NOW + 11 * SECOND
@@ -78,6 +81,7 @@ def test_passes_follow_the_clock(store: Store, caplog: pytest.LogCaptureFixture)
     keeper.close(10)
     assert counters.value("spans_removed", "age") == 3
     assert counters.value("spans_removed", "size") == counters.value("retention_failures") == 0
+    assert told == [1, 0]  # whoever holds rows hears of it when they are gone
     assert "Removed 2 requests, older than what is kept." in caplog.text
     assert f"traceguard_store_bytes {store.path.stat().st_size}" in counters.text() or "wal" in str(
         [file.name for file in store.path.parent.iterdir()]

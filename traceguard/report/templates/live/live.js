@@ -1,6 +1,6 @@
-// Fetches the parts of a view that come later, and loads the charts where a part has some.
+// Fetches the parts of a view that come later, and loads what draws their charts and maps.
 const own = document.currentScript;
-let loading = false;
+const loading = new Set();
 
 function say(place, words) {
   const box = document.createElement("div");
@@ -29,14 +29,17 @@ function wait(place) {
   place.setAttribute("aria-busy", "true");
 }
 
-function chart(place) {
-  if (!place.querySelector("[data-chart]")) return;
-  if (window.drawAll) { window.drawAll(place); return; }
-  if (loading) return;
-  loading = true;
-  const script = document.createElement("script");
-  script.src = own.dataset.charts;
-  document.body.append(script);
+// Charts and the map are drawn by scripts of their own, which are loaded where something wants them.
+function bring(place) {
+  for (const [wanted, script, act] of [["[data-chart]", own.dataset.charts, "drawAll"], ["[data-graph]", own.dataset.map, "drawMaps"]]) {
+    if (!place.querySelector(wanted)) continue;
+    if (window[act]) { window[act](place); continue; }
+    if (loading.has(script)) continue;
+    loading.add(script);
+    const element = document.createElement("script");
+    element.src = script;
+    document.body.append(element);
+  }
 }
 
 async function fetchPart(place) {
@@ -58,7 +61,7 @@ async function fetchPart(place) {
       place.replaceChildren(...box.childNodes);
     }
     place.removeAttribute("aria-busy");
-    chart(place);
+    bring(place);
   } catch (error) {
     say(place, "The server cannot be reached.");
   }
@@ -66,7 +69,7 @@ async function fetchPart(place) {
 
 for (const place of document.querySelectorAll("[data-part]")) {
   place.dataset.said = place.textContent.trim();
-  chart(place);
+  bring(place);
   fetchPart(place);
 }
 for (const form of document.querySelectorAll("form")) {

@@ -1,0 +1,109 @@
+"""A window of a store that is held in memory: read once, asked many times.
+
+What all questions about a window have in common, its linked traces first of all, takes most of their time. A held
+window stays as it was read: spans that arrived since are not in it, and that is the bargain. What was removed from the
+store must not live on in it, so after a removal it refuses to be asked.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import pyarrow as pa
+
+from traceguard.engine.kept import State, removed_since, state_of
+from traceguard.engine.local import Window, linked_partitions, open_window, partition_of
+from traceguard.errors import StoreError, UsageError
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from traceguard.store import Store
+    from traceguard.store.interruptible import Interruptible
+    from traceguard.units import Period
+
+Read = TypeVar("Read")
+
+# Linked traces take some 80 bytes a span.
+MOST_SPANS = 4_000_000
+# Small partitions keep all CPUs busy to the end.
+_SPANS_PER_PARTITION = 300_000
+
+
+class TooLargeError(UsageError):
+    """A window has more spans than are held in memory."""
+
+
+class OutdatedError(StoreError):
+    """Something was removed from the store since the window was read; hold it anew."""
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What was read once, by name; shared by everyone who asks."""
+
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    known: dict[Hashable, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class HeldWindow:
+    """A window, as every function of the pipeline takes it in place of a store; safe to use from several threads."""
+
+    store: "Store | Interruptible"
+    period: "Period"
+    environment: str | None
+    window: Window
+    state: State
+    read_at: float  # on the clock of time.monotonic
+    memory: _Memory = field(default_factory=_Memory, repr=False)
+
+    @classmethod
+    def read(
+        cls, store: "Store | Interruptible", period: "Period", environment: str | None,
+        show: Callable[..., None] = lambda *_: None,
+    ) -> Self:  # fmt: skip
+        """Read and link the traces of a period; TooLargeError for more than `MOST_SPANS` spans."""
+        began = time.monotonic()
+        with store.cursor() as cursor:
+            state = state_of(store.lasting, cursor)
+            window = open_window(cursor, period, environment)
+            if window.rows > MOST_SPANS:
+                raise TooLargeError(
+                    f"The window has {window.rows:,} spans, and at most {MOST_SPANS:,} are held in memory; hold a"
+                    " shorter one, or ask the store itself."
+                )
+            parts, total = [], int(partition_of(window.spans, _SPANS_PER_PARTITION).max(initial=-1)) + 1
+            for done, part in enumerate(linked_partitions(cursor, window, _SPANS_PER_PARTITION)):
+                show("Linking traces", done, total)
+                parts.append(part)
+        return cls(store, period, environment, replace(window, linked=tuple(parts)), state, began)
+
+    @property
+    def lasting(self) -> "Store":
+        """The store behind it."""
+        return self.store.lasting
+
+    def asked_by(self, store: "Store | Interruptible") -> "HeldWindow":
+        """The same window, for another question to the same store."""
+        return replace(self, store=store)
+
+    def open(self, cursor: "duckdb.DuckDBPyConnection") -> Window:
+        """The window, with its traces beside the store as `window_traces` on this cursor, as `open_window` leaves them.
+
+        OutdatedError where something was removed from the store since.
+        """
+        if removed_since(cursor, self.state, self.lasting):
+            raise OutdatedError("Something was removed from the store since this window was read; hold it anew.")
+        cursor.register("window_traces", pa.table({"trace": self.window.trace_hash}))
+        return self.window
+
+    def once(self, name: Hashable, read: Callable[[], Read]) -> Read:
+        """What `read` gives, or gave when it was first asked for under this name."""
+        with self.memory.lock:
+            if name not in self.memory.known:
+                self.memory.known[name] = read()
+            found: Read = self.memory.known[name]
+            return found

@@ -1,0 +1,107 @@
+"""Windows that the page's answers rest on: read once, held in memory, and read anew behind the answers.
+
+A window is the latest of its stretch of time and environment. An answer may rest on one that is some minutes old, for
+nobody should wait for what came in a moment ago; the page says until when it goes, and a newer one is begun at once.
+"""
+
+import threading
+import time
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from traceguard.engine.held import MOST_SPANS, HeldWindow, TooLargeError
+from traceguard.errors import UsageError
+from traceguard.server.page.rows import rows
+from traceguard.server.questions.analyses import LineFullError
+from traceguard.units import Period
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from traceguard.server.page.filters import Filters
+    from traceguard.server.questions.analyses import Analyses, Question
+
+OLDEST_SECONDS = 600.0  # that an answer may rest on
+FRESH_SECONDS = 15.0  # that a verdict rests on, though reports take no more than a tenth of the time
+_RENEWED_SECONDS = 60.0  # after which a newer window is read for the next answer
+_MOST = 3  # of different stretches
+_PATIENCE_SECONDS = 0.2
+
+
+class Windows:
+    """The latest windows; safe to use from several threads."""
+
+    def __init__(self, analyses: "Analyses") -> None:
+        self._analyses = analyses
+        self._guard, self._reading = threading.Lock(), threading.Lock()
+        self._latest: OrderedDict[Filters, HeldWindow] = OrderedDict()
+        self._renewing: dict[Filters, Future[None]] = {}
+
+    def of(
+        self, question: "Question", filters: "Filters", oldest: float = OLDEST_SECONDS
+    ) -> tuple[Any, dict[str, Any]]:
+        """What a function of the pipeline is to ask, and its options: a held window, or the store if it is too large.
+
+        UsageError for a store without a span.
+        """
+        key = filters.where
+        if (found := self._held(key, oldest)) is not None:
+            return found.asked_by(question.store), {}
+        while not self._reading.acquire(timeout=_PATIENCE_SECONDS):
+            question.show("Waiting for another window")
+        try:
+            if (found := self._held(key, oldest)) is not None:  # by whoever was waited for
+                return found.asked_by(question.store), {}
+            return self._read(question, key)
+        finally:
+            self._reading.release()
+
+    def renew(self, filters: "Filters") -> None:
+        """Begin to read a newer window where the latest is a minute old, or there is none; nobody waits for it."""
+        key = filters.where
+        with self._guard:
+            latest, going = self._latest.get(key), self._renewing.get(key)
+            if going is not None and not going.done():
+                return
+            if latest is not None and time.monotonic() - latest.read_at <= _RENEWED_SECONDS:
+                return
+            try:
+                self._renewing[key] = self._analyses.submit("window", lambda asked: self._renew(asked, key)).future
+            except LineFullError:  # others ask; the next answer tries again
+                return
+
+    def let_go(self) -> None:
+        """Forget them all: something was removed from the store."""
+        with self._guard:
+            self._latest.clear()
+
+    def _renew(self, question: "Question", key: "Filters") -> None:
+        self.of(question, key, _RENEWED_SECONDS)
+
+    def _held(self, key: "Filters", oldest: float) -> HeldWindow | None:
+        now = time.monotonic()
+        with self._guard:
+            for old in [each for each, held in self._latest.items() if now - held.read_at > OLDEST_SECONDS]:
+                del self._latest[old]
+            found = self._latest.get(key)
+            return found if found is not None and now - found.read_at <= oldest else None
+
+    def _read(self, question: "Question", key: "Filters") -> tuple[Any, dict[str, Any]]:
+        with question.store.cursor() as cursor:
+            extent = rows(cursor, "extent")[0]
+        if not extent["spans"]:
+            raise UsageError("The store holds no span yet; ask again once some have come in.")
+        asked = key.stretch(extent["first_ns"], extent["last_ns"]).asked
+        try:
+            held = HeldWindow.read(
+                question.store, Period(asked["since"], asked["until"]), key.env or None, question.show
+            )
+        except TooLargeError:
+            return question.store, {**asked, "env": key.env or None}
+        with self._guard:
+            # The question ends; the window stays.
+            self._latest[key] = held.asked_by(held.lasting)
+            self._latest.move_to_end(key)
+            while len(self._latest) > _MOST or sum(each.window.rows for each in self._latest.values()) > MOST_SPANS:
+                self._latest.popitem(last=False)
+        return held, {}
