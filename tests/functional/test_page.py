@@ -162,6 +162,18 @@ def test_two_variants_are_compared_where_most_requests_are(server: Server) -> No
     assert "POST /checkout of frontend: off against on" in turned
 
 
+def test_two_versions_are_compared_the_first_against_the_next(server: Server) -> None:
+    """A service that was released meanwhile shows both sides; one that was not says so."""
+    source = get(server, "/compare", service="catalog")[2]
+    assert source.count('class="drawing flame"') == 2
+    title = re.search(r"<h2>([^<]+ of frontend: [^<]+ against [^<]+)</h2>", source)
+    assert title is not None
+    first, second = title[1].partition(": ")[2].split(" against ")[::-1]
+    turned = get(server, "/compare", service="catalog", **{"from": second, "to": first})[2]
+    assert f"{first} against {second}" in turned
+    assert "no two versions" in get(server, "/compare", service="pricing")[2]
+
+
 def test_the_causes_come_with_the_page_where_one_waits(server: Server) -> None:
     """Without scripts a link waits for the report; a cause then has a view of its own, with its pictures."""
     assert "pricing" in get(server, "/causes", wait="1")[2].partition("<main")[2]

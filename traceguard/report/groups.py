@@ -25,6 +25,7 @@ class Groups:
     reference: Mapping[str, Any] | None
     affected: Mapping[str, Any] | None
     paths: CallPaths | None
+    noun: str = "variant"  # what tells the groups apart: a variant of a flag, or a version of a service
 
     @property
     def title(self) -> str:
@@ -50,19 +51,24 @@ class Groups:
             )
             for row in self.found
         )  # fmt: skip
-        columns = ("entry point", "variant", "requests", "failed", "mean", "p50", "p95")
+        columns = ("entry point", self.noun, "requests", "failed", "mean", "p50", "p95")
         return Table(columns, rows, frozenset(range(2, 7)))
 
 
 def choose(
     found: Sequence[Mapping[str, Any]], reference: str, affected: str
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
-    """The two groups to compare at the busiest entry point that has both; what sounds like off is the reference."""
+    """The two groups to compare at the busiest entry point that has both.
+
+    The reference is what sounds like off, the version that began first, or the commonest.
+    """
     by: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in found:
         by.setdefault((row["service"], row["operation"]), []).append(row)
     for rows in sorted(by.values(), key=lambda rows: -sum(row["requests"] for row in rows)):
-        ordered = sorted(rows, key=lambda row: (row["variant"].lower() not in _OFF, -row["requests"]))
+        ordered = sorted(
+            rows, key=lambda row: (row["variant"].lower() not in _OFF, row["first_ns"] or 0, -row["requests"])
+        )
         first = next((r for r in ordered if reference in {"", r["variant"]} and r["variant"] != affected), None)
         second = next((r for r in ordered if r is not first and affected in {"", r["variant"]}), None)
         if first is not None and second is not None:

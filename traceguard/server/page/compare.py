@@ -1,4 +1,4 @@
-"""Two requests side by side, or the requests under two variants of a flag, as recorded."""
+"""Two requests side by side, or the requests under two variants of a flag or two versions of a service, as recorded."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ def view(visit: "Visit") -> str:
     flag, variant = visit.filters.flag_and_variant
     if a and b:
         shown["pair"] = _pair(visit, a, b)
-    elif flag and visit.spans and not a:
+    elif (flag or visit.filters.service) and visit.spans and not a:
         shown["groups"] = _groups(visit, visit.given("to") or variant or "")
     return live.view(
         "compare", visit.frame("/compare", "Compare", keep=PARAMETERS), a=a, b=b, given=visit.filters.given,
@@ -59,10 +59,11 @@ def _groups(visit: "Visit", to: str) -> groups.Groups | None:
     from traceguard.model import Entry
 
     found = visit.rows("groups", sampled=_SAMPLED)
+    noun = "variant" if visit.filters.flag else "version"
     pair = groups.choose(found, visit.given("from"), to)
     if pair is None:
-        return groups.Groups(found, None, None, None)
+        return groups.Groups(found, None, None, None, noun)
     reference, affected = pair
     entry = Entry(service=reference["service"], operation=reference["operation"])
     paths = compare_groups(visit.cursor, entry, reference["trace_ids"], affected["trace_ids"])
-    return groups.Groups(found, reference, affected, paths)
+    return groups.Groups(found, reference, affected, paths, noun)
