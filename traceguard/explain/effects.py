@@ -307,13 +307,27 @@ def _quantiles(
         beyond = (1.0 - levels[i]) * min(affected, tests.requests - affected)
         margin = tests.margin(information, max(beyond - 1.0, _LEAST_FREEDOM))
         delta, half = seen[i] - expected[i], margin * factor * spread[i]
+        low, high = _within_test(delta - half, delta + half, delta, p, tests.inference.alpha)
         effects.append(
             RootEffect(
-                metric, expected[i] / NS_PER_MS, seen[i] / NS_PER_MS, delta / NS_PER_MS,
-                (delta - half) / NS_PER_MS, (delta + half) / NS_PER_MS, *p,
+                metric, expected[i] / NS_PER_MS, seen[i] / NS_PER_MS, delta / NS_PER_MS, low / NS_PER_MS,
+                high / NS_PER_MS, *p,
             )
         )  # fmt: skip
     return effects, (edges / NS_PER_MS, np.maximum(supposed, 0.0), observed)
+
+
+def _within_test(low: float, high: float, delta: float, p: tuple[float, float], alpha: float) -> tuple[float, float]:
+    """The interval of a quantile's change without the side of zero that its test rules out at the same level.
+
+    How far a quantile moved is told by the few requests beyond it; that it moved at all, by how many are beyond where
+    it was expected, which can be plain where the distance is not.
+    """
+    if delta > 0.0 and p[0] <= alpha / 2.0:
+        low = max(low, 0.0)
+    if delta < 0.0 and p[1] <= alpha / 2.0:
+        high = min(high, 0.0)
+    return low, high
 
 
 def _exceedance_test(

@@ -14,7 +14,14 @@ Floats = NDArray[np.float64]
 
 
 class Inference(Protocol):
-    """A way to be sure. `information` is by how much an outcome's variance exceeds the squared error (`Fit`)."""
+    """A way to be sure, at level `alpha`.
+
+    `information` is by how much an outcome's variance exceeds the squared error (`Fit`).
+    """
+
+    @property
+    def alpha(self) -> float:
+        """The chance of being wrong."""
 
     def margin(self, information: Floats, dof: float) -> Floats:
         """Half the width of a two-sided interval, in standard errors; shape of `information`."""

@@ -233,3 +233,22 @@ def test_clustered_errors_are_statsmodels_up_to_the_small_sample_factor() -> Non
     theirs = sm.OLS(equal.facts.dur.astype(float), design).fit(cov_type="cluster", cov_kwds={"groups": user}).bse[0]
     ours = fitted(equal, slices=slices).error[0, 0]
     assert ours == pytest.approx(theirs * np.sqrt((y.size - 7) / (y.size - 1)), rel=1e-6)
+
+
+def test_an_interval_of_a_quantile_never_contradicts_its_test() -> None:
+    """A p99 that surely rose may have risen by any amount, but by no negative one; and the other way about."""
+    ended = 0
+    for seed in range(12):
+        made = table(seed, 400)
+        draw = np.random.default_rng(seed)
+        rare = (draw.random(400) < 0.15) & (made.x[:, 0] == seed % 2)  # slower with the first flag, or without it
+        time = made.times + (np.exp(draw.normal(5.0, 1.5, 400)) * MS * rare)[:, None]
+        facts = replace(made.facts, time=time.astype(np.int64).ravel(), dur=time.astype(np.int64).sum(1))
+        for root in replace(made, facts=facts).effects()[0].roots[1:-1]:
+            assert root.low <= root.delta <= root.high
+            if root.p_worse <= ALPHA / 2:
+                assert root.low >= 0.0
+            if root.p_better <= ALPHA / 2:
+                assert root.high <= 0.0
+            ended += 0.0 in {root.low, root.high}
+    assert ended > 0
