@@ -184,6 +184,27 @@ def test_the_map_leads_on(page: Page, server: Server) -> None:
     assert page.complaints == []
 
 
+def test_an_open_overview_follows_what_goes_on(page: Page, tmp_path: Path) -> None:
+    """Asked again it counts what came in since, without a load; one of a fixed time stays as it is."""
+    with Server(tmp_path / "live.duckdb", "127.0.0.1:0", "127.0.0.1:0") as running:
+        shown(page, f"{running.url}/?last=all")
+        assert page.run("Number(document.getElementById('main').dataset.renewed)") == 3
+        send(running, shop(), 200)
+        page.wait("document.querySelector('.tiles dd')")  # by itself
+        page.wait(READY)
+        page.run("window.loaded = true")
+        assert page.run("document.querySelector('.tiles dd').textContent") == "200"
+        assert page.run("Number(document.getElementById('main').dataset.renewed)") == 30
+        send(running, shop(), 300, seed=4)
+        page.run("renew()")
+        page.wait("document.querySelector('.tiles dd').textContent === '500'")
+        page.wait(READY)
+        assert page.run("document.querySelector('.verdict') !== null && window.loaded")
+        assert page.complaints == []
+        shown(page, f"{running.url}/?since=2027-01-15T08:00:00Z")
+        assert page.run("document.getElementById('main').dataset.renewed === undefined")
+
+
 def test_a_map_that_cannot_be_laid_out_is_a_picture(page: Page, server: Server) -> None:
     """Where a browser starts no worker, the drawing of the server is shown, and the tables say the same."""
     page.command("Page.enable")

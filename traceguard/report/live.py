@@ -64,6 +64,7 @@ class Frame:
     hidden: Mapping[str, str] | None = None
     clear: str = ""
     names: Mapping[str, Sequence[str]] | None = None
+    renewed: int = 0  # seconds after which an open page asks for the view again; 0 for never
 
 
 def view(template: str, frame: Frame, **values: object) -> str:

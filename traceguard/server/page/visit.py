@@ -26,6 +26,8 @@ NAV = (
 )  # fmt: skip
 FORMS = ("/blast-radius", "/what-if", "/plan")
 _MOST_NAMES = 500
+_RENEWED_SECONDS = 30
+_AWAITED_SECONDS = 3  # while there is no span yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ def frame(visit: Visit, path: str, title: str, keep: tuple[str, ...], narrow: bo
     """As `Visit.frame`."""
     filters = visit.filters
     if not visit.spans:
-        return bare(path, title, filters)
+        return replace(bare(path, title, filters), renewed=_AWAITED_SECONDS if path == "/" else 0)
     own = {name: visit.given(name) for name in keep if visit.given(name)}
     here = visit.request.scope["path"]
     begin, end = (format_time(ns) or "" for ns in (visit.stretch.since, visit.stretch.until))
@@ -133,6 +135,7 @@ def frame(visit: Visit, path: str, title: str, keep: tuple[str, ...], narrow: bo
         hidden={name: value for name, value in {**carried, **own}.items() if name not in shown},
         clear=Filters(filters.last, filters.since, filters.until).link(here, **own) if shown & set(carried) else "",
         names={kind: some[:_MOST_NAMES] for kind, some in visit.names.items()},
+        renewed=_RENEWED_SECONDS if path == "/" and filters.chosen else 0,
     )  # fmt: skip
 
 

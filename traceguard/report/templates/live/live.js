@@ -67,11 +67,39 @@ async function fetchPart(place) {
   }
 }
 
-for (const place of document.querySelectorAll("[data-part]")) {
-  place.dataset.said = place.textContent.trim();
-  bring(place);
-  fetchPart(place);
+function begin() {
+  for (const place of document.querySelectorAll("[data-part]")) {
+    place.dataset.said = place.textContent.trim();
+    bring(place);
+    fetchPart(place);
+  }
 }
+
+// A view of what goes on is asked for again now and then, while somebody can see it.
+async function renew() {
+  const main = document.getElementById("main");
+  if (document.hidden || main.querySelector("[aria-busy=true]")) return;
+  try {
+    const answer = await fetch(location.href, {headers: {Accept: "text/html"}});
+    if (!answer.ok) return;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (!document.querySelector(".pick .shown") !== !fresh.querySelector(".pick .shown")) {
+      location.reload();  // the first spans came in
+      return;
+    }
+    for (const part of ["#main", ".pick .shown"]) {
+      if (!fresh.querySelector(part)) continue;
+      document.querySelector(part).replaceChildren(...fresh.querySelector(part).childNodes);
+    }
+    begin();
+  } catch (error) {
+    // The server cannot be reached; what is shown stays, and says until when it goes.
+  }
+}
+
+begin();
+const every = Number(document.getElementById("main").dataset.renewed);
+if (every) setInterval(renew, every * 1000);
 for (const form of document.querySelectorAll("form")) {
   // Addresses stay short: an empty field is not sent.
   form.addEventListener("submit", () => {
