@@ -41,11 +41,20 @@ class OutdatedError(StoreError):
 
 
 @dataclass(slots=True)
+class _Place:
+    """Where one thing is kept that is read once; whoever needs it waits for who reads it, and for nobody else."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    known: bool = False
+    value: Any = None
+
+
+@dataclass(slots=True)
 class _Memory:
     """What was read once, by name; shared by everyone who asks."""
 
-    lock: threading.RLock = field(default_factory=threading.RLock)
-    known: dict[Hashable, Any] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    places: dict[Hashable, _Place] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -103,7 +112,9 @@ class HeldWindow:
     def once(self, name: Hashable, read: Callable[[], Read]) -> Read:
         """What `read` gives, or gave when it was first asked for under this name."""
         with self.memory.lock:
-            if name not in self.memory.known:
-                self.memory.known[name] = read()
-            found: Read = self.memory.known[name]
+            place = self.memory.places.setdefault(name, _Place())
+        with place.lock:
+            if not place.known:
+                place.value, place.known = read(), True
+            found: Read = place.value
             return found
