@@ -33,6 +33,7 @@ from traceguard.model.causes import (
 from traceguard.model.document import SCHEMA_VERSION, Document, Warning
 from traceguard.model.effect import Effect, Factor, Histogram
 from traceguard.model.entry import Entry, Locus, Step
+from traceguard.model.graph import Graph, GraphEdge, GraphNode, GraphSlice, GraphSlices, LatencySketch
 from traceguard.model.graph_difference import (
     Change,
     EdgeChange,
@@ -89,8 +90,13 @@ __all__ = [
     "Factor",
     "ForecastEntry",
     "Gate",
+    "Graph",
     "GraphDiff",
+    "GraphEdge",
+    "GraphNode",
     "GraphSide",
+    "GraphSlice",
+    "GraphSlices",
     "Handled",
     "Histogram",
     "Host",
@@ -99,6 +105,7 @@ __all__ = [
     "Interval",
     "JudgedEntry",
     "Largest",
+    "LatencySketch",
     "LeftOut",
     "Limiting",
     "Locus",
