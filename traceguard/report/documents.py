@@ -32,7 +32,10 @@ def as_json(document: Document) -> str:
 
 
 def graph_document(graph: nx.DiGraph[Any]) -> dict[str, Any]:
-    """networkx's node-link form; one edge per pair of nodes and kind, every attribute of nodes kept."""
+    """networkx's node-link form; one edge per pair of nodes and kind, every attribute of nodes kept.
+
+    `model.Graph` says what stands in it. A graph that somebody added attributes to is written with them.
+    """
     edges = edges_of(graph)
     nodes = nodes_of(graph)
     parallel = len(edges) > graph.number_of_edges()
@@ -43,7 +46,7 @@ def graph_document(graph: nx.DiGraph[Any]) -> dict[str, Any]:
 
 
 def slices_document(slices: Slices) -> dict[str, Any]:
-    """The graphs of all slices of time, each with its period, requests, nodes and edges."""
+    """The graphs of all slices of time, each with its period, requests, nodes and edges: see `model.GraphSlices`."""
     found: dict[str, Any] = _finite(
         {
             "slices": [

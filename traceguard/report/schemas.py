@@ -12,8 +12,8 @@ from traceguard import model
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 DOCUMENTS: dict[str, type[model.Document]] = {
-    "report": model.Report, "graph-difference": model.GraphDiff, "blast-radius": model.BlastRadius,
-    "what-if": model.WhatIf, "plan": model.Plan,
+    "report": model.Report, "graph": model.Graph, "graph-slices": model.GraphSlices,
+    "graph-difference": model.GraphDiff, "blast-radius": model.BlastRadius, "what-if": model.WhatIf, "plan": model.Plan,
 }  # fmt: skip
 """Documents by the name of their schema's file."""
 
