@@ -8,7 +8,8 @@ import pytest
 import traceguard as tg
 from traceguard import pipeline
 
-FUNCTIONS = ["blast_radius", "graph", "graph_diff", "ingest", "open", "plan", "query", "report", "snapshot", "what_if"]
+FUNCTIONS = ["blast_radius", "graph", "graph_diff", "hold", "ingest", "open", "plan", "query", "report", "snapshot",
+             "what_if"]  # fmt: skip
 
 
 def test_the_public_names_are_exactly_these() -> None:

@@ -1,4 +1,4 @@
-"""The options that several commands share, each declared once so that it reads and works the same everywhere."""
+"""What several commands declare alike: options that read and work the same everywhere, and how examples stand."""
 
 from pathlib import Path
 from typing import Annotated
@@ -78,3 +78,8 @@ Output = Annotated[
     Path | None,
     typer.Option("-o", "--output", metavar="FILE", help="Write the result to FILE instead of standard output."),
 ]
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help: lines as they can be typed."""
+    return "\n".join(("\b", "Examples:" if len(lines) > 1 else "Example:", *(f"  {line}" for line in lines)))

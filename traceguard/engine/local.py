@@ -189,6 +189,17 @@ def reduced(
         yield from _ahead(partial, count)
 
 
+def watched(
+    partitions: Iterator[Reduced], window: Window, show: Callable[..., None], stage: str,
+    spans_per_partition: int = SPANS_PER_PARTITION,
+) -> Iterator[Reduced]:  # fmt: skip
+    """The same partitions; each is told to `show` with the stage, how many are done, and how many there are."""
+    total = int(partition_of(window.spans, spans_per_partition).max(initial=-1)) + 1
+    for done, partition in enumerate(partitions):
+        show(stage, done, total)
+        yield partition
+
+
 def _ahead(work: Callable[[int], Reduced], count: int) -> Iterator[Reduced]:
     """What `work` makes of the numbers below `count`, in their order; the next are worked on meanwhile."""
     # Each may hold a partition: memory must not grow with the machine.

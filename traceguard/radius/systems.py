@@ -4,13 +4,30 @@ What is known of them are their callers' spans. Those that name the system, and 
 calls, as if the system itself had sent them; everything else is asked as of any service.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
 from traceguard import model
-from traceguard.radius.unseen import Peers, named_calls
+from traceguard.engine.asked import Asked
+from traceguard.radius.names import Target
+from traceguard.radius.unseen import Peers, named_calls, read_peers
 from traceguard.traces.link import Linked, Names
+
+_Document = TypeVar("_Document", model.BlastRadius, model.WhatIf)
+
+
+def peers_of(of: Asked) -> Peers:
+    """The names that callers give to callees, of the window that is open on the question's cursor."""
+    return of.once(read_peers, lambda: read_peers(of.cursor))
+
+
+def system_names(of: Asked) -> Sequence[str]:
+    """What callers in the window name; opens it."""
+    of.window()
+    return peers_of(of).names
 
 
 def as_service(linked: Linked, peers: Peers, system: str) -> Linked:
@@ -34,10 +51,18 @@ def as_service(linked: Linked, peers: Peers, system: str) -> Linked:
     return replace(linked, names=added, service=services, operation=operations)
 
 
-def system_warning(system: str) -> model.Warning:
-    """That the answer is about calls as their callers saw them."""
+def as_asked(linked: Linked, peers: Peers, target: Target) -> Linked:
+    """A partition in which a target that is a system has its calls, see `as_service`; as it is for any other."""
+    return as_service(linked, peers, target.service or "") if target.inferred else linked
+
+
+def with_system(document: _Document, target: Target) -> _Document:
+    """The document with a warning where the target is a system: the answer is about calls as their callers saw them."""
+    if not target.inferred:
+        return document
     message = (
-        f"{system} sent no spans: its calls are the spans in which callers name it, so that what it does itself, and"
-        " callers that do not name it, are unknown."
+        f"{target.service} sent no spans: its calls are the spans in which callers name it, so that what it does"
+        " itself, and callers that do not name it, are unknown."
     )
-    return model.Warning(code="inferred_system", message=message)
+    told = model.Warning(code="inferred_system", message=message)
+    return document.model_copy(update={"warnings": [told, *document.warnings]})

@@ -51,6 +51,11 @@ def open_store(path: str | Path, *, mode: Mode = "read") -> Store:
     return store
 
 
+def open_existing(path: Path) -> Store:
+    """Open the store at `path`, which must exist, to change it; errors as `open_store`."""
+    return open_store(path, mode="write" if path.exists() else "read")
+
+
 def _sweep_spilled(path: Path) -> None:
     """Remove rows that DuckDB put aside for want of memory and that a kill left beside the store.
 
