@@ -194,7 +194,8 @@ def watched(
     spans_per_partition: int = SPANS_PER_PARTITION,
 ) -> Iterator[Reduced]:  # fmt: skip
     """The same partitions; each is told to `show` with the stage, how many are done, and how many there are."""
-    total = int(partition_of(window.spans, spans_per_partition).max(initial=-1)) + 1
+    held = window.linked
+    total = len(held) if held is not None else int(partition_of(window.spans, spans_per_partition).max(initial=-1)) + 1
     for done, partition in enumerate(partitions):
         show(stage, done, total)
         yield partition
