@@ -49,7 +49,8 @@ class Settings:
     in the `correlations` table at ingest; `flag_prefixes` mark plain span attributes `PREFIX<flag> = <variant>` as flag
     state. `drop_attributes` and `hash_attributes` are keys, or patterns with `*`, that ingest keeps from the store;
     the key of the hashes comes from `$TRACEGUARD_HASH_KEY` or from `hash_key_file`. `keep` and `max_size` are what
-    `serve` and `prune` leave in a store, such as `7d` and `50GB`; without them it is everything.
+    `serve` and `prune` leave in a store, such as `7d` and `50GB`; without them it is everything. `judge_every` is how
+    often `serve` judges by itself, such as `10m`; never without it.
 
     `leave_out_entries` are entry points that do not count (operations, or "service operation", `*` being any text),
     such as health checks; `leave_out_attributes` does the same by an attribute of the root, such as
@@ -80,6 +81,7 @@ class Settings:
     hash_key_file: str | None = None
     keep: str | None = None
     max_size: str | None = None
+    judge_every: str | None = None
     trace_url: str | None = None
     trace_links: dict[str, str] = field(default_factory=dict)
     accepted: tuple[Acceptance, ...] = ()

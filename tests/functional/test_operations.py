@@ -74,7 +74,7 @@ def test_its_metrics_exist(page: str) -> None:
     """Every metric that the page names is one of the server's."""
     named = set(re.findall(r"traceguard_[a-z_]+", page))
     counters = Counters()
-    for gauge in ("span_lag_seconds", "store_bytes", "pending_limit_bytes"):
+    for gauge in ("span_lag_seconds", "store_bytes", "pending_limit_bytes", "verdict_age_seconds", "verdict"):
         counters.watch(gauge, lambda: 0.0)
     assert len(named) >= 7
     assert {name for name in named if f"# TYPE {name} " not in counters.text()} == set()

@@ -1,7 +1,9 @@
 """The live page over plain HTTP: every view, its policy, links that keep filters, errors told in place."""
 
 import http.client
+import json
 import re
+import time
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -9,10 +11,14 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
+from traceguard import query
 from traceguard.server import Server
 from traceguard.server.page.filters import Filters
+from traceguard.settings import Settings
 from traceguard.simulate import generate, shop
 from traceguard.simulate.wire import bodies
+from traceguard.store import open_store, verdicts
+from traceguard.store.verdicts import Verdict
 
 START = 1_800_000_000
 VIEWS = ("/", "/causes", "/map", "/requests", "/compare", "/blast-radius", "/what-if", "/plan", "/history")
@@ -238,15 +244,69 @@ def test_hostile_filters_stay_text(server: Server) -> None:
         ]
 
 
-def test_verdicts_are_kept_while_the_server_runs(server: Server) -> None:
-    """A report for the API stands in the history with the address that asked for it."""
+def test_a_verdict_stands_in_the_history(server: Server) -> None:
+    """A report for the API leads to its page; one that says the same again is the same row."""
     get(server, "/api/report", flag="new-pricing", format="json")
     source = get(server, "/history")[2]
-    assert "/api/report?flag=new-pricing" in source
+    assert "/api/report?flag=new-pricing&amp;format=html" in source
+    assert get(server, "/api/report", flag="new-pricing", format="html")[0] == 200
     get(server, "/api/report", flag="new-pricing", format="json")
     again = get(server, "/history")[2]
-    assert source.count("<tr>") == again.count("<tr>"), "one that says the same replaces the last"
+    assert source.count("<li class=") + 1 == again.count("<li class="), "another format is another address"
+    assert "said 2 times" in again
     assert "Regression" in source
+
+
+def test_the_history_leads_to_the_same_requests(server: Server) -> None:
+    """A verdict of the page links to the view over the requests that were judged then."""
+    get(server, "/part/verdict", service="pricing")
+    links = [str(a.get("href")) for tag, a in Elements(get(server, "/history")[2]).found if tag == "a"]
+    link = next(link for link in links if link.startswith("/causes?since=") and link.endswith("service=pricing"))
+    asked = {name: values[0] for name, values in parse_qs(urlsplit(link).query).items()}
+    assert asked.keys() == {"service", "since", "until"}
+    assert "1,500" in re.sub(r"<[^>]*>", "", get(server, "/", since=asked["since"], until=asked["until"])[2])
+
+
+def test_verdicts_outlive_the_server(tmp_path: Path) -> None:
+    """The next server over the same store shows them, the query lists them, and one that says the same goes on."""
+    for times in (1, 2):
+        with Server(tmp_path / "live.duckdb", "127.0.0.1:0", "127.0.0.1:0") as running:
+            if times == 1:
+                assert "--judge-every 10m" in get(running, "/history")[2]
+                send(running)
+            get(running, "/part/verdict")
+            assert "pricing ComputeQuote" in get(running, "/history")[2]
+            (row,) = json.loads(get(running, "/api/query/verdicts")[2])
+            assert (row["times"], row["verdict"], row["asked_by"]) == (times, "regression", "page")
+    assert query(tmp_path / "live.duckdb", "verdicts", limit=1)["cause"].to_list() == ["pricing ComputeQuote"]
+
+
+def test_a_server_judges_while_nobody_looks(tmp_path: Path) -> None:
+    """With an interval the history fills by itself, a gauge tells the verdict, and the first visitor finds it."""
+    settings = Settings(judge_every="1s")
+    with Server(tmp_path / "live.duckdb", "127.0.0.1:0", "127.0.0.1:0", settings) as running:
+        assert "by itself once spans have come in" in get(running, "/history")[2]
+        send(running)
+        until = time.monotonic() + 120
+        while 'traceguard_verdict{verdict="regression"} 1' not in get(running, "/metrics")[2]:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        assert "the schedule" in get(running, "/history")[2]
+        assert "pricing" in get(running, "/")[2].partition("<main")[2].partition("headline")[2][:400]
+
+
+def test_only_the_latest_verdicts_are_listed(tmp_path: Path) -> None:
+    """Beyond two hundred a note says that there are more."""
+    path = tmp_path / "live.duckdb"
+    with open_store(path, mode="write") as store:
+        for n in range(201):
+            said = Verdict("api", f"/api/report?flag=f{n}", "no_data", f"Nothing {n}.", "", None, None, 0.05)
+            verdicts.say(store, said, (START + n) * 10**9, patience=5)
+    with Server(path, "127.0.0.1:0", "127.0.0.1:0") as running:
+        source = get(running, "/history")[2]
+    assert source.count("<li class=") == 200
+    assert "The latest 200" in source
+    assert "Nothing 0." not in source
 
 
 def test_an_empty_store_tells_where_to_send_spans(tmp_path: Path) -> None:

@@ -211,6 +211,23 @@ def test_forgetting_on_a_running_server(tmp_path: Path, caplog: pytest.LogCaptur
     assert ID.encode() not in _bytes(path)
 
 
+def test_a_verdict_that_names_the_person_goes_too(tmp_path: Path) -> None:
+    """A report about one person's requests stands in the history under their id, until they are forgotten."""
+    path = tmp_path / "live.duckdb"
+    with Server(path, ANY, ANY) as server:
+        url = f"http://{server.http_address}"
+        for number in range(4):
+            _post(server, number, (ID, "somebody")[number % 2])
+        asked = {"where": f"user.id={ID}", "format": "json"}
+        for params in (asked, {"format": "json"}):
+            assert httpx.get(f"{url}/api/report", params=params, trust_env=False, timeout=60).status_code == 200
+        assert ID in httpx.get(f"{url}/history", trust_env=False).text
+        assert pipeline.forget(url, ID).requests == 40
+        assert ID.encode() not in _bytes(path)
+        assert pipeline.query(url, "verdicts")["address"].to_list() == ["/api/report?format=json"]
+    assert ID.encode() not in _bytes(path)
+
+
 def test_an_id_that_was_hashed_at_the_door_is_forgotten_by_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -397,6 +397,40 @@ def test_the_log_is_objects_where_asked(serving: Callable[..., Serving]) -> None
     assert all(line["time"].endswith("Z") for line in lines)
 
 
+@pytest.mark.parametrize("way", ["option", "environment", "settings"])
+def test_a_change_of_the_verdict_is_logged(serving: Callable[..., Serving], tmp_path: Path, way: str) -> None:
+    """A server that judges by itself says so, and writes a line that an alert may wait for; a stop is clean."""
+    toml = tmp_path / "traceguard.toml"
+    toml.write_text('judge_every = "1s"\n' if way == "settings" else "", encoding="utf-8")
+    options = {"option": ("--judge-every", "1s")}.get(way, ())
+    environ = {"TRACEGUARD_JUDGE_EVERY": "1s"} if way == "environment" else {}
+    server = serving(*options, TRACEGUARD_LOG_FORMAT="json", TRACEGUARD_CONFIG=str(toml), **environ)
+    assert _post(server.http, _body(name="/users/ann@example.com")) == 200
+
+    def judged() -> bool:
+        with closing(http.client.HTTPConnection(server.http, timeout=30)) as connection:
+            connection.request("GET", "/metrics")
+            text = connection.getresponse().read().decode()
+        return re.search(r'^traceguard_verdict\{verdict="\w+"\} 1$', text, re.MULTILINE) is not None
+
+    _until(judged, 60)
+    told = server.stop()
+    lines = {line["event"]: line for line in map(json.loads, told.splitlines())}
+    assert lines["judges"]["seconds"] == 1
+    assert lines["judged"]["before"] is None
+    assert lines["judged"]["verdict"] in {"no_regression", "inconclusive", "no_data"}
+    assert "ann@example.com" not in told
+
+
+def test_an_interval_that_is_none_is_refused(tmp_path: Path) -> None:
+    """Judging without a pause is refused before anything is made."""
+    command = [sys.executable, "-m", "traceguard", "serve", "--db", tmp_path / "live.duckdb", "--judge-every", "0s"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 2
+    assert ran.stderr == "Error: Judging every '0s' is too often; write an interval of a second or more, such as 10m.\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_misspelt_log_option_is_refused(tmp_path: Path) -> None:
     """The sentence names the choices, and nothing is opened."""
     ran = subprocess.run(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from traceguard.cli.options import DEFAULT_DB, Format, Keep, MaxSize, Output, OwnDb, examples
+from traceguard.cli.options import DEFAULT_DB, Format, JudgeEvery, Keep, MaxSize, Output, OwnDb, examples
 
 commands = typer.Typer()
 
@@ -45,6 +45,7 @@ def demo(
         "traceguard serve --db live.duckdb",
         "traceguard serve --db live.duckdb --http 127.0.0.1:8318",
         "traceguard serve --db live.duckdb --keep 7d --max-size 50GB",
+        "traceguard serve --db live.duckdb --judge-every 10m",
     )
 )
 def serve(
@@ -77,6 +78,7 @@ def serve(
     ] = None,
     keep: Keep = None,
     max_size: MaxSize = None,
+    judge_every: JudgeEvery = None,
     log_format: Annotated[
         str, typer.Option("--log-format", envvar="TRACEGUARD_LOG_FORMAT", metavar="text|json", help="Lines of the log.")
     ] = "text",
@@ -103,7 +105,10 @@ def serve(
     settings = load()
     if max_body is not None:
         settings = replace(settings, max_body=max_body)
-    settings = replace(settings, keep=keep or settings.keep, max_size=max_size or settings.max_size)
+    settings = replace(
+        settings, keep=keep or settings.keep, max_size=max_size or settings.max_size,
+        judge_every=judge_every or settings.judge_every,
+    )  # fmt: skip
     tokens: dict[Role, Path | None] = {"write": write_tokens, "read": read_tokens, "admin": admin_tokens}
     access = Access.load(tokens, os.environ, Tls.of(tls_cert, tls_key, tls_client_ca))
     run(

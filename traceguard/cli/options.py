@@ -28,6 +28,15 @@ MaxSize = Annotated[
         help="Keep the store below this size on disk, such as 50GB; the oldest requests go.",
     ),
 ]
+JudgeEvery = Annotated[
+    str | None,
+    typer.Option(
+        "--judge-every",
+        envvar="TRACEGUARD_JUDGE_EVERY",
+        metavar="DURATION",
+        help="Judge by itself this often, such as 10m, for the page's history and for alerts; off unless given.",
+    ),
+]
 Reference = Annotated[
     list[str] | None,
     typer.Option(

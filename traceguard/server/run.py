@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     from traceguard.server.intake.commit import Committer
     from traceguard.server.intake.receiver import Receiver
+    from traceguard.server.page.routes import LivePage
+    from traceguard.server.upkeep.keeper import Keeper
     from traceguard.server.watch.counters import Counters
     from traceguard.server.watch.telemetry import Telemetry
     from traceguard.store import Store
@@ -97,6 +99,7 @@ class Server:
         self._pending_bytes = pending_bytes or max(LIMIT_BYTES, 4 * self._max_body)
         self._trace_itself = trace_itself
         self.rules = Rules.of(self._settings.keep, self._settings.max_size)
+        self.judge_seconds = _judging(self._settings.judge_every)
         self._tell = tell
         self.privacy: str | None = None  # what reports will miss because the settings hide it; known after the start
         self._receiver: Receiver | None = None
@@ -190,7 +193,7 @@ class Server:
         from traceguard.server.intake.commit import Committer
         from traceguard.server.intake.otlp_grpc import GrpcEndpoint
         from traceguard.server.intake.receiver import Receiver
-        from traceguard.server.page.given import History
+        from traceguard.server.page.given import API, History
         from traceguard.server.page.routes import LivePage
         from traceguard.server.page.visit import Place
         from traceguard.server.questions import copies
@@ -227,11 +230,13 @@ class Server:
         self._own_spans = committer.telemetry = receiver.arrivals.telemetry = own_spans
         committer.start()
         receiver.start()
-        history = History()
-        api = Api(analyses, self._settings, own_spans, lambda report, address: history.note(report, "the API", address))
+        history = History(store, counters, self.rules.most_verdicts)
+        api = Api(
+            analyses, self._settings, own_spans, lambda asked, report, at: history.note(asked, report, API, at)
+        )  # fmt: skip
         place = Place(self._settings, history, self._url(self._grpc), self.url)
         page = LivePage(analyses, place, own_spans)
-        keeper.after_removal = page.let_go
+        keeper.after_removal, keeper.amid_forgetting = page.let_go, history.let_go
         app = build(
             receiver,
             [*api.routes(), *page.routes(), *Admin(keeper, self._settings).routes()],
@@ -245,8 +250,18 @@ class Server:
         stack.enter_context(_serving(app, listening, self._access.tls))
         # Before the HTTP server waits for its last answers: a question must not hold up the stop.
         stack.callback(analyses.stop)
+        self._begin_upkeep(stack, keeper, page, counters)
+
+    def _begin_upkeep(self, stack: ExitStack, keeper: "Keeper", page: "LivePage", counters: "Counters") -> None:
+        """Start what works by the clock; it ends before the questions do."""
+        from traceguard.server.page.schedule import Schedule
+
         stack.callback(keeper.stop)
         keeper.start()
+        if self.judge_seconds is not None:
+            schedule = Schedule(page.verdicts, lambda: counters.value("spans_committed"), self.judge_seconds)
+            stack.callback(schedule.stop)
+            schedule.start()
 
 
 def serve(
@@ -302,6 +317,8 @@ def _tell_start(db: str | Path, server: Server) -> None:
     )
     kept = server.rules
     log.info("keeps", str(kept), seconds=None if kept.keep_ns is None else kept.keep_ns / 1e9, bytes=kept.max_bytes)
+    if server.judge_seconds is not None:
+        log.info("judges", f"Judges every {server.judge_seconds:g} seconds.", seconds=server.judge_seconds)
     log.info("ready", f"The page and the API are at {server.url}/ .", url=server.url)
     for sentence in server.protection:
         warned = sentence.removeprefix("Warning: ")
@@ -323,6 +340,13 @@ def _body_limit(text: str) -> int:
         bounds = f"{format_size(SMALLEST_LIMIT)} to {format_size(LARGEST_LIMIT)}"
         raise UsageError(f"The largest body {text!r} lies outside {bounds}; write a size such as 64MiB.")
     return size
+
+
+def _judging(every: str | None) -> float | None:
+    """Seconds of the setting `judge_every`."""
+    from traceguard.server.page.schedule import interval
+
+    return None if every is None else interval(every)
 
 
 def _privacy(settings: Settings) -> str | None:

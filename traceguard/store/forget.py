@@ -4,16 +4,19 @@ The id stands in `correlations.value` (a user, session or request id of a span),
 flag was evaluated for), or in a log record under one of the same keys. Text that merely contains it, such as an address
 or a message of somebody else's request, is not looked for.
 
-Rows go first, in one transaction; then the file is written anew. A store remembers by a table that the second half is
-still to be done, so that it is made up for when the first attempt is cut short.
+Verdicts that name the id go, too. Rows go first, in one transaction, and verdicts in a second one, for a question that
+began before the first may end after it. Then the file is written anew. A store remembers by a table that this is still
+to be done, so that it is made up for when the first attempt is cut short.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from traceguard.errors import StoreError
+from traceguard.store import verdicts
 from traceguard.store.removal import Removed, remove_gone
 from traceguard.store.rewrite import rewrite
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 CONTEXT_KEY = "feature_flag.context.id"
 
 _PENDING = "traceguard_forgetting"
+_MARK = f"CREATE TABLE IF NOT EXISTS {_PENDING} (nothing INTEGER)"
 
 # Ids of such letters stand in JSON as they are.
 _PLAIN = re.compile(r"[\w.@:+/-]+", re.ASCII)
@@ -43,9 +47,13 @@ class Person:
     only: str | None = None
 
 
-def forget(store: "Store", person: Person, *, patience: float, rehearse: bool = False) -> Removed:
+def forget(
+    store: "Store", person: Person, *, patience: float, rehearse: bool = False, gone: Callable[[], None] = lambda: None
+) -> Removed:
     """Remove every request of `person`; what went, or with `rehearse` what would go.
 
+    `gone` is called when the requests are removed, before the verdicts and the bytes: whoever holds what they read
+    before lets go of it then, and adds no verdict from it any more.
     StoreError where the rows are gone but the file could not be written anew, for want of room or because readers
     stayed longer than `patience` seconds; then the next attempt, or `finish`, makes up for it.
     """
@@ -55,10 +63,12 @@ def forget(store: "Store", person: Person, *, patience: float, rehearse: bool = 
             cursor,
             [(_GONE.format(records=matching), {**values, "only": person.only, "context": CONTEXT_KEY})],
             [("logs", matching, values)],
-            mark=f"CREATE TABLE IF NOT EXISTS {_PENDING} (nothing INTEGER)",
+            mark=_MARK,
             rehearse=rehearse,
         )
         if not rehearse:
+            gone()
+            removed += Removed(other=_forget_verdicts(store, person, patience))
             _finish(store, cursor, patience)
     return removed
 
@@ -67,6 +77,14 @@ def finish(store: "Store", *, patience: float) -> bool:
     """Write the file anew if a forgetting was cut short before it did; whether there was something to do."""
     with store.upkeep() as cursor:
         return _finish(store, cursor, patience)
+
+
+def _forget_verdicts(store: "Store", person: Person, patience: float) -> int:
+    with store.changing(patience) as cursor:
+        removed = verdicts.remove_naming(cursor, person.ids)
+        if removed:
+            cursor.execute(_MARK)
+    return removed
 
 
 _GONE = """

@@ -37,7 +37,9 @@ ROWS_PER_INSERT = 200_000
 # How long opening the file anew waits for those who are amid a statement. DuckDB 2.0 refuses to close before them.
 _PATIENCE = 1.0
 
+# Those that only grow, until requests are removed whole; and those of few rows, which change in place.
 TABLES = ("spans", "flag_records", "correlations", "logs")
+CHANGING = ("verdicts",)
 
 
 class Batch(Protocol):
@@ -115,6 +117,34 @@ class Store:
             except BaseException:
                 roll_back(cursor)
                 raise
+
+    @contextlib.contextmanager
+    def changing(self, patience: float) -> "Iterator[duckdb.DuckDBPyConnection]":
+        """One short transaction on the tables that change in place; appending waits while the block runs.
+
+        StoreError if the store is open to read, if others write to it for longer than `patience` seconds, or if DuckDB
+        could not write; then nothing has changed.
+        """
+        import duckdb
+
+        if not self._writable:
+            raise StoreError(f"{self.path} is open for reading only; open it with mode='write' to change it.")
+        if not self._writer.acquire(timeout=patience):
+            raise StoreError(f"{self.path} was being written for {patience:g} seconds; try again.")
+        try:
+            with self._cursor() as cursor:
+                try:
+                    cursor.execute("BEGIN")
+                    yield cursor
+                    cursor.execute("COMMIT")
+                except duckdb.Error as error:
+                    roll_back(cursor)
+                    raise StoreError(f"{self.path} could not be written ({first_line(error)}).") from error
+                except BaseException:
+                    roll_back(cursor)
+                    raise
+        finally:
+            self._writer.release()
 
     def settle(self, beyond: int) -> bool:
         """Write the log into the file if it has more than `beyond` bytes; appending waits meanwhile. True if it had.

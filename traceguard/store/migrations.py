@@ -27,7 +27,7 @@ class Step:
     files: tuple[str, ...]
 
 
-STEPS = (Step(1, "the first schema", ("001_tables.sql",)),)
+STEPS = (Step(1, "the first schema", ("001_tables.sql",)), Step(2, "verdicts last", ("004_verdicts.sql",)))
 REMADE = ("002_macros.sql", "003_views.sql")
 
 

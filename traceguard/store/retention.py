@@ -4,7 +4,7 @@ A request goes whole, with its spans, flag records, correlations and logs, and i
 belongs to no span (logs mostly) goes by its own time. By age goes what is older than the rule says by the wall clock,
 also what was old when it arrived. By size the oldest goes first until the file is small enough again; what claims to be
 from the far future goes before the oldest, because a clock that is wrong must not push out good data. By age nothing
-goes for being from the future: the wrong clock may be our own.
+goes for being from the future: the wrong clock may be our own. A verdict goes by when it was last said.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from traceguard.errors import UsageError
+from traceguard.store import verdicts
 from traceguard.store.hot import TABLES
 from traceguard.store.removal import Removed, remove_gone
 from traceguard.store.rewrite import rewrite
@@ -37,6 +38,9 @@ _LEAST_LOG = 4 * 2**20
 # below a limit it may be more, because what the size rule frees in a pass, what comes next uses again.
 SPARE, SPARE_BELOW_LIMIT, SPARE_BYTES = 0.3, 1.0, 4 * 2**20
 
+# How long the few rows of verdicts wait for those who write.
+_PATIENCE = 10.0
+
 # Spans that one transaction deletes.
 _SLICE = 4_000_000
 
@@ -61,6 +65,11 @@ class Rules:
 
     keep_ns: int | None = None
     max_bytes: int | None = None
+
+    @property
+    def most_verdicts(self) -> int:
+        """How many verdicts are kept: they must not push requests out of a small store."""
+        return verdicts.MOST if self.max_bytes is None else min(verdicts.MOST, self.max_bytes // verdicts.ROOM_BYTES)
 
     @classmethod
     def of(cls, keep: str | None, max_size: str | None) -> Self:
@@ -142,6 +151,7 @@ def tend(
     with store.upkeep() as cursor:
         unsettled = False
         if rules.keep_ns is not None:
+            verdicts.expire(store, now_ns - rules.keep_ns, patience=_PATIENCE)
             for removed in _expire(cursor, now_ns - rules.keep_ns):
                 tell("age", removed)
                 unsettled = unsettled or removed.any

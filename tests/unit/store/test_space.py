@@ -65,7 +65,14 @@ def test_settling_frees_what_a_reader_kept_from_being_freed(store: Store) -> Non
     assert settled(store, 1).used < 0.1 * before.used
     with store.cursor() as cursor:
         tables = cursor.execute("SELECT table_name FROM duckdb_tables() ORDER BY ALL").fetchall()
-    assert [name for (name,) in tables] == ["correlations", "flag_records", "logs", "schema_version", "spans"]
+    assert [name for (name,) in tables] == [
+        "correlations",
+        "flag_records",
+        "logs",
+        "schema_version",
+        "spans",
+        "verdicts",
+    ]
 
 
 def test_the_log_can_be_bounded(path: Path) -> None:

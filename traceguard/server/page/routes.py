@@ -64,7 +64,7 @@ class LivePage:
         self._place = place
         self._telemetry = telemetry
         self._windows = Windows(analyses)
-        self._verdicts = Verdicts(analyses, self._windows, place.settings, place.history)
+        self.verdicts = Verdicts(analyses, self._windows, place.settings, place.history)
 
     def routes(self) -> list[Route]:
         """All of them, to GET."""
@@ -75,7 +75,7 @@ class LivePage:
     def let_go(self) -> None:
         """Forget what was read from the store: something was removed from it."""
         self._windows.let_go()
-        self._verdicts.let_go()
+        self.verdicts.let_go()
 
     def _route(self, path: str, own: tuple[str, ...], draw: "Draw", judged: bool, *, part: bool) -> Route:
         async def answer(request: Request) -> Response:
@@ -85,9 +85,9 @@ class LivePage:
                 return _refusal(request, Filters(), part)(str(refused), refused.http_status)
             found: Judged | None = None
             if judged:
-                found = self._verdicts.latest(filters)
+                found = self.verdicts.latest(filters)
                 if part or (found is None and request.query_params.get("wait")):
-                    found = await self._verdicts.fresh(filters)
+                    found = await self.verdicts.fresh(filters)
                     if part and found is None:
                         return HTMLResponse("", 202, headers={"Retry-After": "1"})
 

@@ -8,11 +8,14 @@ import asyncio
 import threading
 import time
 from collections import OrderedDict
+from concurrent.futures import wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from traceguard.engine.held import HeldWindow
 from traceguard.errors import TraceguardError
+from traceguard.server.page.filters import Filters
+from traceguard.server.page.given import PAGE, SCHEDULE
 from traceguard.server.page.rows import rows
 from traceguard.server.page.windows import FRESH_SECONDS, OLDEST_SECONDS, Windows
 from traceguard.server.questions.analyses import LineFullError
@@ -23,7 +26,6 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from traceguard.report import Analysis
-    from traceguard.server.page.filters import Filters
     from traceguard.server.page.given import History
     from traceguard.server.questions.analyses import Analyses, Question
     from traceguard.settings import Settings
@@ -64,12 +66,12 @@ class Verdicts:
         self._latest: OrderedDict[Filters, Judged] = OrderedDict()
         self._working: Future[None] | None = None
 
-    def latest(self, filters: "Filters") -> Judged | None:
+    def latest(self, filters: Filters) -> Judged | None:
         """The last report there is, however old."""
         with self._lock:
             return self._latest.get(filters)
 
-    async def fresh(self, filters: "Filters", patience: float = PATIENCE_SECONDS) -> Judged | None:
+    async def fresh(self, filters: Filters, patience: float = PATIENCE_SECONDS) -> Judged | None:
         """A report that is new, or not old; None when it is not there after `patience` seconds, or the line is full."""
         until, first = time.monotonic() + patience, self.latest(filters)
         while time.monotonic() < until:
@@ -85,24 +87,34 @@ class Verdicts:
             await asyncio.wait([waited], timeout=max(until - time.monotonic(), 0.0))
         return None
 
+    def judge(self) -> bool:
+        """Work out the report that the page shows first, and wait for it; False if its turn did not come."""
+        usual = Filters()
+        first = self.latest(usual)
+        while (working := self._work(usual, SCHEDULE)) is not None:
+            wait([working])  # perhaps for one of other filters
+            if self.latest(usual) is not first:
+                return True
+        return False
+
     def let_go(self) -> None:
         """Forget them all: something was removed from the store, and they may name it."""
         with self._lock:
             self._latest.clear()
 
-    def _work(self, filters: "Filters") -> "Future[None] | None":
+    def _work(self, filters: Filters, asked_by: str = PAGE) -> "Future[None] | None":
         """What is being worked out, for these filters or others; None if the line is full."""
         with self._lock:
             if self._working is not None and not self._working.done():
                 return self._working
             try:
-                question = self._analyses.submit("report", lambda asked: self._report(asked, filters))
+                question = self._analyses.submit("report", lambda asked: self._report(asked, filters, asked_by))
             except LineFullError:
                 return None
             self._working = question.future
             return self._working
 
-    def _report(self, question: "Question", filters: "Filters") -> None:
+    def _report(self, question: "Question", filters: Filters, asked_by: str) -> None:
         from traceguard import pipeline
 
         began, note, analysis = time.monotonic(), "", None
@@ -111,8 +123,9 @@ class Verdicts:
             with question.store.cursor() as cursor:
                 empty = not rows(cursor, "extent")[0]["spans"]
             if not empty:
-                # The first of its filters is wanted at once, whatever the window's age.
-                oldest = OLDEST_SECONDS if self.latest(filters) is None else FRESH_SECONDS
+                # The first of its filters is wanted at once, whatever the window's age, if somebody waits for it.
+                waited_for = asked_by == PAGE and self.latest(filters) is None
+                oldest = OLDEST_SECONDS if waited_for else FRESH_SECONDS
                 asked, options = self._windows.of(question, filters, oldest)
                 if isinstance(asked, HeldWindow):
                     read_at = asked.read_at
@@ -120,11 +133,13 @@ class Verdicts:
                     asked, **options, **filters.named, settings=self._settings, progress=question.show,
                     draw_pictures=True,
                 )  # fmt: skip
-                self._history.note(analysis.document, "the page", filters.link("/causes"))
+                self._history.note(question, analysis.document, asked_by, filters.link("/causes"))
         except TraceguardError as refused:
             if question.store.interrupted:
                 return
             note = str(refused)
+            if asked_by == SCHEDULE:
+                log.warning("judging_failed", f"The judging by the clock gave no verdict: {refused}")
         except Exception as error:  # noqa: BLE001  (the page says it; the log has the rest)
             if question.store.interrupted:
                 return

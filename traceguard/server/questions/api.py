@@ -93,7 +93,7 @@ class Api:
 
     def __init__(
         self, analyses: "Analyses", settings: "Settings", telemetry: "Telemetry | None" = None,
-        given: "Callable[[Report, str], None] | None" = None,
+        given: "Callable[[Question, Report, str], None] | None" = None,
     ) -> None:  # fmt: skip
         self._analyses = analyses
         self._settings = settings
@@ -144,7 +144,7 @@ class Api:
                 given["slo"] = [parse_objective(text) for text in given["slo"]]
             result = ask(question.store, **given, **more, progress=question.show)
             if kind == "report" and self._given is not None:
-                self._given(result.document, f"{request.scope['path']}?{request.url.query}")
+                self._given(question, result.document, f"{request.scope['path']}?{request.url.query}")
             return _with_pictures(result) if pictured and form == "json" else _rendered(result, form)
 
         return work

@@ -64,6 +64,7 @@ class Keeper:
         self._unfinished = True  # until it was looked for what a killed server left to do
         self._told = log.Tally(_tell)
         self.after_removal: Callable[[], None] = lambda: None  # for those who hold what they read from the store
+        self.amid_forgetting: Callable[[], None] = lambda: None  # for those who write what they read before
         self._thread = threading.Thread(target=self._run, name="traceguard-keeper", daemon=True)
         self._breaker = threading.Thread(target=self._break_off, name="traceguard-keeper-stop", daemon=True)
         counters.watch("store_bytes", lambda: float(on_disk(store.path)))
@@ -123,7 +124,7 @@ class Keeper:
 
     def _do(self, job: _Job) -> None:
         try:
-            removed = forget(self._store, job.person, patience=_MOST_PATIENCE, rehearse=job.rehearse)
+            removed = forget(self._store, job.person, patience=_MOST_PATIENCE, rehearse=job.rehearse, gone=self._let_go)
         except Exception as error:  # noqa: BLE001  (whoever asked must be answered)
             self._unfinished = True
             job.done.set_exception(_stopping() if self._stopping.is_set() else error)
@@ -131,6 +132,10 @@ class Keeper:
         if not job.rehearse:
             self._count("forget", removed)
         job.done.set_result(removed)
+
+    def _let_go(self) -> None:
+        self.after_removal()
+        self.amid_forgetting()
 
     def _tend(self) -> None:
         try:

@@ -37,6 +37,7 @@ _LAGS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0, 7_200.0, 86_
 _NOT_KEPT = ("busy", "commit_failed")
 _REFUSED = ("busy", "commit_failed", "forbidden", "malformed", "oversize", "slow", "unauthenticated", "unsupported")
 _PROTOCOLS = ("grpc", "http")
+_VERDICTS = ("regression", "no_regression", "inconclusive", "no_data")
 _QUESTIONS = ("report", "graph", "blast-radius", "what-if", "plan", "query", "snapshot", "page")
 
 _METRICS: dict[str, Metric] = {
@@ -74,6 +75,10 @@ _METRICS: dict[str, Metric] = {
     "question_duration_seconds": Metric(
         "histogram", "Time that answering a question took, waiting not included.", "question", _QUESTIONS, _LONG
     ),
+    "verdict": Metric(
+        "gauge", "1 for the latest verdict of the page's usual report, 0 for others.", "verdict", _VERDICTS
+    ),
+    "verdict_age_seconds": Metric("gauge", "Seconds since that verdict was given; NaN before this server's first."),
     "store_bytes": Metric("gauge", "Bytes of the store on disk, its log included."),
     "spans_removed": Metric(
         "counter", "Spans removed from the store, as stored, by reason.", "reason", ("age", "size", "forget")

@@ -1,9 +1,10 @@
 """What the server says while it runs: one line an event on standard error, as a sentence or as a JSON object.
 
-What always holds: no line carries what came in a request (attribute values, names, ids) nor a token, and no flood of
-requests makes a flood of lines. An unexpected error is told by its kind and where it happened; its message, which may
-quote data, only at level debug. Everything goes through one logger, `traceguard`; a program that embeds the server
-configures that logger as it likes, `speaking` is for `traceguard serve`.
+What always holds: no line carries what came in a request (attribute values, names, ids) nor a token, but for the names
+of a service and of flags and versions that a verdict blames; and no flood of requests makes a flood of lines. An
+unexpected error is told by its kind and where it happened; its message, which may quote data, only at level debug.
+Everything goes through one logger, `traceguard`; a program that embeds the server configures that logger as it likes,
+`speaking` is for `traceguard serve`.
 """
 
 import json
