@@ -65,6 +65,7 @@ class Verdicts:
         self._lock = threading.Lock()
         self._latest: OrderedDict[Filters, Judged] = OrderedDict()
         self._working: Future[None] | None = None
+        self._removals = 0  # that were told of; a report that was being worked out meanwhile is not kept
 
     def latest(self, filters: Filters) -> Judged | None:
         """The last report there is, however old."""
@@ -100,6 +101,7 @@ class Verdicts:
     def let_go(self) -> None:
         """Forget them all: something was removed from the store, and they may name it."""
         with self._lock:
+            self._removals += 1
             self._latest.clear()
 
     def _work(self, filters: Filters, asked_by: str = PAGE) -> "Future[None] | None":
@@ -118,7 +120,7 @@ class Verdicts:
         from traceguard import pipeline
 
         began, note, analysis = time.monotonic(), "", None
-        read_at = began
+        read_at, removals = began, self._removals
         try:
             with question.store.cursor() as cursor:
                 empty = not rows(cursor, "extent")[0]["spans"]
@@ -148,6 +150,8 @@ class Verdicts:
         took, age = time.monotonic() - began, time.monotonic() - read_at
         judged = Judged(analysis, note, format_time(time.time_ns() - int(age * 1e9)) or "", read_at, took)
         with self._lock:
+            if self._removals != removals:
+                return  # whoever waits asks again
             self._latest[filters] = judged
             self._latest.move_to_end(filters)
             while len(self._latest) > _MOST:

@@ -6,6 +6,7 @@ nobody should wait for what came in a moment ago; the page says until when it go
 
 import threading
 import time
+import weakref
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ class Windows:
         self._guard, self._reading = threading.Lock(), threading.Lock()
         self._latest: OrderedDict[Filters, HeldWindow] = OrderedDict()
         self._renewing: dict[Filters, Future[None]] = {}
+        self._removals = 0  # that were told of; a window that was being read meanwhile is not kept
 
     def of(
         self, question: "Question", filters: "Filters", oldest: float = OLDEST_SECONDS
@@ -73,20 +75,27 @@ class Windows:
     def let_go(self) -> None:
         """Forget them all: something was removed from the store."""
         with self._guard:
+            self._removals += 1
             self._latest.clear()
 
     def _renew(self, question: "Question", key: "Filters") -> None:
         self.of(question, key, _RENEWED_SECONDS)
 
     def _held(self, key: "Filters", oldest: float) -> HeldWindow | None:
+        self.drop_old()
+        with self._guard:
+            found = self._latest.get(key)
+            return found if found is not None and time.monotonic() - found.read_at <= oldest else None
+
+    def drop_old(self) -> None:
+        """Forget those that no answer may rest on any more."""
         now = time.monotonic()
         with self._guard:
             for old in [each for each, held in self._latest.items() if now - held.read_at > OLDEST_SECONDS]:
                 del self._latest[old]
-            found = self._latest.get(key)
-            return found if found is not None and now - found.read_at <= oldest else None
 
     def _read(self, question: "Question", key: "Filters") -> tuple[Any, dict[str, Any]]:
+        removals = self._removals
         with question.store.cursor() as cursor:
             extent = rows(cursor, "extent")[0]
         if not extent["spans"]:
@@ -99,9 +108,21 @@ class Windows:
         except TooLargeError:
             return question.store, {**asked, "env": key.env or None}
         with self._guard:
+            if self._removals != removals:
+                return held, {}  # which refuses to be asked, if what was removed is in it
             # The question ends; the window stays.
             self._latest[key] = held.asked_by(held.lasting)
             self._latest.move_to_end(key)
             while len(self._latest) > _MOST or sum(each.window.rows for each in self._latest.values()) > MOST_SPANS:
                 self._latest.popitem(last=False)
+        # Memory is given back although nobody comes again.
+        later = threading.Timer(OLDEST_SECONDS + 1.0, _drop_old, [weakref.ref(self)])
+        later.daemon = True
+        later.start()
         return held, {}
+
+
+def _drop_old(windows: "weakref.ref[Windows]") -> None:
+    """For a timer, which must not keep alive what a stopped server left."""
+    if (found := windows()) is not None:
+        found.drop_old()
