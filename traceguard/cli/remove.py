@@ -21,7 +21,7 @@ def run_forget(unit: str, key: str | None, db: str, *, rehearse: bool, format: s
     store = db if remote.is_url(db) else local(db)
     removed = pipeline.forget(store, sys.stdin.readline().rstrip("\r\n") if unit == "-" else unit, key=key,
                               rehearse=rehearse)  # fmt: skip
-    found = bool(removed.requests or removed.logs)
+    found = bool(removed.requests or removed.logs or removed.verdicts)
     warnings = [{"code": "copies", "message": _COPIES}] if found and not rehearse else []
     document = {"schema_version": 1, "db": db, "dry_run": rehearse, **removed.to_dict(), "warnings": warnings}
     if not found:
@@ -29,6 +29,7 @@ def run_forget(unit: str, key: str | None, db: str, *, rehearse: bool, format: s
     else:
         verb = "Would forget" if rehearse else "Forgot"
         text = f"{verb} {removed.requests:,} requests: {removed.spans:,} spans and {removed.logs:,} log records."
+        text += f" {removed.verdicts:,} verdicts named the id and went, too." if removed.verdicts else ""
     output.deliver(json.dumps(document, indent=2) if chosen == "json" else text, out)
     for warning in warnings:
         exits.say(f"Warning: {warning['message']}")

@@ -68,7 +68,7 @@ def forget(
         )
         if not rehearse:
             gone()
-            removed += Removed(other=_forget_verdicts(store, person, patience))
+            removed += Removed(verdicts=_forget_verdicts(store, person, patience))
             _finish(store, cursor, patience)
     return removed
 

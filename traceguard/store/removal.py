@@ -18,27 +18,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What went: requests (distinct traces), and rows of spans and logs as stored, a retry's duplicates included."""
+    """What went: requests (distinct traces), rows of spans and logs as stored, a retry's duplicates included.
+
+    `verdicts` are those that named a person who was forgotten.
+    """
 
     requests: int = 0
     spans: int = 0
     logs: int = 0
     other: int = 0
+    verdicts: int = 0
 
     def __add__(self, more: "Removed") -> Self:
         """Both together."""
         return type(self)(
-            self.requests + more.requests, self.spans + more.spans, self.logs + more.logs, self.other + more.other
-        )
+            self.requests + more.requests, self.spans + more.spans, self.logs + more.logs, self.other + more.other,
+            self.verdicts + more.verdicts,
+        )  # fmt: skip
 
     def to_dict(self) -> dict[str, int]:
-        """What people ask for: requests, spans and log records."""
-        return {"requests": self.requests, "spans": self.spans, "logs": self.logs}
+        """What people ask for: requests, spans and log records, and verdicts where some went with a person."""
+        named = {"verdicts": self.verdicts} if self.verdicts else {}
+        return {"requests": self.requests, "spans": self.spans, "logs": self.logs, **named}
 
     @property
     def any(self) -> bool:
         """Whether anything went at all."""
-        return bool(self.spans or self.logs or self.other)
+        return bool(self.spans or self.logs or self.other or self.verdicts)
 
 
 def remove_gone(

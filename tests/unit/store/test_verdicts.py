@@ -129,7 +129,7 @@ def test_no_byte_of_an_id_is_left_in_a_verdict(
         for said in others:
             _say(store, said, 5)
         removed = forget(store, Person((id_,), UNIT_KEYS), patience=5)
-        assert removed == Removed(requests=1, spans=1, other=3)
+        assert removed == Removed(requests=1, spans=1, other=1, verdicts=2)
         assert [r["address"] for r in _rows(store)] == ["/other2", "/other1"]
         _say(store, GOOD, 6)
     if id_ == ID and place != "encoded":
@@ -147,7 +147,7 @@ def test_a_verdict_alone_is_reason_to_write_the_file_anew(path: Path) -> None:
         _say(store, GOOD)
         forget(store, person, patience=5, rehearse=True)
         assert len(_rows(store)) == 2
-        assert forget(store, person, patience=5) == Removed(other=1)
+        assert forget(store, person, patience=5) == Removed(verdicts=1)
         assert ID.encode() not in _bytes(path)
         assert not finish(store, patience=5)
         assert [r["verdict"] for r in _rows(store)] == ["no_regression"]
