@@ -189,6 +189,13 @@ class Store:
         """A connection of its own for one request or thread; close it after use (it is a context manager)."""
         return Reader(self._gate, self._cursor)
 
+    def further_cursor(self) -> "duckdb.DuckDBPyConnection":
+        """Another one for a reader who has one already, and closes it later than this; it waits for nobody.
+
+        Behind the gate, such a reader would wait for who waits for all readers to end.
+        """
+        return self._cursor()
+
     @contextlib.contextmanager
     def upkeep(self) -> "Iterator[duckdb.DuckDBPyConnection]":
         """A connection for who tends the store, one at a time, while others read and append."""

@@ -48,7 +48,9 @@ class Interruptible:
     def cursor(self) -> "Iterator[Any]":
         """A cursor as `Store.cursor` gives it; TakenBackError for every statement after `interrupt`."""
         self.check()
-        with self._store.cursor() as cursor:
+        with self._guard:
+            inside = bool(self._open)
+        with self._store.further_cursor() if inside else self._store.cursor() as cursor:
             with self._guard:
                 self._open.add(cursor)
             try:
