@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from traceguard.report import over_time
 from traceguard.report.live import drawn
-from traceguard.report.wording import VERDICTS, clean, count, headline, percent, quantity
+from traceguard.report.wording import VERDICTS, between, clean, count, headline, percent, quantity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +32,7 @@ class Judged:
     pill: str
     sentence: str
     at: str
+    over: str  # when the judged requests began
     causes: int
 
 
@@ -105,11 +106,13 @@ class Overview:
 
 def judged(analysis: Analysis | None, note: str, at: str) -> Judged:
     """A report in one sentence, or why there is none."""
-    when = at.partition("T")[2][:8]
+    when = at.replace("T", " ").partition(".")[0].removesuffix("Z")
     if analysis is None:
-        return Judged("no_data", "No report", note or "There is nothing to judge yet.", when, 0)
+        return Judged("no_data", "No report", note or "There is nothing to judge yet.", when, "", 0)
     report = analysis.document
-    return Judged(report.verdict, VERDICTS[report.verdict], headline(report), when, len(report.causes))
+    bounds = report.window.start, report.window.end
+    over = between(bounds[0], bounds[1]) if bounds[0] and bounds[1] else ""
+    return Judged(report.verdict, VERDICTS[report.verdict], headline(report), when, over, len(report.causes))
 
 
 def _tiles(whole: Mapping[str, Any] | None, minutes: float, entries: int) -> list[tuple[str, str, str]]:

@@ -291,12 +291,16 @@ def headline(report: Report, *, with_interval: bool = False) -> str:
         return "Something got worse, but no entry point's metric stands out."
     if report.verdict == "no_regression":
         return (
-            f"Nothing got slower or failed more in {count(report.window.traces)} requests, "
-            f"tested at alpha {report.alpha:g}."
+            f"Nothing got slower or failed more in {count(_judged(report))} requests, tested at alpha {report.alpha:g}."
         )
     if report.verdict == "inconclusive":
-        return f"{count(report.window.traces)} requests cannot settle whether anything got worse."
+        return f"{count(_judged(report))} requests cannot settle whether anything got worse."
     return "There is no usable request to judge."
+
+
+def _judged(report: Report) -> int:
+    """How many requests were compared; those of the window where none were."""
+    return sum(each.requests for each in report.judged) or report.window.traces
 
 
 def leading_regression(report: Report) -> Regression:

@@ -1,14 +1,18 @@
 """Blast radius, what-if and rollout plan as forms, with the answer below on the same page."""
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from traceguard.errors import UsageError
 from traceguard.report import live
 from traceguard.report.forms import FORMS
+from traceguard.report.wording import between
+from traceguard.units import format_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from traceguard.engine.held import HeldWindow
     from traceguard.server.page.visit import Visit
 
 # Of each form beside the filters; `service` and `flag` are filters and what is asked about at once.
@@ -56,10 +60,22 @@ def answer(visit: "Visit") -> str:
         "plan": (pipeline.plan, pages.plan),
     }  # fmt: skip
     function, page = asked[kind]
-    asked_of, options = visit.windows.of(visit.question, visit.filters)
-    found = function(asked_of, **given, **options, settings=visit.place.settings, progress=visit.question.show)
+
+    def ask(asked_of: Any, options: dict[str, Any]) -> Any:
+        return function(asked_of, **given, **options, settings=visit.place.settings, progress=visit.question.show)
+
+    found, held = visit.windows.answer(visit.question, visit.filters, ask)
     visit.windows.renew(visit.filters)
-    return page(found, layout=pages.WITHIN)
+    return _rests_on(held) + page(found, layout=pages.WITHIN)
+
+
+def _rests_on(held: "HeldWindow | None") -> str:
+    """Until when the requests of an answer go, where it rests on a window that was read before."""
+    bounds = held.window.bounds if held is not None else None
+    if held is None or bounds is None:
+        return ""
+    begin, end = (format_time(ns) or "" for ns in bounds)
+    return live.part("rests", over=between(begin, end), minutes=int((time.monotonic() - held.read_at) / 60))
 
 
 def _given(visit: "Visit", kind: str) -> dict[str, str]:

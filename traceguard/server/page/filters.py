@@ -119,8 +119,8 @@ class Filters:
 
     @property
     def where(self) -> "Filters":
-        """Only what says which requests are looked at at all: time and environment."""
-        return replace(self, entry="", service="", flag="")
+        """Only what says which requests are looked at at all: time and environment, each written in one way."""
+        return replace(self, last=self.chosen, entry="", service="", flag="")
 
     @property
     def named(self) -> Mapping[str, Any]:

@@ -10,9 +10,8 @@ import time
 from collections import OrderedDict
 from concurrent.futures import wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from traceguard.engine.held import HeldWindow
 from traceguard.errors import TraceguardError
 from traceguard.server.page.filters import Filters
 from traceguard.server.page.given import PAGE, SCHEDULE
@@ -128,13 +127,15 @@ class Verdicts:
                 # The first of its filters is wanted at once, whatever the window's age, if somebody waits for it.
                 waited_for = asked_by == PAGE and self.latest(filters) is None
                 oldest = OLDEST_SECONDS if waited_for else FRESH_SECONDS
-                asked, options = self._windows.of(question, filters, oldest)
-                if isinstance(asked, HeldWindow):
-                    read_at = asked.read_at
-                analysis = pipeline.report(
-                    asked, **options, **filters.named, settings=self._settings, progress=question.show,
-                    draw_pictures=True,
-                )  # fmt: skip
+
+                def report(asked: Any, options: dict[str, Any]) -> "Analysis":
+                    return pipeline.report(
+                        asked, **options, **filters.named, settings=self._settings, progress=question.show,
+                        draw_pictures=True,
+                    )  # fmt: skip
+
+                analysis, held = self._windows.answer(question, filters, report, oldest)
+                read_at = held.read_at if held is not None else began
                 self._history.note(question, analysis.document, asked_by, filters.link("/causes"))
         except TraceguardError as refused:
             if question.store.interrupted:

@@ -8,19 +8,22 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from traceguard.engine.held import MOST_SPANS, HeldWindow, TooLargeError
+from traceguard.engine.held import MOST_SPANS, HeldWindow, OutdatedError, TooLargeError
 from traceguard.errors import UsageError
 from traceguard.server.page.rows import rows
 from traceguard.server.questions.analyses import LineFullError
 from traceguard.units import Period
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from concurrent.futures import Future
 
     from traceguard.server.page.filters import Filters
     from traceguard.server.questions.analyses import Analyses, Question
+
+Answer = TypeVar("Answer")
 
 OLDEST_SECONDS = 600.0  # that an answer may rest on
 FRESH_SECONDS = 15.0  # that a verdict rests on, though reports take no more than a tenth of the time
@@ -37,6 +40,7 @@ class Windows:
         self._guard, self._reading = threading.Lock(), threading.Lock()
         self._latest: OrderedDict[Filters, HeldWindow] = OrderedDict()
         self._renewing: dict[Filters, Future[None]] = {}
+        self._too_large: dict[Filters, float] = {}  # when that was found
         self._removals = 0  # that were told of; a window that was being read meanwhile is not kept
 
     def of(
@@ -58,14 +62,34 @@ class Windows:
         finally:
             self._reading.release()
 
+    def answer(
+        self, question: "Question", filters: "Filters", ask: "Callable[[Any, dict[str, Any]], Answer]",
+        oldest: float = OLDEST_SECONDS,
+    ) -> "tuple[Answer, HeldWindow | None]":  # fmt: skip
+        """What `ask` makes of what is to be asked and its options, and the window that it rests on, if one was held.
+
+        Where something was removed meanwhile, it is asked once more.
+        """
+        for again in (True, False):
+            asked, options = self.of(question, filters, oldest)
+            try:
+                return ask(asked, options), asked if isinstance(asked, HeldWindow) else None
+            except OutdatedError:
+                if not again:
+                    raise
+                with self._guard:
+                    self._latest.pop(filters.where, None)
+        raise AssertionError
+
     def renew(self, filters: "Filters") -> None:
         """Begin to read a newer window where the latest is a minute old, or there is none; nobody waits for it."""
         key = filters.where
         with self._guard:
-            latest, going = self._latest.get(key), self._renewing.get(key)
-            if going is not None and not going.done():
+            self._renewing = {each: going for each, going in self._renewing.items() if not going.done()}
+            latest, now = self._latest.get(key), time.monotonic()
+            if key in self._renewing or now - self._too_large.get(key, -OLDEST_SECONDS) < OLDEST_SECONDS:
                 return
-            if latest is not None and time.monotonic() - latest.read_at <= _RENEWED_SECONDS:
+            if latest is not None and now - latest.read_at <= _RENEWED_SECONDS:
                 return
             try:
                 self._renewing[key] = self._analyses.submit("window", lambda asked: self._renew(asked, key)).future
@@ -101,12 +125,17 @@ class Windows:
         if not extent["spans"]:
             raise UsageError("The store holds no span yet; ask again once some have come in.")
         asked = key.stretch(extent["first_ns"], extent["last_ns"]).asked
+        options = {**asked, "env": key.env or None}
+        if time.monotonic() - self._too_large.get(key, -OLDEST_SECONDS) < OLDEST_SECONDS:
+            return question.store, options
         try:
             held = HeldWindow.read(
                 question.store, Period(asked["since"], asked["until"]), key.env or None, question.show
             )
         except TooLargeError:
-            return question.store, {**asked, "env": key.env or None}
+            with self._guard:
+                self._too_large = {**dict(list(self._too_large.items())[-_MOST:]), key: time.monotonic()}
+            return question.store, options
         with self._guard:
             if self._removals != removals:
                 return held, {}  # which refuses to be asked, if what was removed is in it
