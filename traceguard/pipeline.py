@@ -250,6 +250,8 @@ def graph(
 
     with asked_of(store, since, until, env) as of:
         check_names(of.cursor, env=of.env)
+        if of.held is not None:
+            of.window()
         progress("Building the graph")
         if every_ns is None:
             return build(of.cursor, of.period, of.env, level=level, sketches=wanted)

@@ -78,6 +78,7 @@ class HeldWindow:
         began = time.monotonic()
         with store.cursor() as cursor:
             state = state_of(store.lasting, cursor)
+            _end_at(cursor, state)
             window = open_window(cursor, period, environment)
             if window.rows > MOST_SPANS:
                 raise TooLargeError(
@@ -102,10 +103,13 @@ class HeldWindow:
     def open(self, cursor: "duckdb.DuckDBPyConnection") -> Window:
         """The window, with its traces beside the store as `window_traces` on this cursor, as `open_window` leaves them.
 
+        What else the cursor reads is the store as it was when the window was read: of spans that came late, and of
+        flags and users that were told since, it knows nothing.
         OutdatedError where something was removed from the store since.
         """
         if removed_since(cursor, self.state, self.lasting):
             raise OutdatedError("Something was removed from the store since this window was read; hold it anew.")
+        _end_at(cursor, self.state)
         cursor.register("window_traces", pa.table({"trace": self.window.trace_hash}))
         return self.window
 
@@ -118,3 +122,16 @@ class HeldWindow:
                 place.value, place.known = read(), True
             found: Read = place.value
             return found
+
+
+def _end_at(cursor: "duckdb.DuckDBPyConnection", state: State) -> None:
+    """Let the tables end, for this cursor, where the store ended then: views before them that bear their names.
+
+    Rows are only ever added behind the others, and keep their numbers until some are removed.
+    """
+    ((catalog,),) = cursor.execute("SELECT current_database()").fetchall()
+    source = f'"{catalog.replace(chr(34), 2 * chr(34))}".main'
+    for table, end in state.ends_by_table.items():
+        # A number is a column here, because a view has none of its own.
+        text = f"SELECT *, rowid FROM {source}.{table} WHERE rowid < {end}"  # noqa: S608  (our tables, and whole numbers)
+        cursor.execute(f"CREATE OR REPLACE TEMP VIEW {table} AS {text}")

@@ -41,6 +41,11 @@ class State:
     ends: tuple[int, ...]
     rows: tuple[int, ...]
 
+    @property
+    def ends_by_table(self) -> dict[str, int]:
+        """The number after the last row, by table."""
+        return dict(zip(_TABLES, self.ends, strict=True))
+
 
 @dataclass(slots=True)
 class _Entry(Generic[Kept]):
@@ -103,7 +108,7 @@ def _rows_before(cursor: "duckdb.DuckDBPyConnection", before: State) -> tuple[in
 
 
 def _firsts(before: State) -> dict[str, int]:
-    return dict(zip((f"first_{table}" for table in _TABLES), before.ends, strict=True))
+    return {f"first_{table}": end for table, end in before.ends_by_table.items()}
 
 
 def _same(cursor: "duckdb.DuckDBPyConnection", entry: _Entry[Kept], now: State, period: "Period") -> bool:

@@ -1,9 +1,12 @@
 """A held window answers like the store that it was read from, and no longer once something was removed there."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from builders.scenes import START_NS
 
@@ -86,6 +89,31 @@ def test_it_stays_as_it_was_read_until_something_is_removed(tmp_path: Path) -> N
         assert forget(store, person(user, "user.id", Settings()), patience=1.0).any
         with pytest.raises(OutdatedError, match="removed"):
             tg.blast_radius(window, service="pricing")
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_what_comes_late_changes_nothing(question: str) -> None:
+    """Neither late spans of its traces, nor flags and users of them, nor new traces, also for a first question."""
+    whole = shop_from(START_NS, seed=3).decoded()
+    early, late = (
+        replace(
+            whole, **{name: _part(getattr(whole, name), part) for name in ("spans", "flag_records", "correlations")}
+        )
+        for part in (0, 1)
+    )
+    with open_store(":memory:", mode="write") as store:
+        store.append([early])
+        window, before = tg.hold(store), QUESTIONS[question](store)
+        store.append([late])
+        store.append([shop_from(START_NS + 10 * MINUTE, seed=4).decoded()])
+        assert QUESTIONS[question](window) == before
+        assert QUESTIONS[question](store) != before
+
+
+def _part(table: pa.Table, part: int) -> pa.Table:
+    """Most of the rows, or the rest of them."""
+    late = np.random.default_rng(5).random(table.num_rows) < 0.1
+    return table.filter(pa.array(late if part else ~late))
 
 
 def test_a_window_that_is_too_large_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
