@@ -217,8 +217,10 @@ def test_forms_are_answered_below_themselves(server: Server, path: str, params: 
         ("/", {"since": "2027-01-15T09:00:00Z", "until": "2027-01-15T08:00:00Z"}, 400, "The window is empty"),
         ("/", {"last": "long"}, 400, "long"),
         ("/requests", {"order": "random"}, 400, "no order"),
-        ("/requests/ffff", {}, 400, "no trace"),
-        ("/compare", {"a": "ffff", "b": "eeee"}, 400, "no trace"),
+        ("/", {"flag": "new-pricing=om"}, 404, "variant of new-pricing"),
+        ("/requests/ffff", {}, 404, "no trace"),
+        ("/compare", {"a": "ffff", "b": "eeee"}, 404, "no trace"),
+        ("/compare", {"flag": "new-pricing", "to": "om"}, 404, "did you mean"),
         ("/part/what-if", {"service": "pricin", "delay": "1ms"}, 404, "pricing"),
         ("/part/what-if", {"service": "pricing", "slo": "/etc/passwd"}, 400, "/etc/passwd"),
     ],
@@ -231,6 +233,26 @@ def test_an_error_is_one_sentence_in_place(
     assert (found, headers["Content-Type"]) == (status, "text/html; charset=utf-8")
     assert 'role="alert"' in source
     assert words in source
+
+
+def test_a_refused_filter_can_be_mended_and_left(server: Server) -> None:
+    """It stands in its field as it was given, and no link leads back to it; the stretch of time stays, if it is one."""
+    source = get(server, "/causes", service="pricin", last="all")[2]
+    elements = Elements(source).found
+    assert [a["value"] for tag, a in elements if tag == "input" and a.get("name") == "service"] == ["pricin"]
+    links = [str(a["href"]) for tag, a in elements if tag == "a" and str(a.get("href")).startswith("/")]
+    assert not [link for link in links if "pricin" in link]
+    assert "/requests?last=all" in links
+    source = get(server, "/", since="yesterdayish")[2]
+    assert "/requests" in [a.get("href") for tag, a in Elements(source).found if tag == "a"]
+
+
+def test_an_address_without_a_view_is_told_to_people_as_a_page(server: Server) -> None:
+    """It leads back; a program gets its sentence as before."""
+    status, headers, source = get(server, "/nothing")
+    assert (status, headers["Content-Type"]) == (404, "text/html; charset=utf-8")
+    assert "There is nothing at /nothing" in source
+    assert 'href="/causes"' in source
 
 
 def test_hostile_filters_stay_text(server: Server) -> None:

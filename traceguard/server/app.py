@@ -14,6 +14,7 @@ from starlette.routing import Route
 from traceguard.server.door.guard_http import Guard, exports, path
 from traceguard.server.intake import otlp_http
 from traceguard.server.intake.refusal import INTERNAL, NOT_FOUND, UNIMPLEMENTED
+from traceguard.server.page.routes import refusal_page
 from traceguard.server.questions.api import error
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ async def _http_error(request: Request, exception: HTTPException) -> Response:
         405: f"{path(request)} does not take {request.method}; see the Allow header.",
     }
     sentence = sentences.get(exception.status_code, exception.detail)
+    if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+        return refusal_page(sentence, exception.status_code)
     if exports(request) or (request.method == "POST" and not path(request).startswith("/api/")):
         code = {404: NOT_FOUND, 405: UNIMPLEMENTED}.get(exception.status_code, INTERNAL)
         answer = otlp_http.refuse(request, exception.status_code, code, sentence)

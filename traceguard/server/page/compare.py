@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from traceguard.errors import UsageError
+from traceguard.errors import UnknownNameError
 from traceguard.report import groups, live, requests, waterfall
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _request(visit: "Visit", trace_id: str) -> "TypicalTrace":
 
     found = requests_of(visit.cursor, trace_id)
     if not found:
-        raise UsageError(f"The store holds no trace {trace_id!r}; take an id from the list of requests.")
+        raise UnknownNameError(f"The store holds no trace {trace_id!r}; take an id from the list of requests.")
     return found[0]
 
 
@@ -60,6 +60,12 @@ def _groups(visit: "Visit", to: str) -> groups.Groups | None:
 
     found = visit.rows("groups", sampled=_SAMPLED)
     noun = "variant" if visit.filters.flag else "version"
+    known = sorted({row["variant"] for row in found})
+    for level in filter(None, (visit.given("from"), visit.given("to"))):
+        if level not in known:
+            raise UnknownNameError.of(
+                f"{noun} of {visit.filters.flag_and_variant[0] or visit.filters.service}", level, known
+            )
     pair = groups.choose(found, visit.given("from"), to)
     if pair is None:
         return groups.Groups(found, None, None, None, noun)

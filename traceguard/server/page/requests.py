@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from traceguard.errors import UsageError
+from traceguard.errors import UnknownNameError, UsageError
 from traceguard.report import live
 from traceguard.report import requests as drawing
 
@@ -39,7 +39,7 @@ def one(visit: "Visit") -> str:
     trace_id = visit.request.path_params["trace_id"].lower()
     found = requests_of(visit.cursor, trace_id)
     if not found:
-        raise UsageError(f"The store holds no trace {trace_id!r}; it may have been removed, or has yet to come.")
+        raise UnknownNameError(f"The store holds no trace {trace_id!r}; it may have been removed, or has yet to come.")
     return live.view(
         "request", visit.frame("/requests", "One request"), trace_id=trace_id,
         requests=[drawing.Request.of(each) for each in found], compare=visit.filters.link("/compare", a=trace_id),

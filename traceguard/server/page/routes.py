@@ -15,7 +15,7 @@ from traceguard.report import live
 from traceguard.server.page import ask, causes, compare, history, overview, requests, service_map
 from traceguard.server.page.filters import Filters
 from traceguard.server.page.verdicts import Verdicts
-from traceguard.server.page.visit import Place, Visit, bare
+from traceguard.server.page.visit import Place, Visit, refused
 from traceguard.server.page.windows import Windows
 from traceguard.server.questions.api import answered
 
@@ -108,12 +108,17 @@ def _page(text: str, status: int = 200) -> Response:
     return HTMLResponse(text, status, headers={"Content-Security-Policy": live.POLICY})
 
 
+def refusal_page(sentence: str, status: int) -> Response:
+    """A page that says what cannot be shown, and leads to the views."""
+    return _page(live.view("error", refused("/", Filters()), sentence=sentence), status)
+
+
 def _refusal(request: Request, filters: Filters, part: bool) -> "Callable[[str, int], Response]":
     def refuse(sentence: str, status: int) -> Response:
         if part:
             return _page(live.part("refused", sentence=sentence), status)
         here = "/" + request.scope["path"].split("/")[1]
-        return _page(live.view("error", bare(here, "This cannot be shown", filters), sentence=sentence), status)
+        return _page(live.view("error", refused(here, filters), sentence=sentence), status)
 
     return refuse
 

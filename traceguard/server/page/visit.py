@@ -1,10 +1,11 @@
 """One visit to a view: what was asked, what the store holds, and the frame that stands around the answer."""
 
+import time
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from traceguard.errors import UnknownNameError
+from traceguard.errors import UnknownNameError, UsageError
 from traceguard.report.live import Field, Frame, Link
 from traceguard.report.wording import between
 from traceguard.server.page.filters import LAST, Filters, Stretch
@@ -91,12 +92,19 @@ class Visit:
     def check(self) -> None:
         """UnknownNameError with the nearest names for a filter that names what the store does not have."""
         filters = self.filters
+        if not self.spans:
+            return
+        flag, variant = filters.flag_and_variant
         for kind, noun, name in (
             ("environment", "environment", filters.env), ("entry", "entry point", filters.entry),
-            ("service", "service", filters.service), ("flag", "flag", filters.flag_and_variant[0]),
+            ("service", "service", filters.service), ("flag", "flag", flag),
         ):  # fmt: skip
-            if name and self.spans and name not in self.names[kind]:
+            if name and name not in self.names[kind]:
                 raise UnknownNameError.of(noun, name, self.names[kind])
+        if variant:
+            known = [row["variant"] for row in rows(self.cursor, "variants", {"flag": flag})]
+            if variant not in known:
+                raise UnknownNameError.of(f"variant of {flag}", variant, known)
 
     def frame(self, path: str, title: str, *, keep: tuple[str, ...] = (), narrow: bool = True) -> Frame:
         """The frame of the view at `path`; its form carries the parameters `keep`.
@@ -142,6 +150,25 @@ def frame(visit: Visit, path: str, title: str, keep: tuple[str, ...], narrow: bo
 def bare(path: str, title: str, filters: Filters) -> Frame:
     """The frame where there is nothing to filter."""
     return Frame(path=path, title=title, nav=navigation(path, filters), home=filters.link("/"))
+
+
+def refused(path: str, filters: Filters) -> Frame:
+    """The frame around a refusal: the filters as they were given, to be mended, and links that lead on without them."""
+    try:
+        filters.stretch(0, time.time_ns())
+        kept = Filters(filters.last, filters.since, filters.until)
+    except UsageError:
+        kept = Filters()
+    fields = [
+        Field(name, label, str(getattr(filters, name)), ())
+        for name, label in (("env", "Environment"), ("entry", "Entry point"), ("service", "Service"), ("flag", "Flag"))
+        if name != "env" or filters.env
+    ]
+    return replace(
+        bare(path, "This cannot be shown", kept), path=path, fields=fields, since=filters.since, until=filters.until,
+        last=filters.last, clear=kept.link(path),
+        windows=[Link(label, kept.within(last).link(path), last == filters.chosen) for last, label in LAST],
+    )  # fmt: skip
 
 
 def navigation(path: str, filters: Filters) -> list[Link]:
