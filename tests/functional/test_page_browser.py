@@ -177,6 +177,14 @@ def test_the_map_leads_on(page: Page, server: Server) -> None:
     page.run("document.querySelector('.told .close').click()")
     assert page.run("document.querySelector('.told').children.length") == 0
     assert page.run("location.hash") == ""
+    page.run("find.value = 'inven'; find.dispatchEvent(new Event('change'))")
+    assert page.run("document.querySelector('.told h2').textContent") == "inventory"
+    assert page.run("document.activeElement === document.querySelector('.told h2')")
+    assert page.run("document.querySelector('.pick .fixed').hash") == "#inventory"
+    page.run("find.value = 'nobody'; find.dispatchEvent(new Event('change'))")
+    assert "Nothing on this map is called nobody" in page.run("document.querySelector('.told').textContent")
+    shown(page, f"{server.url}/map?last=all#%E0%A4%A")
+    assert page.run("document.querySelector('.graph').dataset.state") == "drawn"
     shown(page, f"{server.url}/map?last=all#checkout")
     assert page.run("document.querySelector('.told h2').textContent") == "checkout"
     follow(page, ".told .links a[href^='/what-if']")
@@ -196,6 +204,10 @@ def test_an_open_overview_follows_what_goes_on(page: Page, tmp_path: Path) -> No
         assert page.run("document.querySelector('.tiles dd').textContent") == "200"
         assert page.run("Number(document.getElementById('main').dataset.renewed)") == 30
         send(running, shop(), 300, seed=4)
+        page.run("document.querySelector('.entry h3 a').focus()")
+        page.run("renew()")  # not while somebody is amid something
+        assert page.run("document.querySelector('.tiles dd').textContent") == "200"
+        page.run("document.activeElement.blur()")
         page.run("renew()")
         page.wait("document.querySelector('.tiles dd').textContent === '500'")
         page.wait(READY)
@@ -203,6 +215,9 @@ def test_an_open_overview_follows_what_goes_on(page: Page, tmp_path: Path) -> No
         assert page.complaints == []
         shown(page, f"{running.url}/?since=2027-01-15T08:00:00Z")
         assert page.run("document.getElementById('main').dataset.renewed === undefined")
+        shown(page, f"{running.url}/?last=all")
+    page.run("renew()")
+    assert "has not answered since" in page.run("document.querySelector('.unreached').textContent")
 
 
 def test_a_map_that_cannot_be_laid_out_is_a_picture(page: Page, server: Server) -> None:

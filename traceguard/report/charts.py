@@ -99,7 +99,7 @@ def _styled(chart: Any) -> Any:
             domainColor="var(--line)", tickColor="var(--line)", gridColor="var(--line)", gridOpacity=0.7,
         )
         .configure_axisX(grid=False)
-        .configure_legend(labelColor="var(--text)", labelFontSize=12)
+        .configure_legend(labelColor="var(--text)", titleColor="var(--muted)", labelFontSize=12)
     )  # fmt: skip
 
 

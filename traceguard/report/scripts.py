@@ -41,7 +41,9 @@ window.addEventListener("beforeprint", () => drawAll(document));
 """
 _UNFOLD = """\
 function unfold() {
-  const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  let id = location.hash.slice(1);
+  try { id = decodeURIComponent(id); } catch (error) { return; }
+  const target = id && document.getElementById(id);
   if (target && target.matches("details")) target.open = true;
 }
 window.addEventListener("hashchange", unfold);

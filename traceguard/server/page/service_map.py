@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def view(visit: "Visit") -> str:
     """The view with the map."""
     return live.view(
-        "later", visit.frame("/map", "Service map"), content=drawn(visit) if visit.judged else "",
+        "later", visit.frame("/map", "Service map", narrow=False), content=drawn(visit) if visit.judged else "",
         part=visit.filters.link("/part/map"), wait=visit.filters.link("/map", wait=1),
         lead="Who calls whom, and the ways to the first three causes.", doing="Drawing the map",
     )  # fmt: skip

@@ -172,6 +172,7 @@ def refused(path: str, filters: Filters) -> Frame:
 
 
 def navigation(path: str, filters: Filters) -> list[Link]:
-    """Links to all views under the same filters, to forms without service and flag, which they ask about."""
-    asking = replace(filters, service="", flag="")
-    return [Link(label, (asking if to in FORMS else filters).link(to), to == path) for to, label in NAV]
+    """Links to all views under the same filters; to forms without what they ask about, to the map without any name."""
+    asking, all_of_it = replace(filters, service="", flag=""), replace(filters, service="", flag="", entry="")
+    of = {**dict.fromkeys(FORMS, asking), "/map": all_of_it}
+    return [Link(label, of.get(to, filters).link(to), to == path) for to, label in NAV]

@@ -38,6 +38,14 @@ function bring(place) {
     loading.add(script);
     const element = document.createElement("script");
     element.src = script;
+    element.addEventListener("error", () => {
+      loading.delete(script);
+      element.remove();
+      for (const empty of document.querySelectorAll(`${wanted}:not(.drawn)`)) {
+        if (empty.matches("[data-chart]")) empty.textContent = "What draws this could not be loaded; load the page again.";
+        else empty.dataset.state = "failed";
+      }
+    });
     document.body.append(element);
   }
 }
@@ -45,7 +53,7 @@ function bring(place) {
 async function fetchPart(place) {
   try {
     const answer = await fetch(place.dataset.part, {headers: {Accept: "text/html"}});
-    if (answer.status === 202) { setTimeout(fetchPart, 500, place); return; }
+    if (answer.status === 202) { setTimeout(() => place.isConnected && fetchPart(place), 500); return; }
     const text = await answer.text();
     const kind = answer.headers.get("Content-Type") || "";
     if (!kind.startsWith("text/html")) {
@@ -75,26 +83,52 @@ function begin() {
   }
 }
 
-// A view of what goes on is asked for again now and then, while somebody can see it.
+// A view of what goes on is asked for again now and then, while somebody can see it and is not amid something.
+let renewing = false;
 async function renew() {
   const main = document.getElementById("main");
-  if (document.hidden || main.querySelector("[aria-busy=true]")) return;
+  if (renewing || document.hidden || amid(main) || main.querySelector("[aria-busy=true]")) return;
+  renewing = true;
   try {
     const answer = await fetch(location.href, {headers: {Accept: "text/html"}});
-    if (!answer.ok) return;
+    if (!answer.ok) throw new Error(answer.status);
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-    if (!document.querySelector(".pick .shown") !== !fresh.querySelector(".pick .shown")) {
-      location.reload();  // the first spans came in
-      return;
-    }
-    for (const part of ["#main", ".pick .shown"]) {
-      if (!fresh.querySelector(part)) continue;
-      document.querySelector(part).replaceChildren(...fresh.querySelector(part).childNodes);
-    }
-    begin();
+    reached(true);
+    const awaited = !document.querySelector(".pick");
+    if (awaited && fresh.querySelector(".pick")) location.reload();  // the first spans came in
+    if (!awaited && fresh.querySelector(".pick") && !amid(main)) take(main, fresh);
   } catch (error) {
-    // The server cannot be reached; what is shown stays, and says until when it goes.
+    reached(false);
+  } finally {
+    renewing = false;
   }
+}
+
+function amid(main) {
+  const focused = document.activeElement, selected = getSelection();
+  return (focused !== main && main.contains(focused)) || (!selected.isCollapsed && main.contains(selected.anchorNode));
+}
+
+function take(main, fresh) {
+  document.querySelector(".pick .shown").textContent = fresh.querySelector(".pick .shown").textContent;
+  document.querySelector(".pick .fixed").href = fresh.querySelector(".pick .fixed").href;
+  const now = [...main.children], next = [...fresh.getElementById("main").children];
+  if (now.length !== next.length) { main.replaceChildren(...next); begin(); return; }
+  now.forEach((child, at) => {
+    if (child.matches("[data-part]")) fetchPart(child);
+    else if (child.outerHTML !== next[at].outerHTML) child.replaceWith(next[at]);
+  });
+}
+
+function reached(now) {
+  const told = document.querySelector(".unreached");
+  if (now && told) told.remove();
+  if (now || told) return;
+  const line = document.createElement("p");
+  line.className = "unreached";
+  line.setAttribute("role", "status");
+  line.textContent = `The server has not answered since ${new Date().toISOString().slice(11, 19)} UTC; this is what it showed before.`;
+  document.getElementById("main").before(line);
 }
 
 begin();

@@ -24,6 +24,7 @@ async function drawMap(box, data) {
     minZoom: 0.1, maxZoom: 2.5, autoungrabify: true, boxSelectionEnabled: false, selectionType: "single",
   });
   box.map = cy;  // for those who look into the page
+  cy.nodes().panify();
   const show = () => {
     cy.resize();
     cy.fit(undefined, 18);
@@ -32,10 +33,13 @@ async function drawMap(box, data) {
     if (cy.zoom() >= LEGIBLE) return;
     // Too large to be read as a whole: begin where the damage is, or else where requests come in.
     const hurt = cy.nodes(".service.hurt");
-    const first = (hurt.nonempty() ? hurt : cy.nodes(".service").roots())[0], whole = cy.elements().boundingBox();
     cy.zoom(LEGIBLE);
-    cy.center(first);
-    if (whole.w * LEGIBLE < cy.width()) cy.pan({x: cy.width() / 2 - (whole.x1 + whole.w / 2) * LEGIBLE, y: cy.pan("y")});
+    cy.center((hurt.nonempty() ? hurt : cy.nodes(".service").roots())[0]);
+    const whole = cy.elements().boundingBox(), pan = cy.pan();
+    cy.pan({
+      x: within(pan.x, whole.x1 * LEGIBLE, whole.x2 * LEGIBLE, cy.width()),
+      y: within(pan.y, whole.y1 * LEGIBLE, whole.y2 * LEGIBLE, cy.height()),
+    });
   };
   show();
   choosing(box, cy, data);
@@ -47,23 +51,44 @@ async function drawMap(box, data) {
     cy.userZoomingEnabled(event.ctrlKey || event.metaKey);
     if (!event.ctrlKey && !event.metaKey) event.stopPropagation();
   }, {capture: true});
+  // One finger scrolls the page, two move and size the map.
+  for (const kind of ["touchstart", "touchmove"]) {
+    stage.addEventListener(kind, (event) => {
+      cy.userPanningEnabled(event.touches.length > 1);
+      cy.userZoomingEnabled(event.touches.length > 1);
+      if (kind === "touchmove" && event.touches.length < 2) event.stopPropagation();
+    }, {capture: true, passive: true});
+  }
+  stage.addEventListener("mousedown", () => cy.userPanningEnabled(true), {capture: true});
   stage.addEventListener("keydown", (event) => {
     const step = {ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60]}[event.key];
     if (step) cy.panBy({x: step[0], y: step[1]});
     else if (event.key === "+" || event.key === "=") zoom(cy, 1.3);
     else if (event.key === "-") zoom(cy, 1 / 1.3);
     else if (event.key === "0") show();
-    else if (event.key === "Escape") cy.emit("cleared");
     else return;
     event.preventDefault();
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => cy.style(style()));
+  box.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") { cy.emit("cleared"); stage.focus(); }
+  });
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const restyle = () => { if (box.isConnected) cy.style(style()); else dark.removeEventListener("change", restyle); };
+  dark.addEventListener("change", restyle);
   let width = stage.clientWidth;
-  new ResizeObserver(() => {
+  new ResizeObserver((_, observer) => {
+    if (!box.isConnected) { observer.disconnect(); return; }
     if (stage.clientWidth === width) { cy.resize(); return; }
     width = stage.clientWidth;
     show();
   }).observe(stage);
+}
+
+// Where to move what reaches from `low` to `high` so that the room is filled, or it stands amid the room.
+function within(moved, low, high, room) {
+  const edge = 18;
+  if (high - low + 2 * edge <= room) return (room - low - high) / 2;
+  return Math.min(edge - low, Math.max(room - edge - high, moved));
 }
 
 function zoom(cy, by) {
@@ -194,10 +219,20 @@ function choosing(box, cy, data) {
   function clear() {
     cy.elements().removeClass("aside near").unselect();
     told.replaceChildren();
-    history.replaceState(history.state, "", location.pathname + location.search);
+    address("");
   }
 
-  function choose(id, move) {
+  // Which service is looked at stands in the address, and in the links that lead to the same view.
+  function address(hash) {
+    history.replaceState(history.state, "", location.pathname + location.search + hash);
+    for (const link of document.querySelectorAll(".pick a")) link.hash = hash;
+  }
+
+  function unknown(name) {
+    told.replaceChildren(element("p", `Nothing on this map is called ${name}.`, "small"));
+  }
+
+  function choose(id, move, focus = move) {
     const found = cy.getElementById(id), node = nodes.get(id);
     cy.elements().unselect();
     found.select();
@@ -210,7 +245,8 @@ function choosing(box, cy, data) {
     close.className = "close";
     close.setAttribute("aria-label", "Close");
     told.replaceChildren(...(node ? ofService(node, calls(id)) : ofCall(edges.get(id))), close);
-    if (node) history.replaceState(history.state, "", "#" + encodeURIComponent(node.name));
+    address(node ? "#" + encodeURIComponent(node.name) : "");
+    if (focus) told.querySelector("h2").focus({preventScroll: true});
     // What is told must not lie over what it is about.
     const right = cy.width() - (getComputedStyle(told).position === "absolute" ? told.offsetWidth + 24 : 0);
     const it = found.renderedBoundingBox(), all = around.nodes().renderedBoundingBox();
@@ -223,14 +259,14 @@ function choosing(box, cy, data) {
 
   function ofService(node, {calledBy, calls}) {
     return [
-      element("h2", node.name), element("p", node.kind, "muted small"), ...(node.why ? [element("p", node.why, "why")] : []),
+      heading(node.name), element("p", node.kind, "muted small"), ...(node.why ? [element("p", node.why, "why")] : []),
       facts(node.facts), ...neighbours("Called by", calledBy, "source"), ...neighbours("Calls", calls, "target"),
       ...(node.links.length ? [links(node.links)] : []),
     ];
   }
 
   function ofCall(edge) {
-    const title = element("h2", `${nodes.get(edge.source).name} calls ${nodes.get(edge.target).name}`);
+    const title = heading(`${nodes.get(edge.source).name} calls ${nodes.get(edge.target).name}`);
     const ends = element("p", "", "ends");
     for (const id of [edge.source, edge.target]) ends.append(button(nodes.get(id).name, () => choose(id, true)), " ");
     return [title, element("p", edge.type, "muted small"), facts(edge.facts), ends];
@@ -252,13 +288,36 @@ function choosing(box, cy, data) {
   cy.on("cleared", clear);
   cy.on("mouseover", "node.service, edge", () => { cy.container().style.cursor = "pointer"; });
   cy.on("mouseout", "node.service, edge", () => { cy.container().style.cursor = ""; });
-  find.addEventListener("input", () => { if (named.has(find.value)) choose(named.get(find.value), true); });
+  find.addEventListener("input", () => { if (named.has(find.value)) choose(named.get(find.value), true, false); });
+  find.addEventListener("change", () => {
+    const text = find.value.trim().toLowerCase();
+    if (!text) return;
+    const name = [...named.keys()].find((each) => each === find.value) ||
+      [...named.keys()].find((each) => each.toLowerCase().includes(text));
+    if (name) choose(named.get(name), true); else unknown(find.value);
+  });
   const chooseAsked = () => {
-    const asked = named.get(decodeURIComponent(location.hash.slice(1)));
-    if (asked !== undefined) choose(asked, true);
+    if (!box.isConnected) { window.removeEventListener("hashchange", chooseAsked); return; }
+    const name = decoded(location.hash.slice(1));
+    if (!name) return;
+    if (named.has(name)) choose(named.get(name), true, false); else unknown(name);
   };
   window.addEventListener("hashchange", chooseAsked);
   chooseAsked();
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch (error) {
+    return text;  // no encoding of anything
+  }
+}
+
+function heading(text) {
+  const made = element("h2", text);
+  made.tabIndex = -1;
+  return made;
 }
 
 function element(name, text, kind) {
