@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _LARGEST = 12
 
 
+_PHONE = 430.0  # width of a drawing that is legible on a phone
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """A request in a list; `bar` is its length of 1000, compared with the longest in the list."""
@@ -44,6 +47,7 @@ class Request:
     name: str
     facts: Sequence[tuple[str, str, str]]
     svg: Markup
+    narrow: Markup  # the same for a phone
     waited: Table
     left_out: int
 
@@ -67,8 +71,8 @@ class Request:
         ]
         return cls(
             clean(f"{root.operation} of {root.service}"), facts,
-            drawn(waterfall.draw(trace, longest_ms or trace.duration_ms, width)), _waited(own, trace.duration_ms),
-            trace.left_out,
+            *(drawn(waterfall.draw(trace, longest_ms or trace.duration_ms, each)) for each in (width, _PHONE)),
+            _waited(own, trace.duration_ms), trace.left_out,
         )  # fmt: skip
 
 
