@@ -73,7 +73,7 @@ $(OPENFEATURE)-%/.stands: | $(VENV)/.develops
 		&& touch $@ || { rm -rf $(@D); echo "They could not be installed, so their tests are skipped" >&2; }
 
 test: $(VENV)/.develops $(NODE)/.stands $(OPENFEATURE)-0.2/.stands $(OPENFEATURE)-0.3/.stands ## run every test (TESTS=path for some)
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(TESTS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(TESTS)
 
 check: format-check lint types imports test test-duckdb15 accuracy ## everything that runs before a change lands
 

@@ -55,6 +55,7 @@ CLICKS = (
     ("requests again", "", "nav.views a[href^='/requests']"),
     ("two requests", "", "form[action='/compare'] button"),
     ("two groups", fill(".forms > :nth-child(2)", flag="new-pricing"), ".forms > :nth-child(2) button"),
+    ("two versions", fill(".forms > :nth-child(3)", service="catalog"), ".forms > :nth-child(3) button"),
     ("what-if form", "", "nav.views a[href^='/what-if']"),
     ("what-if", fill("main", service="pricing", delay="50ms"), "main form button"),
     ("what-if of a flag", fill("main", service="", delay="", flag="new-pricing", exposure="50%"), "main form button"),

@@ -1,5 +1,6 @@
 """The live page over plain HTTP: every view, its policy, links that keep filters, errors told in place."""
 
+import gzip
 import http.client
 import json
 import re
@@ -253,6 +254,23 @@ def test_an_address_without_a_view_is_told_to_people_as_a_page(server: Server) -
     assert (status, headers["Content-Type"]) == (404, "text/html; charset=utf-8")
     assert "There is nothing at /nothing" in source
     assert 'href="/causes"' in source
+
+
+def test_scripts_are_sent_packed_to_those_who_can_unpack(server: Server) -> None:
+    """The layout engine has over a megabyte; the text is the same."""
+    address = re.search(r'data-worker="([^"]+)"', get(server, "/map")[2])
+    assert address is not None
+    answers = []
+    for encoding in ("identity", "gzip, br"):
+        connection = http.client.HTTPConnection(server.http_address, timeout=120)
+        connection.request("GET", address[1], headers={"Accept-Encoding": encoding})
+        answer = connection.getresponse()
+        answers.append((answer.headers["Content-Encoding"], answer.read()))
+        connection.close()
+    (plain, text), (coding, packed) = answers
+    assert (plain, coding) == (None, "gzip")
+    assert len(packed) < len(text) / 3
+    assert gzip.decompress(packed) == text
 
 
 def test_hostile_filters_stay_text(server: Server) -> None:

@@ -4,6 +4,8 @@ A view is drawn at once from cheap queries. What takes longer is a part of its o
 script fetches; without scripts the link `wait=1` gives the view with the part in it.
 """
 
+import gzip
+from functools import cache
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -128,5 +130,13 @@ async def _static(request: Request) -> Response:
     found = live.served().get(request.path_params["name"])
     if found is None:
         return Response("There is no such file.\n", 404, media_type="text/plain")
-    headers = {"Cache-Control": f"private, max-age={_DAY}, immutable"}
-    return Response(found[0], headers=headers, media_type=found[1])
+    headers = {"Cache-Control": f"private, max-age={_DAY}, immutable", "Vary": "Accept-Encoding"}
+    content = found[0].encode()
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        content, headers["Content-Encoding"] = _packed(content), "gzip"
+    return Response(content, headers=headers, media_type=found[1])
+
+
+@cache
+def _packed(content: bytes) -> bytes:
+    return gzip.compress(content, mtime=0)
