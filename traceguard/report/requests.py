@@ -69,10 +69,10 @@ class Request:
             ),
             ("Failed spans", count(failed), "the request failed" if root.failed else "the request did not fail"),
         ]
+        broad, narrow = (drawn(waterfall.draw(trace, longest_ms or trace.duration_ms, w)) for w in (width, _PHONE))
         return cls(
-            clean(f"{root.operation} of {root.service}"), facts,
-            *(drawn(waterfall.draw(trace, longest_ms or trace.duration_ms, each)) for each in (width, _PHONE)),
-            _waited(own, trace.duration_ms), trace.left_out,
+            clean(f"{root.operation} of {root.service}"), facts, broad, narrow, _waited(own, trace.duration_ms),
+            trace.left_out,
         )  # fmt: skip
 
 
