@@ -16,6 +16,7 @@ from traceguard.report.wording import (
     factors_name,
     hours,
     interval,
+    metric_interval,
     metric_unit,
     percent,
     probability,
@@ -79,7 +80,7 @@ def _metric_columns(confidence: str) -> tuple[str, ...]:
 
 def _metric(r: Regression) -> tuple[str, ...]:
     unit = metric_unit(r.metric)
-    change, bounds = quantity(r.delta, unit, signed=True), interval(r.low, r.high, unit)
+    change, bounds = quantity(r.delta, unit, signed=True), metric_interval(r)
     expected, seen = quantity(r.reference, unit), quantity(r.observed, unit)
     return METRICS[r.metric], expected, seen, change, bounds, probability(r.p_adjusted)
 

@@ -108,6 +108,16 @@ def interval(low: float, high: float, unit: str) -> str:
     return f"{first} to {last}" if unit_low == last.partition(" ")[2] else f"{first} {unit_low} to {last}"
 
 
+def metric_interval(regression: Regression) -> str:
+    """The interval of a metric's change; an end that is zero itself is one that the test rules out: `>0 to +131 ms`."""
+    text = interval(regression.low, regression.high, metric_unit(regression.metric))
+    if not regression.metric.startswith("latency_p"):
+        return text
+    if regression.low == 0.0 < regression.high:
+        return f">{text}"
+    return text.replace(" to 0 ", " to <0 ") if regression.low < 0.0 == regression.high else text
+
+
 def hours(value: float) -> str:
     """A length of time for people: `12 minutes`, `3.5 hours`, `9.3 days`."""
     for unit, size in (("day", 48.0), ("hour", 1.0)):
@@ -270,7 +280,7 @@ def change(regression: Regression, level: str = "") -> str:
     """
     unit = metric_unit(regression.metric)
     sides = f"{quantity(regression.reference, unit)} to {quantity(regression.observed, unit)}"
-    sure = f"; {level} interval {interval(regression.low, regression.high, unit)}" if level else ""
+    sure = f"; {level} interval {metric_interval(regression)}" if level else ""
     if unit == "fraction":
         return f"fails more often ({sides}{sure})"
     statistic = METRICS[regression.metric].removesuffix(" latency")

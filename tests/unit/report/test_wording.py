@@ -39,6 +39,15 @@ def test_an_interval_names_a_shared_unit_once() -> None:
     assert wording.interval(-0.5, 2.0, "ms") == "\N{MINUS SIGN}500 µs to +2 ms"
 
 
+def test_an_end_of_an_interval_that_a_test_ruled_out_is_not_in_it(documents: ModuleType) -> None:
+    """Zero as an end of a quantile's interval says which side of zero it lies on; of a mean it is a number."""
+    found = documents.report().regressions[0]
+    quantile, minus = found.model_copy(update={"metric": "latency_p99", "low": 0.0, "high": 131.0}), "−"
+    assert wording.metric_interval(quantile) == ">0 to +131 ms"
+    assert wording.metric_interval(quantile.model_copy(update={"low": -131.0, "high": 0.0})) == f"{minus}131 to <0 ms"
+    assert wording.metric_interval(quantile.model_copy(update={"metric": "latency_mean"})) == "0 to +131 ms"
+
+
 def test_probabilities_below_one_in_ten_thousand_are_a_bound() -> None:
     """The exact size of a tiny p says nothing more."""
     assert wording.probability(4e-10) == "<0.0001"
