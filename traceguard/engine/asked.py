@@ -110,6 +110,13 @@ class Asked:
         """What `read` gives; of a held window it is read once for all questions."""
         return read() if self.held is None else self.held.once(name, read)
 
+    def read_ahead(self, settings: Settings) -> None:
+        """Read what questions to a held window have in common beside its traces, so that the first pays no more."""
+        window = self.window()
+        self.circumstances(window, settings)
+        self.sampling(window, settings)
+        self.left_out(window, settings)
+
     def left_out(self, window: Window, settings: Settings) -> tuple[NDArray[np.bool_], NDArray[np.uint64]]:
         """The operations and the traces that the settings leave out."""
         from traceguard.engine.left_out import read_left_out
@@ -121,15 +128,17 @@ class Asked:
         )
         return rules.entries_and_traces(window)
 
-    def circumstances(self, window: Window, settings: Settings) -> Read:
-        """What each trace ran under, and whose it was."""
+    def circumstances(self, window: Window, settings: Settings, unit: str | None = None) -> Read:
+        """What each trace ran under, and whose it was; `unit` names the attribute that says so."""
         from traceguard.engine.circumstances import read_circumstances
 
         keys = tuple(settings.unit_keys)
-        return self.once((read_circumstances, keys), lambda: read_circumstances(self.cursor, window, None, keys))
+        return self.once((read_circumstances, unit, keys), lambda: read_circumstances(self.cursor, window, unit, keys))
 
     def units(self, window: Window, settings: Settings) -> NDArray[np.uint64]:
         """Whose each trace was."""
+        if self.held is not None:
+            return self.circumstances(window, settings).circumstances.unit
         from traceguard.engine.circumstances import read_units
 
         keys = tuple(settings.unit_keys)

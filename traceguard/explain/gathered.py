@@ -9,7 +9,6 @@ from dataclasses import replace
 
 from traceguard.engine.asked import Asked
 from traceguard.engine.attributes import Cohorts, only_where, with_attributes
-from traceguard.engine.circumstances import read_circumstances
 from traceguard.engine.kept import Shelf
 from traceguard.engine.left_out import read_left_out, traces_elsewhere
 from traceguard.engine.local import Window, watched
@@ -35,7 +34,7 @@ def evidence_of(
     def gathered() -> Evidence:
         show("Opening the window")
         window = of.window()
-        read = read_circumstances(of.cursor, window, unit, settings.unit_keys)
+        read = of.circumstances(window, settings, unit)
         read = with_attributes(read, of.cursor, window, cohorts)
         left_out = read_left_out(of.cursor, window, settings.leave_out_entries, settings.leave_out_attributes)
         left_out = only_where(left_out, of.cursor, window, cohorts)

@@ -65,7 +65,7 @@ class LivePage:
         self._analyses = analyses
         self._place = place
         self._telemetry = telemetry
-        self._windows = Windows(analyses)
+        self._windows = Windows(analyses, place.settings)
         self.verdicts = Verdicts(analyses, self._windows, place.settings, place.history)
 
     def routes(self) -> list[Route]:

@@ -10,8 +10,10 @@ import weakref
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from traceguard.engine.asked import asked_of
 from traceguard.engine.held import MOST_SPANS, HeldWindow, OutdatedError, TooLargeError
 from traceguard.errors import UsageError
+from traceguard.radius.systems import peers_of
 from traceguard.server.page.rows import rows
 from traceguard.server.questions.analyses import LineFullError
 from traceguard.units import Period
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from traceguard.server.page.filters import Filters
     from traceguard.server.questions.analyses import Analyses, Question
+    from traceguard.settings import Settings
 
 Answer = TypeVar("Answer")
 
@@ -35,8 +38,9 @@ _PATIENCE_SECONDS = 0.2
 class Windows:
     """The latest windows; safe to use from several threads."""
 
-    def __init__(self, analyses: "Analyses") -> None:
+    def __init__(self, analyses: "Analyses", settings: "Settings") -> None:
         self._analyses = analyses
+        self._settings = settings
         self._guard, self._reading = threading.Lock(), threading.Lock()
         self._latest: OrderedDict[Filters, HeldWindow] = OrderedDict()
         self._renewing: dict[Filters, Future[None]] = {}
@@ -71,8 +75,8 @@ class Windows:
         Where something was removed meanwhile, it is asked once more.
         """
         for again in (True, False):
-            asked, options = self.of(question, filters, oldest)
             try:
+                asked, options = self.of(question, filters, oldest)
                 return ask(asked, options), asked if isinstance(asked, HeldWindow) else None
             except OutdatedError:
                 if not again:
@@ -136,6 +140,10 @@ class Windows:
             with self._guard:
                 self._too_large = {**dict(list(self._too_large.items())[-_MOST:]), key: time.monotonic()}
             return question.store, options
+        question.show("Reading flags and users")
+        with asked_of(held, None, None, None) as of:
+            of.read_ahead(self._settings)
+            peers_of(of)
         with self._guard:
             if self._removals != removals:
                 return held, {}  # which refuses to be asked, if what was removed is in it

@@ -43,7 +43,7 @@ def analyses(store: Store) -> Iterator[Analyses]:
 @pytest.fixture
 def verdicts(store: Store, analyses: Analyses) -> Verdicts:
     """The page's reports."""
-    return Verdicts(analyses, Windows(analyses), Settings(), History(store, Counters()))
+    return Verdicts(analyses, Windows(analyses, Settings()), Settings(), History(store, Counters()))
 
 
 def _until(condition: Callable[[], bool]) -> None:

@@ -13,6 +13,7 @@ from traceguard.server.page.filters import Filters
 from traceguard.server.page.windows import Windows
 from traceguard.server.questions.analyses import Analyses
 from traceguard.server.watch.counters import Counters
+from traceguard.settings import Settings
 from traceguard.simulate import generate, shop
 from traceguard.store import Store, open_store
 
@@ -39,7 +40,7 @@ def ask(store: Store) -> Iterator[Callable[..., object]]:
     """Asks for the window that answers rest on; `ask.windows` are those that there are."""
     analyses = Analyses(store, Counters())
     analyses.start()
-    windows = Windows(analyses)
+    windows = Windows(analyses, Settings())
 
     def of(filters: Filters = ALL) -> object:
         return analyses.submit("ask", lambda question: windows.of(question, filters)[0]).future.result(60)
@@ -101,7 +102,7 @@ def test_an_empty_store_says_so() -> None:
     with open_store(":memory:", mode="write") as empty:
         analyses = Analyses(empty, Counters())
         analyses.start()
-        asked = analyses.submit("ask", lambda question: Windows(analyses).of(question, ALL))
+        asked = analyses.submit("ask", lambda question: Windows(analyses, Settings()).of(question, ALL))
         with pytest.raises(UsageError, match="holds no span"):
             asked.future.result(60)
         analyses.close(10)
