@@ -131,6 +131,16 @@ class Entry:
         """Whether the change does anything to these requests."""
         return bool(self.requests.added.any() or self.requests.newly.any())
 
+    @cached_property
+    def stands_out(self) -> float:
+        """The square of the change in standard errors of an hour's requests, by the better of latency and errors."""
+        if not self.changes:
+            return 0.0
+        noise = self.noise(0.5)
+        spread = (noise.alone + noise.shared).mean(0)
+        ratios = [float(noise.effect[k] ** 2 / spread[k]) for k in (MEAN, FAILED) if spread[k] > 0]
+        return self.rate * max(ratios, default=0.0)
+
     def noise(self, exposure: float, scale: float = 1.0) -> Noise:
         """What is measured at an exposure where the change is `scale` times as large as asked."""
         key = (exposure, scale)

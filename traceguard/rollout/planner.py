@@ -45,7 +45,7 @@ class Planner:
             mine = reached & (requests.entry == key)
             levels = detection.rules.tests.levels.get(key)
             self.all[key] = Entry(requests.select(mine), unit[mine], self.hours, levels)
-        strength = {key: _stands_out(entry) for key, entry in self.all.items()}
+        strength = {key: entry.stands_out for key, entry in self.all.items()}
         self._keys = sorted(self.all, key=lambda key: (-strength[key], key))
         self._several = np.unique(requests.entry // max(len(self._names.operations), 1)).size > 1
         self._search = Search([self.all[key] for key in self._keys], detection, power)
@@ -172,13 +172,3 @@ class Planner:
         return model.Entry(
             service=self._names.services[service], operation=text, environment=name if self._several else None
         )
-
-
-def _stands_out(entry: Entry) -> float:
-    """The square of the change in standard errors of an hour's requests, by the better of latency and errors."""
-    if not entry.changes:
-        return 0.0
-    noise = entry.noise(0.5)
-    spread = (noise.alone + noise.shared).mean(0)
-    ratios = [float(noise.effect[k] ** 2 / spread[k]) for k in (MEAN, FAILED) if spread[k] > 0]
-    return entry.rate * max(ratios, default=0.0)

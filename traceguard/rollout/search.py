@@ -12,6 +12,7 @@ EVER_HOURS = 876_600.0  # a century: what that does not show, no waiting does
 _SHORTEST_HOURS = 1.0 / 3600.0
 _COARSE = 256  # draws that suffice to find a time nearly
 _NEAR = 1.04  # to this factor
+_USUAL = 25.0  # square of the standard errors at which a report usually calls a change one: where the search begins
 _CLOSE_HOURS = 1.005  # and with all draws to this one
 _LEAST_EXPOSURE = 1e-4
 _LARGEST = 64.0  # times the size asked for, up to which the smallest change is looked for
@@ -48,8 +49,13 @@ class Search:
             return self.detection.power(entry, exposure, hours, draws=draws) >= self.wanted
 
         # A little above the fewest requests, so that a time told in round numbers has them, too.
-        high = max(_SHORTEST_HOURS, 1.01 * MIN_REQUESTS / (entry.rate * min(exposure, 1.0 - exposure)))
-        low = 0.0
+        least = max(_SHORTEST_HOURS, 1.01 * MIN_REQUESTS / (entry.rate * min(exposure, 1.0 - exposure)))
+        told = entry.stands_out * exposure * (1.0 - exposure)
+        low, high = 0.0, min(max(least, _USUAL / told if told > 0.0 else 0.0), EVER_HOURS)
+        if shows(high, _COARSE):
+            while high > least and shows(max(high / 2.0, least), _COARSE):
+                high = max(high / 2.0, least)
+            low = high / 2.0 if high > least else 0.0
         while high < EVER_HOURS and not shows(high, _COARSE):
             low, high = high, min(2.0 * high, EVER_HOURS)
         # Few draws find the time nearly; all find it, near there.

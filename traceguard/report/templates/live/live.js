@@ -29,25 +29,33 @@ function wait(place) {
   place.setAttribute("aria-busy", "true");
 }
 
-// Charts and the map are drawn by scripts of their own, which are loaded where something wants them.
+// Charts and the map are drawn by scripts of their own, which are loaded where something wants them, or soon will.
+const DRAWN_BY = [
+  {wanted: "[data-chart]", script: own.dataset.charts, act: "drawAll", soon: /^\/part\/(what-if|plan|causes\/\d)/},
+  {wanted: "[data-graph]", script: own.dataset.map, act: "drawMaps", soon: /^\/part\/map/},
+];
+
 function bring(place) {
-  for (const [wanted, script, act] of [["[data-chart]", own.dataset.charts, "drawAll"], ["[data-graph]", own.dataset.map, "drawMaps"]]) {
-    if (!place.querySelector(wanted)) continue;
-    if (window[act]) { window[act](place); continue; }
-    if (loading.has(script)) continue;
-    loading.add(script);
-    const element = document.createElement("script");
-    element.src = script;
-    element.addEventListener("error", () => {
-      loading.delete(script);
-      element.remove();
-      for (const empty of document.querySelectorAll(`${wanted}:not(.drawn)`)) {
-        if (empty.matches("[data-chart]")) empty.textContent = "What draws this could not be loaded; load the page again.";
-        else empty.dataset.state = "failed";
-      }
-    });
-    document.body.append(element);
+  for (const {wanted, script, act, soon} of DRAWN_BY) {
+    if (place.querySelector(wanted) && window[act]) window[act](place);
+    else if (place.querySelector(wanted) || soon.test(place.dataset.part)) load(script, wanted);
   }
+}
+
+function load(script, wanted) {
+  if (loading.has(script)) return;
+  loading.add(script);
+  const element = document.createElement("script");
+  element.src = script;
+  element.addEventListener("error", () => {
+    loading.delete(script);
+    element.remove();
+    for (const empty of document.querySelectorAll(`${wanted}:not(.drawn)`)) {
+      if (empty.matches("[data-chart]")) empty.textContent = "What draws this could not be loaded; load the page again.";
+      else empty.dataset.state = "failed";
+    }
+  });
+  document.body.append(element);
 }
 
 async function fetchPart(place) {
