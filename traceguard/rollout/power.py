@@ -21,7 +21,7 @@ from traceguard.explain.entries import MAX_SLICES, MIN_CLUSTERS, REQUESTS_PER_SL
 from traceguard.explain.verdict import BY_PARTS, Floor
 from traceguard.rollout.noise import FAILED, MEAN, ORIGIN, OUTCOMES, P50, P95, P99, SLOW, TIME, Entry, Noise
 from traceguard.rollout.varying import Tests
-from traceguard.stats.intervals import FixedHorizon, Inference, quick_scores
+from traceguard.stats.intervals import FixedHorizon, Inference, quick_chi_square, quick_scores
 from traceguard.stats.sequential import FIRST_LOOK_CLUSTERS, AnytimeValid
 from traceguard.traces.cells import BUCKETS
 
@@ -35,10 +35,10 @@ _NS_PER_MS = 1e6
 
 
 def _draws() -> tuple[Floats, Floats, Floats]:
-    """Normal outcomes (d, k), uniform errors (d), normal clusters (d), all by quasi-random numbers."""
+    """Standard normal numbers for outcomes (d, k), for their errors (d), for clusters (d), all quasi-random."""
     points = np.clip(stats.qmc.Sobol(OUTCOMES + 2, seed=_SEED).random(DRAWS), 1e-9, 1.0 - 1e-9)
     normal = stats.norm.ppf(points)
-    return normal[:, :OUTCOMES], points[:, OUTCOMES], normal[:, OUTCOMES + 1]
+    return normal[:, :OUTCOMES], normal[:, OUTCOMES], normal[:, OUTCOMES + 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Detection:
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
-        self._normal, self._uniform, self._luck = _draws()
+        self._normal, self._errors, self._luck = _draws()
 
     def power(self, entry: Entry, exposure: float, hours: float, scale: float = 1.0, draws: int = DRAWS) -> float:
         """The chance that the report calls the entry point's change a regression after so many hours at an exposure.
@@ -87,7 +87,7 @@ class Detection:
         pooled = (noise.alone * sides).sum(0)
         independent = pooled / (n * left * exposure * (1.0 - exposure))
         freedom = min(clusters, float(BUCKETS)) - 1.0
-        wobble = 2.0 * special.gammaincinv(freedom / 2.0, self._uniform[:draws]) / freedom
+        wobble = quick_chi_square(self._errors[:draws], freedom)
         error = np.sqrt(np.maximum(jackknifed * true * wobble[:, None], independent))
         estimate = noise.effect + np.sqrt(true) * (self._normal[:draws] @ noise.together.T)
         known = error > 0.0

@@ -61,6 +61,7 @@ class FixedHorizon:
 
 LEAST_P = 1e-80  # below, tails are not exact any more
 _NODES = 256
+_MANY = 20.0  # degrees of freedom
 
 
 def normal_scores(t: Floats, dof: float) -> Floats:
@@ -71,7 +72,25 @@ def normal_scores(t: Floats, dof: float) -> Floats:
 
 
 def quick_scores(t: Floats, dof: float) -> Floats:
-    """`normal_scores` to 0.001 up to a score of 18, for thousands of draws: linear between nodes even in arsinh t."""
+    """`normal_scores` for thousands of draws, to 0.011 up to a score of 6.
+
+    From 20 degrees of freedom on by Wallace's formula (1959, "Bounds on normal approximations to Student's and the
+    chi-square distributions"), below linear between nodes even in arsinh t, to 0.001.
+    """
+    if dof >= _MANY:
+        z: Floats = (8.0 * dof + 1.0) / (8.0 * dof + 3.0) * np.sqrt(dof * np.log1p(t * t / dof))
+        return np.copysign(z, t)
     width = np.arcsinh(np.abs(t))
     nodes = np.linspace(0.0, max(float(width.max(initial=0.0)), 1.0), _NODES)
     return np.copysign(np.interp(width, nodes, normal_scores(np.sinh(nodes), dof)), t)
+
+
+def quick_chi_square(normal: Floats, dof: float) -> Floats:
+    """Chi-square quantiles over their degrees of freedom, at the tails of standard `normal` scores; same shape.
+
+    From 20 degrees of freedom on by Wilson and Hilferty (1931), whose root is right to 0.7% up to a score of 3; below, exact.
+    """
+    if dof >= _MANY:
+        part = 2.0 / (9.0 * dof)
+        return np.asarray((1.0 - part + normal * np.sqrt(part)) ** 3)
+    return np.asarray(2.0 * special.gammaincinv(dof / 2.0, special.ndtr(normal)) / dof)
