@@ -54,7 +54,7 @@ def _children_by_end(order, parent, detached, evaluation):  # type: ignore[no-un
 
 def moved(linked: Linked, start: NDArray[np.int64], end: NDArray[np.int64]) -> Linked:
     """The same traces at other times."""
-    order = np.lexsort((end, linked.trace)).astype(np.int64)
+    order = np.argsort(end, kind="stable")  # whatever the trace: children are told apart by their parents
     first_child, next_sibling = _children_by_end(order, linked.parent, linked.detached, linked.evaluation)
     return replace(linked, start=start, end=end, first_child=first_child, next_sibling=next_sibling)
 
