@@ -88,7 +88,7 @@ def quick_scores(t: Floats, dof: float) -> Floats:
 def quick_chi_square(normal: Floats, dof: float) -> Floats:
     """Chi-square quantiles over their degrees of freedom, at the tails of standard `normal` scores; same shape.
 
-    From 20 degrees of freedom on by Wilson and Hilferty (1931), right to 0.7% in the root up to a score of 3; else exact.
+    From 20 degrees of freedom on by Wilson and Hilferty (1931), right to 0.7% in the root up to a score of 3.
     """
     if dof >= _MANY:
         part = 2.0 / (9.0 * dof)
