@@ -30,6 +30,7 @@ Answer = TypeVar("Answer")
 
 OLDEST_SECONDS = 600.0  # that an answer may rest on
 FRESH_SECONDS = 15.0  # that a verdict rests on, though reports take no more than a tenth of the time
+_PAUSE_SECONDS = 1.0
 _RENEWED_SECONDS = 60.0  # after which a newer window is read for the next answer
 _MOST = 3  # of different stretches
 _PATIENCE_SECONDS = 0.2
@@ -45,6 +46,7 @@ class Windows:
         self._latest: OrderedDict[Filters, HeldWindow] = OrderedDict()
         self._renewing: dict[Filters, Future[None]] = {}
         self._too_large: dict[Filters, float] = {}  # when that was found
+        self._watched = False  # a timer will look for old ones
         self._removals = 0  # that were told of; a window that was being read meanwhile is not kept
 
     def of(
@@ -115,8 +117,20 @@ class Windows:
             found = self._latest.get(key)
             return found if found is not None and time.monotonic() - found.read_at <= oldest else None
 
+    def watch(self, *, again: bool = False) -> None:
+        """See to it that old ones are forgotten while there are any; `again` where the last look is over."""
+        with self._guard:
+            if self._watched and not again:
+                return
+            self._watched = bool(self._latest)
+            if not self._watched:
+                return
+        later = threading.Timer(OLDEST_SECONDS + _PAUSE_SECONDS, _drop_old, [weakref.ref(self)])
+        later.daemon = True
+        later.start()
+
     def drop_old(self) -> None:
-        """Forget those that no answer may rest on any more."""
+        """Forget those that no answer may rest on any more, so that memory is given back though nobody comes again."""
         now = time.monotonic()
         with self._guard:
             for old in [each for each, held in self._latest.items() if now - held.read_at > OLDEST_SECONDS]:
@@ -152,10 +166,7 @@ class Windows:
             self._latest.move_to_end(key)
             while len(self._latest) > _MOST or sum(each.window.rows for each in self._latest.values()) > MOST_SPANS:
                 self._latest.popitem(last=False)
-        # Memory is given back although nobody comes again.
-        later = threading.Timer(OLDEST_SECONDS + 1.0, _drop_old, [weakref.ref(self)])
-        later.daemon = True
-        later.start()
+        self.watch()
         return held, {}
 
 
@@ -163,3 +174,4 @@ def _drop_old(windows: "weakref.ref[Windows]") -> None:
     """For a timer, which must not keep alive what a stopped server left."""
     if (found := windows()) is not None:
         found.drop_old()
+        found.watch(again=True)

@@ -83,6 +83,20 @@ def test_a_new_one_is_read_behind_the_answers(
     assert window(ask()).window.rows > first.window.rows
 
 
+def test_memory_is_given_back_though_nobody_comes_again(
+    ask: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A window that no answer may rest on any more is let go of, by itself."""
+    monkeypatch.setattr(page_windows, "OLDEST_SECONDS", 0.1)
+    monkeypatch.setattr(page_windows, "_PAUSE_SECONDS", 0.05)
+    windows: Windows = ask.windows  # type: ignore[attr-defined]
+    window(ask())
+    until = time.monotonic() + 60
+    while windows._latest:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
 def test_none_outlives_a_removal(ask: Callable[..., object]) -> None:
     """Told that something was removed, it reads anew."""
     windows: Windows = ask.windows  # type: ignore[attr-defined]
