@@ -1,7 +1,8 @@
 """One visit to a view: what was asked, what the store holds, and the frame that stands around the answer."""
 
+import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +28,27 @@ NAV = (
 )  # fmt: skip
 FORMS = ("/blast-radius", "/what-if", "/plan")
 _MOST_NAMES = 500
+_NAMES_SECONDS = 10.0
 _RENEWED_SECONDS = 30
 _AWAITED_SECONDS = 3  # while there is no span yet
+
+
+@dataclass(slots=True)
+class Names:
+    """The names to choose from, read from the whole store at most every ten seconds; by kind."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    found: "dict[str, list[str]] | None" = None
+    read_at: float = 0.0
+
+    def of(self, cursor: Any, *, anew: bool = False) -> dict[str, list[str]]:
+        """Those that were read last, or those that there are now."""
+        with self.lock:
+            if self.found is None or anew or time.monotonic() - self.read_at > _NAMES_SECONDS:
+                self.found, self.read_at = {"service": [], "flag": [], "entry": [], "environment": []}, time.monotonic()
+                for row in rows(cursor, "names"):
+                    self.found[row["kind"]].append(row["name"])
+            return self.found
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +59,7 @@ class Place:
     history: "History"
     grpc: str
     http: str
+    names: Names = field(default_factory=Names)
 
 
 @dataclass
@@ -83,11 +104,8 @@ class Visit:
 
     @cached_property
     def names(self) -> dict[str, list[str]]:
-        """The names to choose from, by kind."""
-        found: dict[str, list[str]] = {"service": [], "flag": [], "entry": [], "environment": []}
-        for row in rows(self.cursor, "names"):
-            found[row["kind"]].append(row["name"])
-        return found
+        """The names to choose from, by kind; a new one may be missing for some seconds."""
+        return self.place.names.of(self.cursor)
 
     def check(self) -> None:
         """UnknownNameError with the nearest names for a filter that names what the store does not have."""
@@ -100,11 +118,13 @@ class Visit:
             ("service", "service", filters.service), ("flag", "flag", flag),
         ):  # fmt: skip
             if name and name not in self.names[kind]:
-                raise UnknownNameError.of(noun, name, self.names[kind])
+                known = self.place.names.of(self.cursor, anew=True)[kind]
+                if name not in known:
+                    raise UnknownNameError.of(noun, name, known)
         if variant:
-            known = [row["variant"] for row in rows(self.cursor, "variants", {"flag": flag})]
-            if variant not in known:
-                raise UnknownNameError.of(f"variant of {flag}", variant, known)
+            variants = [row["variant"] for row in rows(self.cursor, "variants", {"flag": flag})]
+            if variant not in variants:
+                raise UnknownNameError.of(f"variant of {flag}", variant, variants)
 
     def frame(self, path: str, title: str, *, keep: tuple[str, ...] = (), narrow: bool = True) -> Frame:
         """The frame of the view at `path`; its form carries the parameters `keep`.
