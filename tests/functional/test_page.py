@@ -275,6 +275,24 @@ def test_scripts_are_sent_packed_to_those_who_can_unpack(server: Server) -> None
     assert gzip.decompress(packed) == text
 
 
+def test_a_service_that_just_came_is_known_at_once(tmp_path: Path) -> None:
+    """Names are read every ten seconds, but no filter is refused for that."""
+    with Server(tmp_path / "live.duckdb", "127.0.0.1:0", "127.0.0.1:0") as running:
+        for service in ("first", "second"):
+            span = {
+                "traceId": "ab" * 16, "spanId": "cd" * 8, "name": "GET /", "kind": 2,
+                "startTimeUnixNano": f"{START}000000000", "endTimeUnixNano": f"{START}000000001",
+            }  # fmt: skip
+            resource = {"attributes": [{"key": "service.name", "value": {"stringValue": service}}]}
+            body = json.dumps({"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [span]}]}]})
+            connection = http.client.HTTPConnection(running.http_address, timeout=120)
+            connection.request("POST", "/v1/traces", body, {"Content-Type": "application/json"})
+            assert connection.getresponse().status == 200
+            connection.close()
+            assert get(running, "/", service=service)[0] == 200
+        assert get(running, "/", service="third")[0] == 404
+
+
 def test_hostile_filters_stay_text(server: Server) -> None:
     """What stands in an address never becomes an element."""
     hostile = '"><script>alert(1)</script><img src=x onerror=alert(1)>'

@@ -30,14 +30,15 @@ function draw(place) {
     .then(() => place.classList.add("drawn"))
     .catch((error) => { place.textContent = "This chart could not be drawn: " + error.message; });
 }
-function drawAll(within) {
+// One after the other, so that a page with many can be read and used meanwhile.
+function drawAll(within, turn = (place) => setTimeout(draw, 0, place)) {
   for (const place of within.querySelectorAll("[data-chart]")) {
-    if (!place.closest("details:not([open])")) draw(place);
+    if (!place.closest("details:not([open])")) turn(place);
   }
 }
 drawAll(document);
 document.addEventListener("toggle", (event) => { if (event.target.open) drawAll(event.target); }, true);
-window.addEventListener("beforeprint", () => drawAll(document));
+window.addEventListener("beforeprint", () => drawAll(document, draw));
 """
 _UNFOLD = """\
 function unfold() {
