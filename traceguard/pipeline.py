@@ -49,9 +49,6 @@ if TYPE_CHECKING:
 __all__ = ["Loaded", "RemoteStore", "blast_radius", "forget", "graph", "graph_diff", "graph_question", "hold", "ingest",
            "open", "person", "plan", "prune", "query", "report", "snapshot", "what_if"]  # fmt: skip
 
-# Small partitions keep all CPUs busy to the end; what a what-if makes of them does not depend on their size.
-_RETIMED_SPANS = 300_000
-
 # A file has no other readers than those of this process.
 _PATIENCE_SECONDS = 10.0
 
@@ -392,7 +389,7 @@ def what_if(
             slo=[each.text for each in objectives], largest=largest, since=since, until=until, env=env,
         ))  # fmt: skip
     from traceguard.engine.circumstances import read_flag
-    from traceguard.engine.local import reduced, watched
+    from traceguard.engine.local import SMALL_PARTITION, reduced, watched
     from traceguard.engine.trace_size import with_too_large
     from traceguard.radius import what_if as predict
     from traceguard.radius.extension import sides_of
@@ -424,8 +421,8 @@ def what_if(
 
         def partitions(reduce: Callable[[Any], Any]) -> Iterator[Any]:
             stage = "Retiming requests" if target.flag is None else "Following requests"
-            parts = reduced(cursor, window, lambda each: reduce(as_asked(each, peers, target)), _RETIMED_SPANS)
-            return watched(parts, window, progress, stage, _RETIMED_SPANS)
+            parts = reduced(cursor, window, lambda each: reduce(as_asked(each, peers, target)), SMALL_PARTITION)
+            return watched(parts, window, progress, stage, SMALL_PARTITION)
 
         if target.flag is None:
             found = predict.what_if(partitions, scenario, *more)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import pyarrow as pa
 
 from traceguard.engine.kept import State, removed_since, state_of
-from traceguard.engine.local import Window, linked_partitions, open_window, partition_of
+from traceguard.engine.local import SMALL_PARTITION, Window, linked_partitions, open_window, watched
 from traceguard.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ Read = TypeVar("Read")
 
 # Linked traces take some 62 bytes a span, and what was read once for all questions up to 40 more.
 MOST_SPANS = 4_000_000
-# Small partitions keep all CPUs busy to the end.
-_SPANS_PER_PARTITION = 300_000
 
 
 class TooLargeError(UsageError):
@@ -85,11 +83,9 @@ class HeldWindow:
                     f"The window has {window.rows:,} spans, and at most {MOST_SPANS:,} are held in memory; hold a"
                     " shorter one, or ask the store itself."
                 )
-            parts, total = [], int(partition_of(window.spans, _SPANS_PER_PARTITION).max(initial=-1)) + 1
-            for done, part in enumerate(linked_partitions(cursor, window, _SPANS_PER_PARTITION)):
-                show("Linking traces", done, total)
-                parts.append(part)
-        return cls(store, period, environment, replace(window, linked=tuple(parts)), state, began)
+            linked = linked_partitions(cursor, window, SMALL_PARTITION)
+            parts = tuple(watched(linked, window, show, "Linking traces", SMALL_PARTITION))
+        return cls(store, period, environment, replace(window, linked=parts), state, began)
 
     @property
     def lasting(self) -> "Store":

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 Reduced = TypeVar("Reduced")
 
 SPANS_PER_PARTITION = 1_000_000
+SMALL_PARTITION = 300_000  # spans: keeps all CPUs busy to the end, where what is made of a partition is small
 _MOST_PARTITIONS = 256  # each may be a file
 _MOST_WORKERS = 4
 _ROWS_AT_ONCE = 500_000

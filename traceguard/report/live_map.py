@@ -50,13 +50,9 @@ def _node(
     why = marks.notes.get(name)
     spans, errors = attributes.get("spans", 0), attributes.get("errors", 0)
     facts = [("spans", count(spans)), ("failed", percent(errors / spans))] if spans else []
-    facts += [
-        (label, quantity(attributes[key], "ms"))
-        for label, key in (("median", "p50_ms"), ("p95", "p95_ms"))
-        if attributes.get(key) is not None
-    ]
     return {
-        "id": number, "name": clean(name), "type": kind, "kind": _KINDS.get(kind, kind), "facts": facts,
+        "id": number, "name": clean(name), "type": kind, "kind": _KINDS.get(kind, kind),
+        "facts": [*facts, *_latency(attributes)],
         "note": clean(note_of(attributes, why)), "why": clean(why or ""),
         "mark": "hurt" if why else "way" if on_way else "", "links": links(name) if kind == "service" else [],
     }  # fmt: skip
@@ -66,15 +62,16 @@ def _edge(
     number: str, edge: dict[str, Any], ids: Mapping[Any, str], marks: Damage, busiest: int
 ) -> dict[str, Any]:  # fmt: skip
     calls, errors = edge.get("calls", 0), edge.get("errors", 0)
-    facts = [("calls", count(calls)), ("failed", percent(errors / max(calls, 1)))]
-    facts += [
-        (label, quantity(edge[key], "ms"))
-        for label, key in (("median", "p50_ms"), ("p95", "p95_ms"))
-        if edge.get(key) is not None
-    ]
+    facts = [("calls", count(calls)), ("failed", percent(errors / max(calls, 1))), *_latency(edge)]
     return {
         "id": number, "source": ids[edge["source"]], "target": ids[edge["target"]], "kind": edge["kind"],
         "type": _CALLS.get(edge["kind"], edge["kind"]), "label": edge_label(edge), "facts": facts,
         "width": round(edge_width(edge, busiest), 2),
         "mark": "way" if (edge["source"], edge["target"]) in marks.path else "",
     }  # fmt: skip
+
+
+def _latency(of: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Median and 95th percentile, where they are known."""
+    named = (("median", "p50_ms"), ("p95", "p95_ms"))
+    return [(label, quantity(of[key], "ms")) for label, key in named if of.get(key) is not None]

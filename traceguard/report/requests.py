@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _LARGEST = 12
 
 
+_PAGE = 1040.0
 _PHONE = 430.0  # width of a drawing that is legible on a phone
 
 
@@ -47,13 +48,16 @@ class Request:
     name: str
     facts: Sequence[tuple[str, str, str]]
     svg: Markup
-    narrow: Markup  # the same for a phone
+    narrow: Markup  # the same for a phone; empty for one of a width of its own
     waited: Table
     left_out: int
 
     @classmethod
-    def of(cls, trace: TypicalTrace, longest_ms: float | None = None, width: float = 1040.0) -> Request:
-        """From a request; its axis ends at `longest_ms`, at its own end unless given."""
+    def of(cls, trace: TypicalTrace, longest_ms: float | None = None, width: float | None = None) -> Request:
+        """From a request; its axis ends at `longest_ms`, at its own end unless given.
+
+        Without a `width` it is drawn for a whole page, and for a phone as well.
+        """
         root = trace.spans[0]
         own = own_times(trace)
         failed = sum(span.failed for span in trace.spans)
@@ -69,9 +73,10 @@ class Request:
             ),
             ("Failed spans", count(failed), "the request failed" if root.failed else "the request did not fail"),
         ]
-        broad, narrow = (drawn(waterfall.draw(trace, longest_ms or trace.duration_ms, w)) for w in (width, _PHONE))
+        longest = longest_ms or trace.duration_ms
         return cls(
-            clean(f"{root.operation} of {root.service}"), facts, broad, narrow, _waited(own, trace.duration_ms),
+            clean(f"{root.operation} of {root.service}"), facts, drawn(waterfall.draw(trace, longest, width or _PAGE)),
+            drawn(waterfall.draw(trace, longest, _PHONE) if width is None else ""), _waited(own, trace.duration_ms),
             trace.left_out,
         )  # fmt: skip
 

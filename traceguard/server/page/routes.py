@@ -110,9 +110,9 @@ def _page(text: str, status: int = 200) -> Response:
     return HTMLResponse(text, status, headers={"Content-Security-Policy": live.POLICY})
 
 
-def refusal_page(sentence: str, status: int) -> Response:
+def refusal_page(sentence: str, status: int, path: str = "/", filters: Filters | None = None) -> Response:
     """A page that says what cannot be shown, and leads to the views."""
-    return _page(live.view("error", refused("/", Filters()), sentence=sentence), status)
+    return _page(live.view("error", refused(path, filters or Filters()), sentence=sentence), status)
 
 
 def _refusal(request: Request, filters: Filters, part: bool) -> "Callable[[str, int], Response]":
@@ -120,7 +120,7 @@ def _refusal(request: Request, filters: Filters, part: bool) -> "Callable[[str, 
         if part:
             return _page(live.part("refused", sentence=sentence), status)
         here = "/" + request.scope["path"].split("/")[1]
-        return _page(live.view("error", refused(here, filters), sentence=sentence), status)
+        return refusal_page(sentence, status, here, filters)
 
     return refuse
 

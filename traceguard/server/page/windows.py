@@ -92,10 +92,10 @@ class Windows:
         key = filters.where
         with self._guard:
             self._renewing = {each: going for each, going in self._renewing.items() if not going.done()}
-            latest, now = self._latest.get(key), time.monotonic()
-            if key in self._renewing or now - self._too_large.get(key, -OLDEST_SECONDS) < OLDEST_SECONDS:
+            latest = self._latest.get(key)
+            if key in self._renewing or self._is_too_large(key):
                 return
-            if latest is not None and now - latest.read_at <= _RENEWED_SECONDS:
+            if latest is not None and time.monotonic() - latest.read_at <= _RENEWED_SECONDS:
                 return
             try:
                 self._renewing[key] = self._analyses.submit("window", lambda asked: self._renew(asked, key)).future
@@ -136,6 +136,11 @@ class Windows:
             for old in [each for each, held in self._latest.items() if now - held.read_at > OLDEST_SECONDS]:
                 del self._latest[old]
 
+    def _is_too_large(self, key: "Filters") -> bool:
+        """Whether that was found some minutes ago, so that nobody looks again."""
+        found = self._too_large.get(key)
+        return found is not None and time.monotonic() - found < OLDEST_SECONDS
+
     def _read(self, question: "Question", key: "Filters") -> tuple[Any, dict[str, Any]]:
         removals = self._removals
         with question.store.cursor() as cursor:
@@ -144,7 +149,7 @@ class Windows:
             raise UsageError("The store holds no span yet; ask again once some have come in.")
         asked = key.stretch(extent["first_ns"], extent["last_ns"]).asked
         options = {**asked, "env": key.env or None}
-        if time.monotonic() - self._too_large.get(key, -OLDEST_SECONDS) < OLDEST_SECONDS:
+        if self._is_too_large(key):
             return question.store, options
         try:
             held = HeldWindow.read(
