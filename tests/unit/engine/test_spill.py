@@ -37,6 +37,15 @@ def test_the_disk_gives_back_what_memory_would() -> None:
         np.testing.assert_array_equal(found, expected)
 
 
+def test_names_are_numbered_the_same_way_again() -> None:
+    """A window that is opened again has the same numbers, in the order of the hashes."""
+    with open_store(":memory:", mode="write") as store, store.cursor() as cursor:
+        store.append([recorded(shop(), requests=20).decoded()])
+        names = [open_window(cursor, Period(), None).name_codes["name"] for _ in range(3)]
+    assert names[0].is_sorted()
+    assert all(again.equals(names[0]) for again in names)
+
+
 @pytest.mark.parametrize("size", [0, 1_000, 3_001], ids=["nothing", "the first bytes", "all but the last"])
 def test_a_full_disk_says_what_to_do(size: int) -> None:
     """Whichever bytes no longer fit, the error names the folder and the setting, and closing the files is quiet."""
