@@ -1,7 +1,7 @@
-"""Reports for the page, worked out beside it: a view never waits for one, and there is never more than one at work.
+"""Reports for the page, worked out beside it: a view never waits for one.
 
 A report may take long. A view shows the last one for its filters, and the page's script asks for a newer one, which is
-begun when the last is old.
+begun when the last is old. There is never more than one at work that somebody waits for, and one that renews another.
 """
 
 import asyncio
@@ -63,7 +63,7 @@ class Verdicts:
         self._history = history
         self._lock = threading.Lock()
         self._latest: OrderedDict[Filters, Judged] = OrderedDict()
-        self._working: Future[None] | None = None
+        self._working: dict[bool, tuple[Filters, Future[None]]] = {}  # by whether somebody waits for it
         self._removals = 0  # that were told of; a report that was being worked out meanwhile is not kept
 
     def latest(self, filters: Filters) -> Judged | None:
@@ -106,16 +106,22 @@ class Verdicts:
     def _work(self, filters: Filters, asked_by: str = PAGE) -> "Future[None] | None":
         """What is being worked out, for these filters or others; None if the line is full."""
         with self._lock:
-            if self._working is not None and not self._working.done():
-                return self._working
+            awaited = asked_by == PAGE and filters not in self._latest
+            working = {line: going for line, going in self._working.items() if not going[1].done()}
+            if found := next((future for of, future in working.values() if of == filters), None):
+                return found
+            if awaited in working:
+                return working[awaited][1]
             try:
-                question = self._analyses.submit("report", lambda asked: self._report(asked, filters, asked_by))
+                question = self._analyses.submit(
+                    "report", lambda asked: self._report(asked, filters, asked_by, awaited), awaited=awaited
+                )
             except LineFullError:
                 return None
-            self._working = question.future
-            return self._working
+            self._working = working | {awaited: (filters, question.future)}
+            return question.future
 
-    def _report(self, question: "Question", filters: Filters, asked_by: str) -> None:
+    def _report(self, question: "Question", filters: Filters, asked_by: str, awaited: bool) -> None:
         from traceguard import pipeline
 
         began, note, analysis = time.monotonic(), "", None
@@ -125,8 +131,7 @@ class Verdicts:
                 empty = not rows(cursor, "extent")[0]["spans"]
             if not empty:
                 # The first of its filters is wanted at once, whatever the window's age, if somebody waits for it.
-                waited_for = asked_by == PAGE and self.latest(filters) is None
-                oldest = OLDEST_SECONDS if waited_for else FRESH_SECONDS
+                oldest = OLDEST_SECONDS if awaited else FRESH_SECONDS
 
                 def report(asked: Any, options: dict[str, Any]) -> "Analysis":
                     return pipeline.report(

@@ -98,7 +98,9 @@ class Windows:
             if latest is not None and time.monotonic() - latest.read_at <= _RENEWED_SECONDS:
                 return
             try:
-                self._renewing[key] = self._analyses.submit("window", lambda asked: self._renew(asked, key)).future
+                # Without any, whoever looks now is likely to wait for it soon.
+                reading = self._analyses.submit("window", lambda asked: self._renew(asked, key), awaited=latest is None)
+                self._renewing[key] = reading.future
             except LineFullError:  # others ask; the next answer tries again
                 return
 

@@ -1,17 +1,20 @@
 """Questions being answered: two at a time, a bounded line behind them, and a turned-away client beyond that.
 
 Each question reads through a cursor of its own and runs in a thread of its own, beside the exports. Whoever goes away
-is dropped from the line, or interrupted if their turn has come; a stop interrupts all. What always holds: nothing here
-keeps the server from stopping in time.
+is dropped from the line, or interrupted if their turn has come; a stop interrupts all. Questions whose answer nobody
+waits for yet, such as a newer verdict than the one that is shown, have a line of their own: one at a time begins in a
+quiet moment, with what time the others leave. What always holds: nothing here keeps the server from stopping in time.
 """
 
 import asyncio
+import math
 import os
 import sys
 import threading
 import time
 from collections import deque
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from traceguard.errors import TraceguardError
@@ -39,6 +42,12 @@ WRITING_BYTES = 512 * 2**20
 # Measured on two busy CPUs with 20,000 spans a second beside a report over 1.7 million: the median acknowledgement took
 # 29 to 49 ms this way and 80 to 107 without, the 99th percentile 99 to 161 and 250 to 294; the report was no slower.
 _NICE = 10
+_NICE_BEHIND = 19
+
+# Who clicks through the page reads for some seconds in between; work that can wait begins then. It does not wait for
+# ever: answers rest on what it renews.
+_QUIET_SECONDS = 1.0
+_PATIENCE_SECONDS = 20.0
 
 
 class LineFullError(TraceguardError):
@@ -76,26 +85,44 @@ class Question:
             self.stage(stage)
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """Questions that wait for a turn, and those that have theirs."""
+
+    at_once: int
+    most: int  # that wait
+    nice: int
+    patience: float = 0.0  # seconds to wait for a quiet moment
+    waiting: deque[Question] = field(default_factory=deque)
+    running: set[Question] = field(default_factory=set)
+
+    @property
+    def full(self) -> bool:
+        """Whether it takes no further question."""
+        return len(self.running) + len(self.waiting) >= self.at_once + self.most
+
+
 class Analyses:
-    """The line and the threads that serve it."""
+    """The lines and the threads that serve them."""
 
     def __init__(self, store: "Store", counters: "Counters", *, at_once: int = AT_ONCE, line: int = LINE) -> None:
         self._store = store
         self._counters = counters
-        self._line = line
-        self._at_once = at_once
         self._turn = threading.Condition()
-        self._waiting: deque[Question] = deque()
-        self._running: set[Question] = set()
+        self._line = _Line(at_once, line, _NICE)
+        self._behind = _Line(1, line, _NICE_BEHIND, _PATIENCE_SECONDS)
+        self._lines = (self._line, self._behind)
         self._closed = False
+        self._busy_until = -math.inf  # when the last answer was given that somebody waited for
         self._sharing = threading.Lock()
         self._granted: int | None = None
         # Not a pool of concurrent.futures: Python would wait for its threads when the process ends, however long.
         self._threads = [
-            threading.Thread(target=self._serve, name=f"traceguard-question-{n}", daemon=True) for n in range(at_once)
+            threading.Thread(target=self._serve, args=[line], name=f"traceguard-question-{n}", daemon=True)
+            for n, line in enumerate([*(self._line for _ in range(at_once)), self._behind])
         ]
         counters.watch("questions_running", lambda: float(len(self._running)))
-        counters.watch("questions_waiting", lambda: float(len(self._waiting)))
+        counters.watch("questions_waiting", lambda: float(sum(len(line.waiting) for line in self._lines)))
 
     def start(self) -> None:
         """Begin to answer."""
@@ -103,19 +130,27 @@ class Analyses:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, kind: str, work: "Callable[[Question], Any]") -> Question:
-        """Put a question into the line; its `future` holds the answer. LineFullError if the line is full."""
+    @property
+    def _running(self) -> list[Question]:
+        return [question for line in self._lines for question in tuple(line.running)]
+
+    def submit(self, kind: str, work: "Callable[[Question], Any]", *, awaited: bool = True) -> Question:
+        """Put a question into the line; its `future` holds the answer. LineFullError if the line is full.
+
+        Not `awaited`, it goes behind all others, because nobody waits for its answer yet.
+        """
         question = Question(kind, work, Interruptible(self._store))
+        line = self._line if awaited else self._behind
         with self._turn:
-            if not self._closed and len(self._running) + len(self._waiting) < self._at_once + self._line:
-                self._waiting.append(question)
-                self._turn.notify()
+            if not (self._closed or line.full):
+                line.waiting.append(question)
+                self._turn.notify_all()
                 return question
         self._counters.add("questions_refused")
         if self._closed:
             raise _stopping()
         raise LineFullError(
-            f"{self._at_once} questions are being answered and {self._line} more wait already;"
+            f"{line.at_once} questions are being answered and {line.most} more wait already;"
             f" ask again in {RETRY_SECONDS} seconds."
         )
 
@@ -140,8 +175,9 @@ class Analyses:
         """Take no more questions, turn away those that wait, interrupt those that run."""
         with self._turn:
             self._closed = True
-            waiting, running = list(self._waiting), list(self._running)
-            self._waiting.clear()
+            waiting, running = [question for line in self._lines for question in line.waiting], self._running
+            for line in self._lines:
+                line.waiting.clear()
             self._turn.notify_all()
         for question in waiting:
             question.future.set_exception(_stopping())
@@ -156,7 +192,7 @@ class Analyses:
             while thread.is_alive() and time.monotonic() < deadline:
                 # Once more: an interruption just before a statement begins is lost.
                 with self._turn:
-                    running = list(self._running)
+                    running = self._running
                 for question in running:
                     question.store.interrupt()
                 thread.join(0.05)
@@ -168,31 +204,43 @@ class Analyses:
         """Nobody waits for this answer any more."""
         self._counters.add("questions_dropped")
         with self._turn:
-            if question in self._waiting:
-                self._waiting.remove(question)
+            if question in self._line.waiting:
+                self._line.waiting.remove(question)
                 question.future.cancel()
                 return
         question.store.interrupt()
 
-    def _serve(self) -> None:
+    def _serve(self, line: _Line) -> None:
         if sys.platform == "linux":
             # Here threads have priorities of their own: exports, which are short, go before questions.
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), line.nice)
         while True:
             with self._turn:
-                while not self._waiting:
+                while (pause := self._pause(line)) != 0.0:
                     if self._closed:
                         return
-                    self._turn.wait()
-                question = self._waiting.popleft()
-                self._running.add(question)
+                    self._turn.wait(pause)
+                question = line.waiting.popleft()
+                line.running.add(question)
             try:
                 self._share_out()
                 self._work(question)
             finally:
                 with self._turn:
-                    self._running.discard(question)
+                    line.running.discard(question)
+                    if line is self._line:
+                        self._busy_until = time.perf_counter()
                 self._share_out()
+
+    def _pause(self, line: _Line) -> float | None:
+        """Seconds until it may be the turn of the next in a line; None without end, where nobody waits in it."""
+        if not line.waiting:
+            return None
+        now = time.perf_counter()
+        patience = max(line.waiting[0].asked + line.patience - now, 0.0)
+        if self._line.running or self._line.waiting:
+            return min(patience, _QUIET_SECONDS)
+        return min(patience, max(self._busy_until + _QUIET_SECONDS - now, 0.0))
 
     def _share_out(self) -> None:
         """All CPUs and memory for questions, one thread and little memory for what exporters send.

@@ -1,5 +1,6 @@
 """Judging by the clock: when spans arrived, whatever goes wrong, and no longer than the server runs."""
 
+import asyncio
 import logging
 import threading
 import time
@@ -120,17 +121,32 @@ def test_a_report_that_fails_is_logged_and_the_next_is_kept(
 def test_it_ends_with_the_questions(analyses: Analyses, verdicts: Verdicts) -> None:
     """A judging that waits for its turn does not outlive the line, and none begins after that."""
     hold = threading.Event()
-    for _ in range(2):
-        analyses.submit("report", lambda _: hold.wait(60))
+    analyses.submit("report", lambda _: hold.wait(60), awaited=False)
     judged: list[bool] = []
     waiting = threading.Thread(target=lambda: judged.append(verdicts.judge()))
     waiting.start()
-    _until(lambda: len(analyses._waiting) == 1)
+    _until(lambda: len(analyses._behind.waiting) == 1)
     analyses.stop()
     waiting.join(60)
     hold.set()
     assert judged == [False]
     assert not verdicts.judge()
+
+
+def test_whoever_waits_goes_before_judgings(analyses: Analyses, verdicts: Verdicts) -> None:
+    """A page without a report gets one while a judging waits for its turn, and whoever judges does not wait for it."""
+    hold = threading.Event()
+    analyses.submit("window", lambda _: hold.wait(60), awaited=False)
+    judging = threading.Thread(target=verdicts.judge)
+    judging.start()
+    _until(lambda: len(analyses._behind.waiting) == 1)
+    found = asyncio.run(verdicts.fresh(Filters(entry="POST /checkout"), patience=120))
+    assert found is not None
+    assert found.analysis is not None
+    assert len(analyses._behind.waiting) == 1
+    hold.set()
+    judging.join(60)
+    assert verdicts.latest(Filters()) is not None
 
 
 @pytest.mark.parametrize("text", ["0s", "-5m", "500ms", "often", "10"])

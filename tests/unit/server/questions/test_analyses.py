@@ -1,6 +1,8 @@
 """Questions in line: two at a time, a bounded number behind them, and none that holds up a stop."""
 
 import asyncio
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -91,6 +93,44 @@ def test_as_many_run_as_may_and_the_line_is_bounded(line: Callable[..., Analyses
     assert counters.value("question_duration_seconds", "graph") == 4
 
 
+def test_what_nobody_waits_for_takes_no_turn_from_others(line: Callable[..., Analyses]) -> None:
+    """One such question runs at a time, beside as many others as may run, and its line is bounded, too."""
+    counters = Counters()
+    analyses = line(counters, at_once=1, line=1)
+    go, began = threading.Event(), threading.Semaphore(0)
+
+    def work(_: Question) -> int:
+        began.release()
+        assert go.wait(10)
+        return 7
+
+    behind = [analyses.submit("window", work, awaited=False)]
+    assert began.acquire(timeout=10)
+    behind.append(analyses.submit("window", work, awaited=False))
+    with pytest.raises(LineFullError, match="1 questions are being answered and 1 more wait"):
+        analyses.submit("window", work, awaited=False)
+    assert analyses.submit("graph", lambda _: 1).future.result(10) == 1
+    assert "traceguard_questions_running 1" in counters.text()
+    assert "traceguard_questions_waiting 1" in counters.text()
+    assert not began.acquire(timeout=0.05)
+    go.set()
+    assert [question.future.result(10) for question in behind] == [7, 7]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives each thread a priority of its own")
+def test_what_nobody_waits_for_gets_what_time_is_left(line: Callable[..., Analyses]) -> None:
+    """Exports go before questions, and questions before those that only renew something."""
+    analyses = line()
+
+    def priority(_: Question) -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    here = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    asked = analyses.submit("graph", priority).future.result(10)
+    behind = analyses.submit("window", priority, awaited=False).future.result(10)
+    assert here < asked < behind
+
+
 def test_who_goes_away_while_waiting_leaves_the_line(line: Callable[..., Analyses]) -> None:
     """A dropped question is never worked on and its place is free."""
     counters = Counters()
@@ -138,14 +178,16 @@ def test_a_stop_interrupts_what_runs_and_turns_away_what_waits(line: Callable[..
     analyses = line(at_once=1)
     running = analyses.submit("report", _ask_database)
     waiting = analyses.submit("report", _ask_database)
-    while not running.future.running():
+    renewing = analyses.submit("report", _ask_database, awaited=False)
+    renewed_later = analyses.submit("report", _ask_database, awaited=False)
+    while not (running.future.running() and renewing.future.running()):
         time.sleep(0.001)
     time.sleep(0.1)
     began = time.monotonic()
     analyses.stop()
     analyses.close(10)
     assert time.monotonic() - began < 5
-    for question in (running, waiting):
+    for question in (running, waiting, renewing, renewed_later):
         with pytest.raises(LineFullError, match="stopping"):
             question.future.result(0)
     with pytest.raises(LineFullError, match="stopping"):
