@@ -40,7 +40,13 @@ def explain(evidence: Evidence, question: Question, version: str) -> model.Repor
     """Answer the question: verdict, regressions, ranked causes, improvements, warnings."""
     compared = compare(evidence, question)
     clock = Clock(_edges(question))
-    entries = [] if compared.nothing else [_effects(group, compared, clock, question) for group in compared.groups]
+    basis = (question.baseline, question.candidate, question.references, question.alpha, question.live)
+
+    def effects(group: Group) -> EntryEffects:
+        place = group.entry, group.environment
+        return evidence.estimates.of(basis, place, lambda: _effects(group, compared, clock, question))
+
+    entries = [] if compared.nothing else [effects(group) for group in compared.groups]
     judged = [j for j in judge(entries, question.alpha) if _asked(j, question)]
     names, environments = evidence.window.names, evidence.environment_labels
     regressions: list[model.Regression] = []

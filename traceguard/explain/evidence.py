@@ -1,7 +1,7 @@
 """What an answer rests on: the window's facts and circumstances, and what is wrong with the data."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from traceguard.engine.local import Window, fetch, reduced
 from traceguard.engine.trace_counts import TraceCounts
 from traceguard.engine.watermark import LATEST_NS, Completeness
 from traceguard.explain.between import Between, between, nothing_between
+from traceguard.explain.estimates import Estimates
 from traceguard.explain.sampling import Sampled, judge_sampling
 from traceguard.traces.callers import caller_pairs
 from traceguard.traces.clock_skew import Calls, Offset, corrected, outside_by_service
@@ -32,6 +33,7 @@ from traceguard.units import Period
 if TYPE_CHECKING:
     import duckdb
 
+_ESTIMATE_BYTES = 100  # about, a request
 SKEWED_CALLS = 0.01  # part of a service's calls outside their callers' spans that is worth a warning
 
 
@@ -62,12 +64,14 @@ class Evidence:
     headless: int  # judged traces of which only fragments came; each counts as one incomplete request
     streams: dict[str, int]  # long-lived streams that are left out, by service and operation
     between: Between | None  # of the two periods, where two were asked about
+    estimates: Estimates = field(default_factory=Estimates, repr=False, compare=False)
 
     @property
     def size(self) -> int:
-        """About how many bytes it takes."""
+        """About how many bytes it takes, with the effects that will be estimated from it."""
         of_traces = 100 * self.window.trace_hash.size + self.read.circumstances.size
-        return sum(part.size for part in (self.ledger, self.in_step, self.between) if part) + of_traces
+        of_estimates = self.facts.dur.size * (_ESTIMATE_BYTES + 2 * len(self.read.factors))
+        return sum(part.size for part in (self.ledger, self.in_step, self.between) if part) + of_traces + of_estimates
 
     @property
     def facts(self) -> Requests:

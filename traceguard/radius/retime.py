@@ -116,15 +116,19 @@ def _stretched(order, first_child, next_sibling, service, failed, start, end, ex
     placed = np.zeros(n, dtype=np.bool_)
     by_start = np.empty(n, dtype=np.int32)
     by_end = np.empty(n, dtype=np.int32)
+    longer = np.zeros(n, dtype=np.bool_)  # there is extra time in the span or below it
     for k in range(order.size - 1, -1, -1):
         i = order[k]
         count = 0
         child = first_child[i]
+        below = False
         while child >= 0:
             by_start[count] = child
             count += 1
+            offset[child] = start[child] - start[i]
+            below |= longer[child]
             child = next_sibling[child]
-        if count > 0:
+        if below:
             # Children come latest end first: turned round they are nearly in both orders.
             by_start[:count] = by_start[:count][::-1].copy()
             by_end[:count] = by_start[:count]
@@ -133,6 +137,7 @@ def _stretched(order, first_child, next_sibling, service, failed, start, end, ex
             _place(i, by_start[:count], by_end[:count], start, end, length, offset, placed)
             length[i] = _joined(i, by_end[:count], service, failed, start, end, length, offset)
         length[i] += extra[i]
+        longer[i] = below or extra[i] != 0
     return length, offset
 
 
