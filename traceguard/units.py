@@ -105,6 +105,11 @@ def parse_switch(text: str | bool, name: str) -> bool:
         raise UsageError(f"{name} {text!r} is neither true nor false.") from None
 
 
+def counted(number: float, noun: str) -> str:
+    """A number of things: `1 request`, `2,000 requests`."""
+    return f"{number:,.0f} {noun}" if number == 1 else f"{number:,.0f} {noun}s"
+
+
 def format_time(ns: int | None) -> str | None:
     """RFC 3339 in UTC with nanoseconds trimmed of trailing zeros; None stays None."""
     if ns is None:
@@ -120,7 +125,7 @@ def format_duration(ns: int) -> str:
     for unit, factor in (("day", "d"), ("hour", "h"), ("minute", "m"), ("second", "s"), ("millisecond", "ms")):
         count, rest = divmod(ns, _UNITS_NS[factor])
         if rest == 0 and count:
-            return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
+            return counted(count, unit)
     return f"{ns} nanoseconds"
 
 

@@ -8,6 +8,7 @@ from traceguard.cli import exits, output
 from traceguard.cli.answer import local
 from traceguard.errors import UsageError
 from traceguard.store import remote
+from traceguard.units import counted
 
 _COPIES = "Snapshots and backups made before still hold these requests; remove those, too."
 
@@ -28,7 +29,8 @@ def run_forget(unit: str, key: str | None, db: str, *, rehearse: bool, format: s
         text = "No request carries this id; nothing was removed."
     else:
         verb = "Would forget" if rehearse else "Forgot"
-        text = f"{verb} {removed.requests:,} requests: {removed.spans:,} spans and {removed.logs:,} log records."
+        records = f"{counted(removed.spans, 'span')} and {counted(removed.logs, 'log record')}"
+        text = f"{verb} {counted(removed.requests, 'request')}: {records}."
         text += f" {removed.verdicts:,} verdicts named the id and went, too." if removed.verdicts else ""
     output.deliver(json.dumps(document, indent=2) if chosen == "json" else text, out)
     for warning in warnings:
@@ -53,9 +55,9 @@ def run_prune(keep: str | None, max_size: str | None, db: str, *, format: str | 
     document = {"schema_version": 1, "db": db, **pruned.to_dict()}
     went = pruned.age + pruned.size
     text = (
-        f"Removed {went.requests:,} requests ({pruned.age.requests:,} by age, {pruned.size.requests:,} by size) with"
-        f" {went.spans:,} spans and {went.logs:,} log records; the store has {format_size(pruned.after)},"
-        f" before it had {format_size(pruned.before)}."
+        f"Removed {counted(went.requests, 'request')} ({pruned.age.requests:,} by age, {pruned.size.requests:,} by"
+        f" size) with {counted(went.spans, 'span')} and {counted(went.logs, 'log record')};"
+        f" the store has {format_size(pruned.after)}, before it had {format_size(pruned.before)}."
     )
     output.deliver(json.dumps(document, indent=2) if chosen == "json" else text, out)
     return exits.SUCCESS

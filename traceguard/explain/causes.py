@@ -29,7 +29,7 @@ from traceguard.explain.slices import over_time
 from traceguard.explain.verdict import Judged
 from traceguard.stats.multiplicity import benjamini_hochberg
 from traceguard.traces.link import Names
-from traceguard.units import format_ms
+from traceguard.units import counted, format_ms
 
 LEAST_SHARE = 0.02  # parts below this share of the regression are not worth a line
 SHOWN = 50  # causes in a report
@@ -266,7 +266,7 @@ def _summary(
     entry = entries[0].entry
     at = f"{entry.service} {entry.operation}"
     if len(entries) > 1:
-        at += f" and {len(entries) - 1} more entry points"
+        at += f" and {counted(len(entries) - 1, 'more entry point')}"
     more, changed = ("more", "worse") if effect.estimate > 0 else ("less", "better")
     if effect.unit == "ms":
         amount = f"takes {format_ms(abs(effect.estimate))} {more} per request"
@@ -282,7 +282,7 @@ def _summary(
         amount = f"is where {abs(effect.estimate):.2g} calls per request are lost"
         amount += f" ({1 - alpha:.0%} interval {effect.low:.2g} to {effect.high:.2g})"
         part = f"that is {share:.0%} of the calls lost at {at}"
-    return f"{when}, {what} {amount}; {part}, {requests.affected:,} requests affected."
+    return f"{when}, {what} {amount}; {part}, {counted(requests.affected, 'request')} affected."
 
 
 def _circumstance(factor: model.Factor) -> str:

@@ -18,7 +18,7 @@ from traceguard.explain.verdict import Judged, requests_to_settle, unconfirmed
 from traceguard.stats.sequential import FIRST_LOOK_CLUSTERS
 from traceguard.traces.factors import MIXED, Factor
 from traceguard.traces.link import Names
-from traceguard.units import format_ms, format_time
+from traceguard.units import counted, format_ms, format_time
 
 AMBIGUOUS_TIME = 0.05  # part of the requests' time that several calls could claim which is worth a warning
 
@@ -62,8 +62,9 @@ def _about_the_window(evidence: Evidence, compared: Compared) -> _Caveats:
     traces = evidence.traces
     entries, requests = compared.left_out
     if entries:
-        few = f"they have fewer than {MIN_ENTRY_REQUESTS} requests or come after the {MAX_ENTRIES} busiest"
-        yield "entries_left_out", f"{entries:,} entry points with {requests:,} requests are not compared: {few}."
+        which = f"{counted(entries, 'entry point')} with {counted(requests, 'request')}"
+        why = f"fewer than {MIN_ENTRY_REQUESTS} requests each, or not among the {MAX_ENTRIES} busiest"
+        yield "entries_left_out", f"Not compared: {which} ({why})."
     if evidence.left_out_by:
         listed = "; ".join(f"{count:,} by {kind} {name}" for kind, name, count in evidence.left_out_by)
         yield "left_out", f"Left out as asked, in requests (of other environments in traces): {listed}."
@@ -82,7 +83,7 @@ def _about_the_window(evidence: Evidence, compared: Compared) -> _Caveats:
         outside = f"Calls of {listed} lie outside their callers' spans although they are shorter"
         yield "clock_skew", f"{outside}: clocks differ, so take self and inbound time of these services together."
     if evidence.past_watermark and evidence.watermark is not None:
-        late = f"{evidence.past_watermark:,} traces began after {format_time(evidence.watermark)}"
+        late = f"{counted(evidence.past_watermark, 'trace')} began after {format_time(evidence.watermark)}"
         why = "when unusually many spans are missing, which may still come"
         done = (
             "they are not judged (--ignore-watermark does)"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from traceguard.report.wording import clean, count, factor_name, factors_name, reference_name
+from traceguard.report.wording import clean, factor_name, factors_name, reference_name
+from traceguard.units import counted
 
 if TYPE_CHECKING:
     from traceguard.model import Cause, Factor
@@ -15,7 +16,7 @@ def next_step(cause: Cause) -> str:
     steps = [_undo(cause)]
     if cause.inseparable_from:
         others = "; ".join(factors_name(factors) for factors in cause.inseparable_from)
-        needed = f" for about {count(cause.separation.requests)} requests" if cause.separation else ""
+        needed = f" for about {counted(cause.separation.requests, 'request')}" if cause.separation else ""
         steps.append(f"First tell it from {others}: run one without the other{needed}.")
     steps.append(_look(cause))
     return " ".join(steps)

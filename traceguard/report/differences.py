@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from traceguard.report.diagrams import dot_text, mermaid_text
 from traceguard.report.tables import Table
 from traceguard.report.wording import clean, count, percent, quantity
+from traceguard.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -116,4 +117,4 @@ def _label(edge: EdgeChange) -> str:
 def size(result: Difference) -> str:
     """How many requests each side had, for the head of a text."""
     a, b = result.document.baseline, result.document.candidate
-    return f"{count(a.requests)} requests in the baseline, {count(b.requests)} in the candidate"
+    return f"{counted(a.requests, 'request')} in the baseline, {count(b.requests)} in the candidate"

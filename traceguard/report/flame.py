@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from traceguard.report import svg
 from traceguard.report.tables import Table
-from traceguard.report.wording import clean, count, quantity
+from traceguard.report.wording import clean, quantity
+from traceguard.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +58,7 @@ def draw(paths: CallPaths, mark: tuple[str, str] | None = None) -> Flame | None:
         for own, total, name in zip(sides, totals, ("Without", "With"), strict=True)
     ]
     captions = [
-        f"{quantity(total, 'ms')} a request ({count(n)} requests)"
+        f"{quantity(total, 'ms')} a request ({counted(n, 'request')})"
         for total, n in zip(totals, (paths.reference, paths.observed), strict=True)
     ]
     whole = quantity(totals[1] - totals[0], "ms", signed=True)

@@ -40,6 +40,7 @@ from traceguard.report.wording import (
     what,
     window_text,
 )
+from traceguard.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,7 +94,7 @@ def _analysis(result: Analysis, *, with_map: bool, rows: int) -> str:
         blocks += ["### Why", *(_cause(cause, level) for cause in report.causes[:3])]
         more = report.causes[3:]
         if more:
-            blocks.append(_folded(f"{len(more)} more causes", _table(tables.causes(more, level), rows)))
+            blocks.append(_folded(counted(len(more), "more cause"), _table(tables.causes(more, level), rows)))
     if report.regressions:
         blocks.append(
             _folded("What got worse", _table(tables.regressions(report.regressions, level), rows), opened=True)
@@ -114,13 +115,13 @@ def radius(result: Radius) -> str:
     """A blast radius as a comment."""
     document = result.document
     reach = document.reach
-    whom = f"{count(reach.traces)} traces of {count(reach.units)} users or sessions"
+    whom = f"{counted(reach.traces, 'trace')} of {count(reach.units)} users or sessions"
     blocks = [
         MARKER.format(kind="blast-radius"),
         f"## Blast radius of {code(target_name(document.target))}",
         f"**{prose(unknown)}**"
         if (unknown := not_known(document))
-        else f"**Reaches {reach_text(reach)}**: {whom}, in {count(reach.services)} services.",
+        else f"**Reaches {reach_text(reach)}**: {whom}, in {counted(reach.services, 'service')}.",
         prose(window_text(document.window)),
     ]
     for number, (title, table) in enumerate(reach_tables.sections(document)):
@@ -181,7 +182,7 @@ def prose(text: str) -> str:
 def _cause(cause: Cause, level: str) -> str:
     where = f"{cause.rank}. {code(place(cause))}, {what(cause)}, under {code(factors_name(cause.factors))}"
     effect = f"**{effect_text(cause.effect)}** a request ({level}: {effect_interval(cause.effect)})"
-    whom = f"{count(cause.requests.affected)} requests ({percent(cause.requests.fraction)})"
+    whom = f"{counted(cause.requests.affected, 'request')} ({percent(cause.requests.fraction)})"
     facts = f"{percent(cause.share)} of the change, {whom}, q {prose(probability(cause.q_value))}"
     lines = [f"{where}: {effect}", f"   {facts}. {prose(cause.summary)}"]
     if cause.inseparable_from:

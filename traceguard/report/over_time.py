@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from traceguard.report import svg
-from traceguard.report.wording import count, percent, quantity
-from traceguard.units import format_time
+from traceguard.report.wording import percent, quantity
+from traceguard.units import counted, format_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -47,7 +47,7 @@ def counts(axis: Axis, values: Mapping[int, float], label: str) -> str:
     minutes = axis.slice_ns / 60e9
     rates = {slice_: value / minutes for slice_, value in values.items()}
     top = _top(rates.values())
-    titles = {s: f"{axis.moment(s)}: {count(values[s])} requests, {short(rates[s])} a minute" for s in values}
+    titles = {s: f"{axis.moment(s)}: {counted(values[s], 'request')}, {short(rates[s])} a minute" for s in values}
     return _drawing(axis, label, top, [short(top), "0"], _bars(axis, rates, top, titles, "count"))
 
 

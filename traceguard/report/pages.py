@@ -35,6 +35,7 @@ from traceguard.report.wording import (
     target_name,
     window_text,
 )
+from traceguard.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -207,9 +208,9 @@ def plan(result: Rollout, layout: str = ALONE) -> str:
         facts = [
             ("First exposure that shows it", percent(first.exposure), rollout.hours(first.hours)),
             ("Power", percent(first.power or 0.0), f"of {percent(document.power)} asked for"),
-            ("Users hit until then", count(first.users_hit), f"{count(first.requests)} requests in the step"),
+            ("Users hit until then", count(first.users_hit), f"{counted(first.requests, 'request')} in the step"),
         ]
-    facts.append(("Recorded", rollout.hours(document.recorded_hours), f"{count(document.users)} users reached"))
+    facts.append(("Recorded", rollout.hours(document.recorded_hours), f"{counted(document.users, 'user')} reached"))
     return page(
         "plan.html", layout=layout, code=scripts.chart_scripts() if charts else (),
         blocks=[(f"chart-{number}", spec) for number, (_, spec) in enumerate(charts)],

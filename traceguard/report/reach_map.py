@@ -14,6 +14,7 @@ import networkx as nx
 from traceguard.report.layers import place_nodes
 from traceguard.report.service_map import BOX_HEIGHT, BOX_WIDTH, MARKERS, place_box, size_of, way
 from traceguard.report.wording import clean, count, percent, share_interval, shorten
+from traceguard.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +65,7 @@ def draw_reach(document: BlastRadius) -> str:
     lines += [_edge(e, way(placed, a, b)[0], busiest) for e, a, b in edges]
     marks = _gates(document, placed, {(a, b) for _, a, b in edges})
     boxes = [_box(*node, *place_box(*placed.at[key])) for key, node in nodes.items()]
-    label = f"Reach: {len(starts)} entry points, {len(edges)} calls between services"
+    label = f"Reach: {counted(len(starts), 'entry point')}, {counted(len(edges), 'call')} between services"
     width, height = size_of(placed)
     return (
         f'<svg class="map" role="img" aria-label={quoteattr(label)} viewBox="0 0 {width:.0f} {height:.0f}" '
@@ -77,7 +78,7 @@ def _nodes(document: BlastRadius) -> dict[_Key, _Node]:
     """What is drawn; entry points first, so that they stand left."""
     nodes: dict[_Key, _Node] = {}
     for e in document.entries[:_SHOWN_ENTRIES]:
-        title = f"{e.operation} of {e.service}: {share_interval(e.low, e.high)} of {count(e.requests)} requests"
+        title = f"{e.operation} of {e.service}: {share_interval(e.low, e.high)} of {counted(e.requests, 'request')}"
         part = f"{percent(e.fraction)} of {count(e.requests)}"
         nodes[_Key("entry", e.service, e.operation, e.environment)] = ("entry", e.operation, part, title)
     more = len(document.entries) - _SHOWN_ENTRIES
@@ -100,7 +101,8 @@ def _nodes(document: BlastRadius) -> dict[_Key, _Node]:
         nodes[_service(name)] = ("hurt", name, "will read the flag", f"{name} will read the flag")
     if more > 0:
         service = document.entries[_SHOWN_ENTRIES].service
-        nodes[_Key("entry", service)] = ("entry", f"{count(more)} more", "entry points", f"{more} more entry points")
+        title = counted(more, "more entry point")
+        nodes[_Key("entry", service)] = ("entry", f"{count(more)} more", title.split(maxsplit=2)[2], title)
     for u in document.unknown[:_SHOWN_SERVICES]:
         title = f"{u.service} sent no spans: unknown, not safe; {percent(u.fraction)} of requests come there"
         nodes[_Key("unknown", u.service)] = ("unknown", u.service, "no spans: unknown", title)
@@ -110,7 +112,7 @@ def _nodes(document: BlastRadius) -> dict[_Key, _Node]:
 def _edge(edge: ReachEdge, path: str, busiest: int) -> str:
     seen = f"{count(edge.stopped)} of {count(edge.errors_seen)} failures stopped here"
     after = seen if edge.errors_seen else "never seen failing"
-    title = f"{edge.source} to {edge.target}, {edge.kind}: {count(edge.calls)} calls, {after}"
+    title = f"{edge.source} to {edge.target}, {edge.kind}: {counted(edge.calls, 'call')}, {after}"
     width = 1 + 2.5 * (edge.calls / max(busiest, 1)) ** 0.5
     return _line(path, f"edge {edge.kind}{' hurt' if edge.side == 'up' else ''}", width, title)
 
@@ -180,8 +182,8 @@ def draw_week(found: Sequence[HourOfWeek]) -> str:
 def _hour(of: HourOfWeek, strength: float) -> str:
     x, y = _LEFT + of.hour * _CELL_WIDTH, _TOP + _DAYS.index(of.weekday) * _CELL_HEIGHT
     title = (
-        f"{of.weekday} {of.hour:02d} h: {count(of.reached)} of {count(of.requests)} requests "
-        f"({share_interval(of.low, of.high)}), {count(of.units)} users, in {of.span_hours:.3g} h"
+        f"{of.weekday} {of.hour:02d} h: {count(of.reached)} of {counted(of.requests, 'request')} "
+        f"({share_interval(of.low, of.high)}), {counted(of.units, 'user')}, in {of.span_hours:.3g} h"
     )
     return (
         f'<g class="hour"><title>{escape(title)}</title><rect x="{x + 1}" y="{y + 1}" width="{_CELL_WIDTH - 2}" '

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from traceguard.settings import Settings
+from traceguard.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,8 +81,11 @@ class Analysis:
 
     def __repr__(self) -> str:
         """One line: the verdict and how much was found."""
-        found = f"{len(self.regressions)} regressions, {len(self.causes)} causes, {len(self.warnings)} warnings"
-        return f"<Analysis {self.verdict}: {found}; {self.document.window.traces:,} requests>"
+        found = (
+            ("regression", len(self.regressions)), ("cause", len(self.causes)), ("warning", len(self.warnings))
+        )  # fmt: skip
+        numbers = ", ".join(counted(number, noun) for noun, number in found)
+        return f"<Analysis {self.verdict}: {numbers}; {counted(self.document.window.traces, 'request')}>"
 
     def _repr_html_(self) -> str:
         from traceguard.report.notebook import show_analysis
@@ -177,7 +181,7 @@ class Radius:
         reach = self.document.reach
         if not_known(self.document):
             return f"<Radius {target_name(self.document.target)}: not known, no usable request>"
-        size = f"{reach.requests_fraction:.1%} of requests, {reach.services} services"
+        size = f"{reach.requests_fraction:.1%} of requests, {counted(reach.services, 'service')}"
         return f"<Radius {target_name(self.document.target)}: {size}>"
 
     def _repr_html_(self) -> str:
@@ -208,7 +212,8 @@ class Forecast:
         """One line: what was supposed and how many entry points it moves."""
         from traceguard.report.wording import scenario_name
 
-        return f"<Forecast {scenario_name(self.document.scenario)}: {len(self.document.entries)} entry points>"
+        entries = counted(len(self.document.entries), "entry point")
+        return f"<Forecast {scenario_name(self.document.scenario)}: {entries}>"
 
     def _repr_html_(self) -> str:
         from traceguard.report.notebook import show_forecast

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from traceguard.report.tables import Table
 from traceguard.report.wording import clean, count, percent, quantity, target_name
+from traceguard.units import counted
 
 if TYPE_CHECKING:
     from traceguard.model import Entry, Plan, PlannedSize, PlanStep
@@ -64,7 +65,7 @@ def basis(plan: Plan) -> str:
     return (
         f"Planned for {size_name(plan.size)} a call{assumed}. A report at alpha {plan.alpha:g} over {count(plan.tests)}"
         f" tests, {read}. Traffic: {count(round(plan.requests_per_hour))} requests an hour that reach the target,"
-        f" {count(plan.users)} users in {hours(plan.recorded_hours)} recorded."
+        f" {counted(plan.users, 'user')} in {hours(plan.recorded_hours)} recorded."
     )
 
 

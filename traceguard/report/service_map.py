@@ -19,6 +19,7 @@ from traceguard.graph import edges_of
 from traceguard.report.diagrams import edge_label
 from traceguard.report.layers import Placed, place_nodes
 from traceguard.report.wording import clean, count, percent, quantity, shorten
+from traceguard.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -145,7 +146,7 @@ def _node(name: str, attributes: Mapping[str, Any], placed: Placed, marks: Damag
     note = marks.notes.get(name)
     hurt = " hurt" if note else " on-path" if any(name in step for step in marks.path) else ""
     spans, errors = attributes.get("spans", 0), attributes.get("errors", 0)
-    size = f"{count(spans)} spans" if spans else kind
+    size = counted(spans, "span") if spans else kind
     failed = f", {percent(errors / spans)} err" if spans and errors else ""
     latency = f", p95 {quantity(attributes['p95_ms'], 'ms')}" if attributes.get("p95_ms") is not None else ""
     under = note_of(attributes, note)

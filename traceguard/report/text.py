@@ -46,6 +46,7 @@ from traceguard.report.wording import (
     what,
     window_text,
 )
+from traceguard.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -158,7 +159,7 @@ def _cause(cause: Cause, level: str) -> Group:
         (factors_name(cause.factors), "cyan"),
     )  # fmt: skip
     share = f"{percent(cause.share)} of the change" if cause.share == cause.share else "share unknown"
-    whom = f"{count(cause.requests.affected)} requests ({percent(cause.requests.fraction)})"
+    whom = f"{counted(cause.requests.affected, 'request')} ({percent(cause.requests.fraction)})"
     numbers = Text.assemble(
         (effect_text(cause.effect), "bold"), f" a request ({level}: {effect_interval(cause.effect)})\n",
         f"{share}, {whom}, q {probability(cause.q_value)}",
@@ -247,8 +248,8 @@ def _radius(radius: Radius) -> Group:
     document = radius.document
     reach = document.reach
     sentence = (
-        f" reaches {reach_text(reach)}: {count(reach.traces)} traces of {count(reach.units)} users or sessions"
-        f" ({percent(reach.units_fraction)}), through {count(reach.services)} services."
+        f" reaches {reach_text(reach)}: {counted(reach.traces, 'trace')} of {count(reach.units)} users or sessions"
+        f" ({percent(reach.units_fraction)}), through {counted(reach.services, 'service')}."
     )
     unknown = not_known(document)
     headline_ = Text(unknown, "bold") if unknown else Text.assemble((target_name(document.target), "bold"), sentence)
@@ -272,7 +273,7 @@ def _forecast(forecast: Forecast) -> Group:
     moved = [entry for entry in document.entries if tables.moves(entry)]
     still = [entry_name(entry) for entry in document.entries if not tables.moves(entry)]
     for entry in moved[:_SHOWN_ENTRIES]:
-        title = Text.assemble((entry_name(entry), "bold"), f", {count(entry.requests)} requests")
+        title = Text.assemble((entry_name(entry), "bold"), f", {counted(entry.requests, 'request')}")
         if entry.hit_fraction is not None and entry.hit_fraction < 1:
             title.append(f", {percent(entry.hit_fraction)} can be hit")
         parts += [Text(""), _indent(title), _grid(tables.forecast_metrics(entry))]
@@ -297,7 +298,7 @@ def _budgets(found: Sequence[model.Budget]) -> list[RenderableType]:
         table = tables.budgets(mine[:_SHOWN_ENTRIES])
         blocks += [Text(""), _indent(Text(clean(slo), "bold")), _grid(table.without(0))]
         if len(mine) > _SHOWN_ENTRIES:
-            blocks.append(Text(f"  {count(len(mine) - _SHOWN_ENTRIES)} more entry points in --format json.", "dim"))
+            blocks.append(Text(f"  {counted(len(mine) - _SHOWN_ENTRIES, 'more entry point')} in --format json.", "dim"))
     return blocks
 
 

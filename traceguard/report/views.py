@@ -12,6 +12,7 @@ from traceguard.report.advice import next_step
 from traceguard.report.links import Link, links
 from traceguard.report.service_map import damage, draw, neighbourhood
 from traceguard.report.wording import clean, effect_text, entry_name, factors_name, percent
+from traceguard.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,7 +96,8 @@ def _whom(cause: Cause) -> str:
     """Whom a cause hits: how much of the traffic, at how many entry points, and whom alone where that was found."""
     points = len(cause.entries)
     where = f"at {points} entry points" if points > 1 else f"at {entry_name(cause.entries[0].entry)}" if points else ""
-    text = f"{cause.requests.affected:,} requests, {percent(cause.requests.fraction)} of those {where}".rstrip()
+    affected = counted(cause.requests.affected, "request")
+    text = f"{affected}, {percent(cause.requests.fraction)} of those {where}".rstrip()
     if cause.narrowed_to is not None:
         only = clean(f"{cause.narrowed_to.key}={cause.narrowed_to.value}")
         text += f"; {percent(cause.narrowed_to.share)} of the effect is with {only}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from traceguard.report import svg
 from traceguard.report.wording import quantity
+from traceguard.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +59,7 @@ def draw(trace: TypicalTrace, longest_ms: float, width: float = WIDTH) -> str:
     names = _NAMES * min(width / WIDTH, _WIDEST_NAMES)
     scale = (width - names - _RIGHT) / max(longest_ms, 1e-9)
     height = _TOP + _ROW * len(trace.spans) + 4
-    label = f"Trace {trace.trace_id}: {quantity(trace.duration_ms, 'ms')}, {len(trace.spans)} spans shown"
+    label = f"Trace {trace.trace_id}: {quantity(trace.duration_ms, 'ms')}, {counted(len(trace.spans), 'span')} shown"
     rows, depth = [], list[int]()
     for i, span in enumerate(trace.spans):
         depth.append(depth[span.above] + 1 if span.above >= 0 else 0)

@@ -12,7 +12,7 @@ import unicodedata
 from typing import TYPE_CHECKING, Any
 
 from traceguard.model import BlastRadius
-from traceguard.units import format_ms
+from traceguard.units import counted, format_ms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -155,7 +155,7 @@ def apart_text(cause: Cause) -> str:
     text = f"The data cannot tell this apart from {others}."
     if cause.separation is None:
         return text
-    needed = f"about {cause.separation.requests:,} requests ({cause.separation.units:,} users)"
+    needed = f"about {counted(cause.separation.requests, 'request')} ({counted(cause.separation.units, 'user')})"
     return f"{text} The whole effect is theirs together; {needed} under one without the other would separate them."
 
 
@@ -245,7 +245,7 @@ def what(cause: Cause | CauseChange) -> str:
 def window_text(window: Window) -> str:
     """How many requests and spans a result rests on, and when they began."""
     parts = [
-        f"{count(window.traces)} requests, {count(window.spans)} spans",
+        f"{counted(window.traces, 'request')}, {counted(window.spans, 'span')}",
         incomplete_text(window),
         period_text(window),
     ]

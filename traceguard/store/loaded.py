@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from traceguard.units import counted
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -31,9 +33,10 @@ class Loaded:
 
     def __str__(self) -> str:
         """One line for a person."""
-        files = "1 file" if self.files == 1 else f"{self.files:,} files"
-        kept = f"{self.spans:,} spans, {self.logs:,} log records and {self.evaluations:,} flag evaluations"
-        text = f"Loaded {kept} from {files}."
+        files = counted(self.files, "file")
+        numbers = ((self.spans, "span"), (self.logs, "log record"), (self.evaluations, "flag evaluation"))
+        spans, logs, evaluations = (counted(number, noun) for number, noun in numbers)
+        text = f"Loaded {spans}, {logs} and {evaluations} from {files}."
         refused = ", ".join(f"{count:,} {reason}" for reason, count in sorted(self.refused.items()))
         return f"{text} Refused: {refused}." if refused else text
 

@@ -19,6 +19,7 @@ from traceguard.store.gate import CrowdedError
 from traceguard.store.removal import Removed
 from traceguard.store.retention import Rules, due, log_bound, tend
 from traceguard.store.space import measure, on_disk
+from traceguard.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -222,7 +223,7 @@ def _tell(kind: str, count: int, *, again: bool) -> None:
         return
     event, why = _EVENTS[kind]
     since = " in the last minute" if again else ""
-    log.info(event, f"Removed {count:,} requests{since}, {why}.", requests=count)
+    log.info(event, f"Removed {counted(count, 'request')}{since}, {why}.", requests=count)
 
 
 def _stopping() -> Busy:
