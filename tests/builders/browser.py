@@ -5,6 +5,7 @@ import json
 import os
 import select
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,13 @@ _OPTIONS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--remote-debugging-pipe",
 )  # fmt: skip
+
+
+# Chromium reads commands from descriptor 3 and answers on descriptor 4. They are moved there by a program of their own:
+# between fork and exec gRPC's threads may begin anew in the child, and these numbers may be theirs.
+_WIRED = (
+    "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execv(sys.argv[3], sys.argv[3:])"
+)
 
 
 class Page:
@@ -124,18 +132,13 @@ class Browser:
 @contextmanager
 def browser(chromium: str, folder: Path) -> Iterator[Browser]:
     """A browser with a profile of its own in `folder`; it ends with the block."""
-    # Chromium reads commands from descriptor 3 and answers on descriptor 4.
     commands, into = (_high(end) for end in os.pipe())
     out, answers = (_high(end) for end in os.pipe())
-
-    def wired() -> None:
-        os.dup2(commands, 3)
-        os.dup2(answers, 4)
-
+    start = [sys.executable, "-c", _WIRED, str(commands), str(answers), chromium, *_OPTIONS]
     with (folder / "browser.log").open("wb") as log:
         process = subprocess.Popen(
-            [chromium, *_OPTIONS, f"--user-data-dir={folder / 'profile'}", "about:blank"],
-            pass_fds=(3, 4), preexec_fn=wired, stdout=log, stderr=log,  # noqa: PLW1509  (no threads of ours hold locks)
+            [*start, f"--user-data-dir={folder / 'profile'}", "about:blank"],
+            pass_fds=(commands, answers), stdout=log, stderr=log,
         )  # fmt: skip
     os.close(commands)
     os.close(answers)
