@@ -72,20 +72,24 @@ class Verdicts:
             return self._latest.get(filters)
 
     async def fresh(self, filters: Filters, patience: float = PATIENCE_SECONDS) -> Judged | None:
-        """A report that is new, or not old; None when it is not there after `patience` seconds, or the line is full."""
-        until, first = time.monotonic() + patience, self.latest(filters)
-        while time.monotonic() < until:
+        """A report that is new, or not old; None where it is not there yet, or the line is full.
+
+        The first of its filters is waited for, for `patience` seconds. A newer one is only begun: it may take its time,
+        and a browser has few connections to hold open.
+        """
+        first = self.latest(filters)
+        until = time.monotonic() + (patience if first is None else 0.0)
+        while True:
             found = self.latest(filters)
             if found is not None and (found is not first or not found.stale):
                 return found
             working = self._work(filters)
-            if working is None:
+            if working is None or time.monotonic() >= until:
                 return None
             waited = asyncio.wrap_future(working)
             # A stop ends a report with an error that nobody reads; asyncio would complain of that.
             waited.add_done_callback(lambda done: done.cancelled() or done.exception())
             await asyncio.wait([waited], timeout=max(until - time.monotonic(), 0.0))
-        return None
 
     def judge(self) -> bool:
         """Work out the report that the page shows first, and wait for it; False if its turn did not come."""

@@ -47,7 +47,7 @@ _NICE_BEHIND = 19
 # Who clicks through the page reads for some seconds in between; work that can wait begins then. It does not wait for
 # ever: answers rest on what it renews.
 _QUIET_SECONDS = 1.0
-_PATIENCE_SECONDS = 20.0
+_PATIENCE_SECONDS = 60.0
 
 
 class LineFullError(TraceguardError):
@@ -249,6 +249,7 @@ class Analyses:
         rows that a checkpoint has yet to write.
         """
         with self._sharing:
+            # Not fewer threads for what runs behind: to change their number amid its statements holds up who comes.
             wanted = None if self._running else 1
             if wanted == self._granted:
                 return

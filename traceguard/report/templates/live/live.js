@@ -1,6 +1,13 @@
 // Fetches the parts of a view that come later, and loads what draws their charts and maps.
 const own = document.currentScript;
 const loading = new Set();
+// What was asked for is no longer wanted once the view is left: the server stops working on it, and its connection, of
+// which a browser has few, is free for the next view.
+let leaving = new AbortController();
+
+function ask(address) {
+  return fetch(address, {headers: {Accept: "text/html"}, signal: leaving.signal});
+}
 
 function say(place, words) {
   const box = document.createElement("div");
@@ -60,8 +67,12 @@ function load(script, wanted) {
 
 async function fetchPart(place) {
   try {
-    const answer = await fetch(place.dataset.part, {headers: {Accept: "text/html"}});
-    if (answer.status === 202) { setTimeout(() => place.isConnected && fetchPart(place), 500); return; }
+    const answer = await ask(place.dataset.part);
+    if (answer.status === 202) {
+      const later = 1000 * (Number(answer.headers.get("Retry-After")) || 1);
+      setTimeout(() => place.isConnected && !leaving.signal.aborted && fetchPart(place), later);
+      return;
+    }
     const text = await answer.text();
     const kind = answer.headers.get("Content-Type") || "";
     if (!kind.startsWith("text/html")) {
@@ -79,7 +90,7 @@ async function fetchPart(place) {
     place.removeAttribute("aria-busy");
     bring(place);
   } catch (error) {
-    say(place, "The server cannot be reached.");
+    if (error.name !== "AbortError") say(place, "The server cannot be reached.");
   }
 }
 
@@ -98,7 +109,7 @@ async function renew() {
   if (renewing || document.hidden || amid(main) || main.querySelector("[aria-busy=true]")) return;
   renewing = true;
   try {
-    const answer = await fetch(location.href, {headers: {Accept: "text/html"}});
+    const answer = await ask(location.href);
     if (!answer.ok) throw new Error(answer.status);
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     reached(true);
@@ -106,7 +117,7 @@ async function renew() {
     if (awaited && fresh.querySelector(".pick")) location.reload();  // the first spans came in
     if (!awaited && fresh.querySelector(".pick") && !amid(main)) take(main, fresh);
   } catch (error) {
-    reached(false);
+    if (error.name !== "AbortError") reached(false);
   } finally {
     renewing = false;
   }
@@ -148,8 +159,13 @@ for (const form of document.querySelectorAll("form")) {
     for (const field of form.querySelectorAll("input")) field.disabled = !field.value;
   });
 }
-window.addEventListener("pageshow", () => {
+window.addEventListener("pagehide", () => leaving.abort());
+window.addEventListener("pageshow", (event) => {
   for (const field of document.querySelectorAll("form input")) field.disabled = false;
+  if (!event.persisted) return;
+  // The view is as it was left, with what had not come by then.
+  leaving = new AbortController();
+  begin();
 });
 // On a phone the views stand in a row that scrolls; show where one is.
 const current = document.querySelector(".views [aria-current]");
