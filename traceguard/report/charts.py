@@ -1,20 +1,28 @@
 """Charts as Vega-Lite specifications, written through Altair and drawn in the page by vendored scripts.
 
 Colours are CSS variables of the page (`var(--expected)`), so one specification serves light, dark and print. Data
-stands in the specification; nothing is fetched.
+stands in the specification; nothing is fetched. Altair takes some 80 ms to write and check one, so it writes shapes,
+once each, which are filled in with rows and bounds.
 """
 
 from __future__ import annotations
 
+import copy
 import math
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from traceguard.model import Histogram
 
+Rows = list[dict[str, Any]]
+
+_SHAPES = 16  # that are kept
 _MOST_BINS = 56
 _FEWEST_BINS = 8
 _ROUGH = 2.0
@@ -34,28 +42,61 @@ def distribution(
     out, and bins are merged by pairs while there are more than 56 or their outlines are rough, as with few requests.
     """
     edges, sides = readable(histogram)
-    axis = _latency(edges)
-    layers = [_outlines(edges, sides, axis, names)]
+    ends = [edges[0], edges[-1]]
+    # Logarithmic where bins widen, so that all look equally wide.
+    logarithmic = edges[0] > 0 and (edges[-1] - edges[-2]) / (edges[1] - edges[0]) >= _LOG_FROM
+    # A point at the last edge closes the last bin.
+    layers = [
+        [
+            {"side": name, "from": low, "to": high, "share": share}
+            for name, shares in zip(names, sides, strict=True)
+            for low, high, share in zip(edges, [*edges[1:], edges[-1]], [*shares, *shares[-1:]], strict=True)
+        ]
+    ]
     if means is not None and all(map(math.isfinite, means)):
-        layers.append(_rules([mean if edges[0] < mean < edges[-1] else None for mean in means], axis, names))
-    return drawn(alt.layer(*layers), 190)
+        shown = zip(names, means, strict=True)
+        layers.append([{"side": name, "from": mean} for name, mean in shown if ends[0] < mean < ends[1]])
+    spec = filled(_distribution(names, logarithmic, len(layers) == 2), layers)
+    for layer in spec["layer"]:
+        layer["encoding"]["x"]["scale"]["domain"] = ends
+        if logarithmic:
+            layer["encoding"]["x"]["axis"]["values"] = log_ticks(*ends)
+    return spec
 
 
-def drawn(chart: Any, height: int) -> dict[str, Any]:
-    """A chart as wide as its place, in the page's fonts and colours, as a specification."""
+def shape(chart: Any, height: int) -> dict[str, Any]:
+    """A chart as wide as its place, in the page's fonts and colours, as a specification without rows."""
     fit = alt.AutoSizeParams(type="fit-x", contains="padding")
     spec: dict[str, Any] = _styled(chart.properties(width="container", height=height, autosize=fit)).to_dict()
     return spec
 
 
-def _outlines(edges: list[float], sides: tuple[list[float], list[float]], x: alt.X, names: tuple[str, str]) -> Any:
-    """Both sides as stepped areas; a point at the last edge closes the last bin."""
-    rows = [
-        {"side": name, "from": low, "to": high, "share": share}
-        for name, shares in zip(names, sides, strict=True)
-        for low, high, share in zip(edges, [*edges[1:], edges[-1]], [*shares, *shares[-1:]], strict=True)
-    ]
-    areas = rows_chart(rows).mark_area(interpolate="step-after", opacity=0.28, line={"strokeWidth": 1.8}, clip=True)
+def filled(empty: dict[str, Any], layers: Sequence[Rows]) -> dict[str, Any]:
+    """A shape with the rows of its layers, or of itself if it has none; the shape stays as it is."""
+    spec = copy.deepcopy(empty)
+    spec.pop("data", None)  # Altair lifts what layers share
+    for layer, rows in zip(spec.get("layer", [spec]), layers, strict=True):
+        layer["data"] = {"values": rows}
+    return spec
+
+
+@lru_cache(_SHAPES)
+def _distribution(names: tuple[str, str], logarithmic: bool, ruled: bool) -> dict[str, Any]:
+    """Two outlines and, perhaps, two rules, over an axis of latency whose bounds are to come."""
+    if logarithmic:
+        scale = alt.Scale(type="log", nice=False)
+        axis = alt.Axis(format=",~r", labelOverlap="greedy", labelSeparation=6)
+        x = alt.X("from:Q", title="latency, ms (logarithmic)", scale=scale, axis=axis)
+    else:
+        scale, axis = alt.Scale(nice=False, zero=False), alt.Axis(format=",~r", tickCount=6)
+        x = alt.X("from:Q", title="latency, ms", scale=scale, axis=axis)
+    layers = [_outlines(x, names), *([_rules(x, names)] if ruled else [])]
+    return shape(alt.layer(*layers), 190)
+
+
+def _outlines(x: alt.X, names: tuple[str, str]) -> Any:
+    """Both sides as stepped areas."""
+    areas = empty_chart().mark_area(interpolate="step-after", opacity=0.28, line={"strokeWidth": 1.8}, clip=True)
     return areas.encode(
         x=x,
         y=alt.Y("share:Q", title="share of requests", stack=None, axis=alt.Axis(format=".0%", tickCount=4)),
@@ -67,20 +108,16 @@ def _outlines(edges: list[float], sides: tuple[list[float], list[float]], x: alt
     )  # fmt: skip
 
 
-def _rules(means: list[float | None], x: alt.X, names: tuple[str, str]) -> Any:
-    rows = [{"side": name, "from": mean} for name, mean in zip(names, means, strict=True) if mean is not None]
+def _rules(x: alt.X, names: tuple[str, str]) -> Any:
     tooltip = [alt.Tooltip("side:N", title="mean of"), alt.Tooltip("from:Q", title="ms", format=".4~g")]
-    return (
-        rows_chart(rows)
-        .mark_rule(strokeDash=[4, 3], strokeWidth=1.5)
-        .encode(x=x, color=_side_color(names), tooltip=tooltip)
-    )
+    rules = empty_chart().mark_rule(strokeDash=[4, 3], strokeWidth=1.5)
+    return rules.encode(x=x, color=_side_color(names), tooltip=tooltip)
 
 
-def rows_chart(rows: list[dict[str, Any]]) -> alt.Chart:
-    """A chart over rows that stand in it."""
+def empty_chart() -> alt.Chart:
+    """A chart whose rows are to come."""
     # Altair generates its schema classes without types.
-    return alt.Chart(alt.Data(values=rows))  # type: ignore[no-untyped-call]
+    return alt.Chart(alt.Data(values=[]))  # type: ignore[no-untyped-call]
 
 
 def _side_color(names: tuple[str, str], legend: alt.Legend | None = None) -> alt.Color:
@@ -101,18 +138,6 @@ def _styled(chart: Any) -> Any:
         .configure_axisX(grid=False)
         .configure_legend(labelColor="var(--text)", titleColor="var(--muted)", labelFontSize=12)
     )  # fmt: skip
-
-
-def _latency(edges: list[float]) -> alt.X:
-    """The latency axis, spaced as the bins are: logarithmic where they widen, so that all look equally wide."""
-    ends = [edges[0], edges[-1]]
-    widening = (edges[-1] - edges[-2]) / (edges[1] - edges[0])
-    if edges[0] <= 0 or widening < _LOG_FROM:
-        scale, axis = alt.Scale(domain=ends, nice=False, zero=False), alt.Axis(format=",~r", tickCount=6)
-        return alt.X("from:Q", title="latency, ms", scale=scale, axis=axis)
-    scale = alt.Scale(type="log", domain=ends, nice=False)
-    axis = alt.Axis(values=log_ticks(*ends), format=",~r", labelOverlap="greedy", labelSeparation=6)
-    return alt.X("from:Q", title="latency, ms (logarithmic)", scale=scale, axis=axis)
 
 
 def log_ticks(low: float, high: float) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from traceguard.report.tables import Table
@@ -10,6 +11,8 @@ from traceguard.units import counted
 
 if TYPE_CHECKING:
     from traceguard.model import Entry, Plan, PlannedSize, PlanStep
+
+_SHAPES = 16  # of charts that are kept, by the exposures they tell apart
 
 
 def hours(value: float | None) -> str:
@@ -127,9 +130,7 @@ def notes() -> list[str]:
 
 def charts(plan: Plan) -> list[tuple[str, dict[str, Any]]]:
     """Power against time, and users hit against time, a line an exposure, each with its title; none without a curve."""
-    import altair as alt
-
-    from traceguard.report.charts import drawn, rows_chart
+    from traceguard.report.charts import filled
 
     rows: list[dict[str, Any]] = [
         {"exposure": percent(step.exposure), "hours": point.hours, "power": point.power, "users": point.users_hit}
@@ -138,15 +139,31 @@ def charts(plan: Plan) -> list[tuple[str, dict[str, Any]]]:
     ]
     if not rows:
         return []
-    names = list(dict.fromkeys(row["exposure"] for row in rows))
-    span = [min(row["hours"] for row in rows), max(row["hours"] for row in rows)]
+    power, users = _shapes(tuple(dict.fromkeys(row["exposure"] for row in rows)))
+    power, users = filled(power, [rows, [{"power": plan.power}]]), filled(users, [rows])
+    for lines in (power["layer"][0], users):
+        span = [min(row["hours"] for row in rows), max(row["hours"] for row in rows)]
+        lines["encoding"]["x"]["scale"]["domain"] = span
+    return [
+        ("Power against time; dashed: what was asked for", power),
+        ("Users hit until then, those of earlier steps included", users),
+    ]
+
+
+@lru_cache(_SHAPES)
+def _shapes(exposures: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The two charts without their rows and the bounds of their time."""
+    import altair as alt
+
+    from traceguard.report.charts import empty_chart, shape
+
     axis = alt.Axis(format=",~r", tickCount=6, labelOverlap="greedy")
-    scale = alt.Scale(type="log", domain=span, nice=False)
+    scale = alt.Scale(type="log", nice=False)
     x = alt.X("hours:Q", title="hours since the step began (logarithmic)", scale=scale, axis=axis)
     # Lines are told apart by opacity of one colour, so that they read the same in print and in the dark.
     legend = alt.Legend(orient="top", symbolType="square", symbolFillColor="var(--seen)", symbolStrokeWidth=0)
-    shades = alt.Scale(domain=names, range=_shades(len(names)))
-    shade = alt.Opacity("exposure:N", sort=names, title="exposure", scale=shades, legend=legend)
+    shades = alt.Scale(domain=list(exposures), range=_shades(len(exposures)))
+    shade = alt.Opacity("exposure:N", sort=list(exposures), title="exposure", scale=shades, legend=legend)
     tooltip = [
         alt.Tooltip("exposure:N"), alt.Tooltip("hours:Q", format=",.3~r"), alt.Tooltip("power:Q", format=".0%"),
         alt.Tooltip("users:Q", title="users hit", format=",d"),
@@ -161,14 +178,11 @@ def charts(plan: Plan) -> list[tuple[str, dict[str, Any]]]:
     power_axis = alt.Y("power:Q", title="power", scale=alt.Scale(domain=[0, 1]), axis=share)
     users_axis = alt.Y("users:Q", title="users hit", axis=alt.Axis(format=",~s", tickCount=4))
     power, users = (
-        rows_chart(rows).mark_line(**line).encode(x=x, y=y, opacity=shade, tooltip=tooltip)
+        empty_chart().mark_line(**line).encode(x=x, y=y, opacity=shade, tooltip=tooltip)
         for y in (power_axis, users_axis)
     )
-    wanted = rows_chart([{"power": plan.power}]).mark_rule(strokeDash=[4, 3], color="var(--muted)").encode(y="power:Q")
-    return [
-        ("Power against time; dashed: what was asked for", drawn(power + wanted, 210)),
-        ("Users hit until then, those of earlier steps included", drawn(users, 210)),
-    ]
+    wanted = empty_chart().mark_rule(strokeDash=[4, 3], color="var(--muted)").encode(y="power:Q")
+    return shape(power + wanted, 210), shape(users, 210)
 
 
 def _shades(number: int) -> list[float]:
