@@ -354,7 +354,8 @@ def blast_radius(
         peers, read = peers_of(of), of.circumstances(window, settings)
         linked = watched(linked_partitions(cursor, window), window, progress, "Following requests")
         partitions = (as_asked(each, peers, target) for each in linked)
-        evaluators, left_out = read_evaluators(cursor, target), of.left_out(window, settings)
+        evaluators = of.once((read_evaluators, target.flag, target.variant), lambda: read_evaluators(cursor, target))
+        left_out = of.left_out(window, settings)
         sampling = (window.trace_hash, recorded_as(of.sampling(window, settings).count))
         keys = named or settings.attributes
         cohorts = of.attributes(window, Cohorts(keys or _TENANT, named=bool(named)))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traceguard import model
+from traceguard.engine.lookup import Rows
 from traceguard.kernels import kernel
 from traceguard.stats.clustered import Clusters
 from traceguard.store import queries
@@ -31,6 +32,10 @@ class Peers:
     key: NDArray[np.uint64]  # p
     name: NDArray[np.int32]  # p: index into `names`
     names: tuple[str, ...]
+    rows: Rows = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rows", Rows(self.key))
 
 
 def no_peers() -> Peers:
@@ -39,7 +44,7 @@ def no_peers() -> Peers:
 
 
 def read_peers(cursor: "duckdb.DuckDBPyConnection") -> Peers:
-    """The names that callers give to callees, for the window that is open on the cursor; 12 bytes a span."""
+    """The names that callers give to callees, for the window that is open on the cursor; some 20 bytes a span."""
     sql = (queries.folder() / "radius" / "peers.sql").read_text(encoding="utf-8")
     rows: pa.Table = cursor.sql(sql).to_arrow_table().combine_chunks()
     if not rows.num_rows:
@@ -78,8 +83,8 @@ def named_calls(
     if not peers.names:
         return span[:0], span[:0]
     key = _key(linked.trace_hash[linked.trace[span]], linked.span_hash[span])
-    at = np.minimum(np.searchsorted(peers.key, key), peers.key.size - 1)
-    known = peers.key[at] == key
+    at = peers.rows.find(key)
+    known = at >= 0
     return span[known], peers.name[at[known]].astype(np.int64)
 
 
