@@ -11,6 +11,7 @@ from traceguard.errors import UsageError
 from traceguard.server.page import windows as page_windows
 from traceguard.server.page.filters import Filters
 from traceguard.server.page.windows import Windows
+from traceguard.server.questions import analyses as lines
 from traceguard.server.questions.analyses import Analyses
 from traceguard.server.watch.counters import Counters
 from traceguard.settings import Settings
@@ -75,6 +76,7 @@ def test_a_new_one_is_read_behind_the_answers(
     windows.renew(ALL)
     assert window(ask()).window is first.window  # a minute has not passed
     monkeypatch.setattr(page_windows, "_RENEWED_SECONDS", 0.0)
+    monkeypatch.setattr(lines, "_QUIET_SECONDS", 0.0)  # this one asks without a pause
     windows.renew(ALL)
     until = time.monotonic() + 60
     while window(ask()).window is first.window:

@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from traceguard.server.questions import analyses as lines
 from traceguard.server.questions.analyses import Analyses, GoneError, LineFullError, Question
 from traceguard.server.watch.counters import Counters
 from traceguard.store import Store, open_store
@@ -115,6 +116,35 @@ def test_what_nobody_waits_for_takes_no_turn_from_others(line: Callable[..., Ana
     assert not began.acquire(timeout=0.05)
     go.set()
     assert [question.future.result(10) for question in behind] == [7, 7]
+
+
+def test_what_nobody_waits_for_begins_in_a_quiet_moment(
+    line: Callable[..., Analyses], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not while another is answered, nor in the moment after that."""
+    monkeypatch.setattr(lines, "_QUIET_SECONDS", 0.3)
+    analyses = line()
+    go = threading.Event()
+    asked = analyses.submit("graph", lambda _: go.wait(10))
+    behind = analyses.submit("window", lambda _: time.perf_counter(), awaited=False)
+    time.sleep(0.4)
+    assert not behind.future.running()
+    answered = time.perf_counter()
+    go.set()
+    assert asked.future.result(10)
+    assert behind.future.result(10) - answered >= 0.3
+
+
+def test_a_quiet_moment_is_not_waited_for_for_ever(
+    line: Callable[..., Analyses], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where one question follows the other, what they rest on is renewed all the same."""
+    monkeypatch.setattr(lines, "_PATIENCE_SECONDS", 0.2)
+    analyses = line()
+    go = threading.Event()
+    analyses.submit("graph", lambda _: go.wait(10))
+    assert analyses.submit("window", lambda _: 7, awaited=False).future.result(10) == 7
+    go.set()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives each thread a priority of its own")
