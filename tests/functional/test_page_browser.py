@@ -220,6 +220,24 @@ def test_an_open_overview_follows_what_goes_on(page: Page, tmp_path: Path) -> No
     assert "has not answered since" in page.run("document.querySelector('.unreached').textContent")
 
 
+def test_a_view_that_was_left_is_whole_again(page: Page, server: Server) -> None:
+    """Whoever leaves before the answer came, or after, finds it when they come back."""
+    shown(page, f"{server.url}/what-if")
+    page.run(
+        "for (const [name, value] of [['service', 'pricing'], ['delay', '50ms']])"
+        " document.querySelector(`main form [name=${name}]`).value = value;"
+        "document.querySelector('main form button').click()"
+    )
+    page.wait("location.search.includes('pricing') && document.readyState === 'complete'")
+    page.run("document.querySelector(\"nav.views a[href^='/requests']\").click()")
+    page.wait("location.pathname === '/requests' && document.readyState === 'complete'")
+    page.run("history.back()")
+    page.wait("location.pathname === '/what-if' && document.readyState === 'complete'")
+    page.wait("document.querySelector('.chart.drawn svg')")
+    assert "would change most" in page.run("document.querySelector('.later').textContent")
+    assert page.complaints == []
+
+
 def test_a_map_that_cannot_be_laid_out_is_a_picture(page: Page, server: Server) -> None:
     """Where a browser starts no worker, the drawing of the server is shown, and the tables say the same."""
     page.command("Page.enable")
