@@ -31,7 +31,7 @@ def run_forget(unit: str, key: str | None, db: str, *, rehearse: bool, format: s
         verb = "Would forget" if rehearse else "Forgot"
         records = f"{counted(removed.spans, 'span')} and {counted(removed.logs, 'log record')}"
         text = f"{verb} {counted(removed.requests, 'request')}: {records}."
-        text += f" {removed.verdicts:,} verdicts named the id and went, too." if removed.verdicts else ""
+        text += f" {counted(removed.verdicts, 'verdict')} named the id and went, too." if removed.verdicts else ""
     output.deliver(json.dumps(document, indent=2) if chosen == "json" else text, out)
     for warning in warnings:
         exits.say(f"Warning: {warning['message']}")

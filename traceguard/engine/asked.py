@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from traceguard.engine.attributes import Cohorts
     from traceguard.engine.circumstances import Read
     from traceguard.engine.held import HeldWindow
+    from traceguard.engine.left_out import LeftOut
     from traceguard.engine.local import Window
     from traceguard.settings import Settings
     from traceguard.traces.factors import Attribute
@@ -119,14 +120,17 @@ class Asked:
 
     def left_out(self, window: Window, settings: Settings) -> tuple[NDArray[np.bool_], NDArray[np.uint64]]:
         """The operations and the traces that the settings leave out."""
+        return self.left_out_by(window, settings).entries_and_traces(window)
+
+    def left_out_by(self, window: Window, settings: Settings) -> LeftOut:
+        """What each rule of the settings leaves out."""
         from traceguard.engine.left_out import read_left_out
 
         entries, attributes = settings.leave_out_entries, settings.leave_out_attributes
-        rules = self.once(
+        return self.once(
             (read_left_out, tuple(entries), tuple(attributes.items())),
             lambda: read_left_out(self.cursor, window, entries, attributes),
         )
-        return rules.entries_and_traces(window)
 
     def circumstances(self, window: Window, settings: Settings, unit: str | None = None) -> Read:
         """What each trace ran under, and whose it was; `unit` names the attribute that says so."""

@@ -10,9 +10,8 @@ from dataclasses import replace
 from traceguard.engine.asked import Asked
 from traceguard.engine.attributes import Cohorts, only_where, with_attributes
 from traceguard.engine.kept import Shelf
-from traceguard.engine.left_out import read_left_out, traces_elsewhere
+from traceguard.engine.left_out import traces_elsewhere
 from traceguard.engine.local import Window, watched
-from traceguard.engine.sampling import read_sampling
 from traceguard.explain.evidence import Evidence, gather
 from traceguard.settings import Settings
 from traceguard.units import Period
@@ -36,13 +35,12 @@ def evidence_of(
         window = of.window()
         read = of.circumstances(window, settings, unit)
         read = with_attributes(read, of.cursor, window, cohorts)
-        left_out = read_left_out(of.cursor, window, settings.leave_out_entries, settings.leave_out_attributes)
-        left_out = only_where(left_out, of.cursor, window, cohorts)
+        left_out = only_where(of.left_out_by(window, settings), of.cursor, window, cohorts)
         if of.env is not None:
             left_out = replace(left_out, elsewhere=traces_elsewhere(of.cursor, of.period, of.env, of.gap))
-        sampling = read_sampling(of.cursor, window, settings.sample_rate_keys)
         return gather(
-            of.cursor, window, read, left_out, sampling, ignore_watermark=ignore_watermark, periods=compared,
+            of.cursor, window, read, left_out, of.sampling(window, settings),
+            ignore_watermark=ignore_watermark, periods=compared,
             watch=lambda stage, partitions: watched(partitions, window, show, stage),
         )  # fmt: skip
 

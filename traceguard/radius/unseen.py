@@ -27,20 +27,16 @@ _NAMED = 6
 
 @dataclass(frozen=True, slots=True)
 class Peers:
-    """Spans of a window whose callee has a name, by a key of trace and span, ascending."""
+    """Spans of a window whose callee has a name: p rows, found by a key of trace and span."""
 
-    key: NDArray[np.uint64]  # p
+    rows: Rows
     name: NDArray[np.int32]  # p: index into `names`
     names: tuple[str, ...]
-    rows: Rows = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "rows", Rows(self.key))
 
 
 def no_peers() -> Peers:
     """No span names its callee."""
-    return Peers(np.empty(0, np.uint64), np.empty(0, np.int32), ())
+    return Peers(Rows(np.empty(0, np.uint64)), np.empty(0, np.int32), ())
 
 
 def read_peers(cursor: "duckdb.DuckDBPyConnection") -> Peers:
@@ -53,7 +49,7 @@ def read_peers(cursor: "duckdb.DuckDBPyConnection") -> Peers:
     key = _key(rows["trace"].to_numpy().astype(np.uint64), rows["span"].to_numpy().astype(np.uint64))
     order = np.argsort(key, kind="stable")
     name = words.indices.to_numpy(zero_copy_only=False).astype(np.int32)
-    return Peers(key[order], name[order], tuple(words.dictionary.to_pylist()))
+    return Peers(Rows(key[order]), name[order], tuple(words.dictionary.to_pylist()))
 
 
 def _key(trace: NDArray[np.uint64], span: NDArray[np.uint64]) -> NDArray[np.uint64]:

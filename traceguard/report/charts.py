@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
     from traceguard.model import Histogram
 
-Rows = list[dict[str, Any]]
-
-_SHAPES = 16  # that are kept
 _MOST_BINS = 56
 _FEWEST_BINS = 8
 _ROUGH = 2.0
@@ -71,7 +68,7 @@ def shape(chart: Any, height: int) -> dict[str, Any]:
     return spec
 
 
-def filled(empty: dict[str, Any], layers: Sequence[Rows]) -> dict[str, Any]:
+def filled(empty: dict[str, Any], layers: Sequence[list[dict[str, Any]]]) -> dict[str, Any]:
     """A shape with the rows of its layers, or of itself if it has none; the shape stays as it is."""
     spec = copy.deepcopy(empty)
     spec.pop("data", None)  # Altair lifts what layers share
@@ -80,7 +77,7 @@ def filled(empty: dict[str, Any], layers: Sequence[Rows]) -> dict[str, Any]:
     return spec
 
 
-@lru_cache(_SHAPES)
+@lru_cache
 def _distribution(names: tuple[str, str], logarithmic: bool, ruled: bool) -> dict[str, Any]:
     """Two outlines and, perhaps, two rules, over an axis of latency whose bounds are to come."""
     if logarithmic:

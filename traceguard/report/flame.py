@@ -111,7 +111,7 @@ def _box(
 
 def _name(node: PathNode) -> str:
     if node.smaller:
-        return f"{node.smaller} smaller {'path' if node.smaller == 1 else 'paths'}"
+        return counted(node.smaller, "smaller path")
     return f"{node.service} {node.operation}"
 
 

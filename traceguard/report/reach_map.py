@@ -102,7 +102,7 @@ def _nodes(document: BlastRadius) -> dict[_Key, _Node]:
     if more > 0:
         service = document.entries[_SHOWN_ENTRIES].service
         title = counted(more, "more entry point")
-        nodes[_Key("entry", service)] = ("entry", f"{count(more)} more", title.split(maxsplit=2)[2], title)
+        nodes[_Key("entry", service)] = ("entry", f"{count(more)} more", "entry points", title)
     for u in document.unknown[:_SHOWN_SERVICES]:
         title = f"{u.service} sent no spans: unknown, not safe; {percent(u.fraction)} of requests come there"
         nodes[_Key("unknown", u.service)] = ("unknown", u.service, "no spans: unknown", title)

@@ -9,7 +9,7 @@ from traceguard.report import waterfall
 from traceguard.report.live import drawn
 from traceguard.report.tables import Table
 from traceguard.report.wording import clean, count, percent, quantity
-from traceguard.units import format_time
+from traceguard.units import counted, format_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -66,11 +66,7 @@ class Request:
         facts = [
             ("Duration", quantity(trace.duration_ms, "ms"), ""),
             ("Began", time, f"{day}, UTC"),
-            (
-                "Spans",
-                count(len(trace.spans) + trace.left_out),
-                f"of {services} {'service' if services == 1 else 'services'}",
-            ),
+            ("Spans", count(len(trace.spans) + trace.left_out), f"of {counted(services, 'service')}"),
             ("Failed spans", count(failed), "the request failed" if root.failed else "the request did not fail"),
         ]
         longest = longest_ms or trace.duration_ms

@@ -12,8 +12,6 @@ from traceguard.units import counted
 if TYPE_CHECKING:
     from traceguard.model import Entry, Plan, PlannedSize, PlanStep
 
-_SHAPES = 16  # of charts that are kept, by the exposures they tell apart
-
 
 def hours(value: float | None) -> str:
     """A duration in the unit that reads well."""
@@ -141,8 +139,8 @@ def charts(plan: Plan) -> list[tuple[str, dict[str, Any]]]:
         return []
     power, users = _shapes(tuple(dict.fromkeys(row["exposure"] for row in rows)))
     power, users = filled(power, [rows, [{"power": plan.power}]]), filled(users, [rows])
+    span = [min(row["hours"] for row in rows), max(row["hours"] for row in rows)]
     for lines in (power["layer"][0], users):
-        span = [min(row["hours"] for row in rows), max(row["hours"] for row in rows)]
         lines["encoding"]["x"]["scale"]["domain"] = span
     return [
         ("Power against time; dashed: what was asked for", power),
@@ -150,7 +148,7 @@ def charts(plan: Plan) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-@lru_cache(_SHAPES)
+@lru_cache
 def _shapes(exposures: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The two charts without their rows and the bounds of their time."""
     import altair as alt

@@ -292,7 +292,7 @@ def headline(report: Report, *, with_interval: bool = False) -> str:
     if report.verdict == "regression" and report.regressions:
         lead = leading_regression(report)
         others = len({(r.entry.service, r.entry.operation, r.entry.environment) for r in report.regressions}) - 1
-        more = f" {others} more entry {'point' if others == 1 else 'points'} got worse too." if others else ""
+        more = f" {counted(others, 'more entry point')} got worse too." if others else ""
         cause = _cause_of(report, lead)
         blame = _blame(cause) if cause else "no single service explains it"
         changed = change(lead, confidence(report.alpha) if with_interval else "")

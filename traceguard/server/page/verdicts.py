@@ -112,8 +112,10 @@ class Verdicts:
         with self._lock:
             awaited = asked_by == PAGE and filters not in self._latest
             working = {line: going for line, going in self._working.items() if not going[1].done()}
-            if found := next((future for of, future in working.values() if of == filters), None):
-                return found
+            for of, future in working.values():
+                # What only waits for a quiet moment is nothing to wait for.
+                if of == filters and (future.running() or not awaited):
+                    return future
             if awaited in working:
                 return working[awaited][1]
             try:

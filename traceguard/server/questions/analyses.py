@@ -92,7 +92,6 @@ class _Line:
     at_once: int
     most: int  # that wait
     nice: int
-    patience: float = 0.0  # seconds to wait for a quiet moment
     waiting: deque[Question] = field(default_factory=deque)
     running: set[Question] = field(default_factory=set)
 
@@ -110,7 +109,7 @@ class Analyses:
         self._counters = counters
         self._turn = threading.Condition()
         self._line = _Line(at_once, line, _NICE)
-        self._behind = _Line(1, line, _NICE_BEHIND, _PATIENCE_SECONDS)
+        self._behind = _Line(1, line, _NICE_BEHIND)
         self._lines = (self._line, self._behind)
         self._closed = False
         self._busy_until = -math.inf  # when the last answer was given that somebody waited for
@@ -236,11 +235,12 @@ class Analyses:
         """Seconds until it may be the turn of the next in a line; None without end, where nobody waits in it."""
         if not line.waiting:
             return None
+        if line is self._line:
+            return 0.0
         now = time.perf_counter()
-        patience = max(line.waiting[0].asked + line.patience - now, 0.0)
-        if self._line.running or self._line.waiting:
-            return min(patience, _QUIET_SECONDS)
-        return min(patience, max(self._busy_until + _QUIET_SECONDS - now, 0.0))
+        busy_until = now if self._line.running or self._line.waiting else self._busy_until
+        begins = min(busy_until + _QUIET_SECONDS, line.waiting[0].asked + _PATIENCE_SECONDS)
+        return max(begins - now, 0.0)
 
     def _share_out(self) -> None:
         """All CPUs and memory for questions, one thread and little memory for what exporters send.

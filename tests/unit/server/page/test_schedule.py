@@ -143,6 +143,7 @@ def test_whoever_waits_goes_before_judgings(analyses: Analyses, verdicts: Verdic
     found = asyncio.run(verdicts.fresh(Filters(entry="POST /checkout"), patience=120))
     assert found is not None
     assert found.analysis is not None
+    assert asyncio.run(verdicts.fresh(Filters(), patience=120)) is not None, "also of what is to be judged"
     assert len(analyses._behind.waiting) == 1
     hold.set()
     judging.join(60)

@@ -21,6 +21,19 @@ from traceguard.store.interruptible import Interruptible, TakenBackError
 _LONG = "SELECT sum(a.range * b.range) FROM range(10_000_000) a, range(1_000_000) b"
 
 
+class Held:
+    """Work that goes on until it may end; `began` counts how often it was begun."""
+
+    def __init__(self) -> None:
+        self.go, self.began = threading.Event(), threading.Semaphore(0)
+
+    def __call__(self, _: Question) -> int:
+        """Work, and answer 7."""
+        self.began.release()
+        assert self.go.wait(10)
+        return 7
+
+
 class Client:
     """The half of a request that says when its client goes away."""
 
@@ -69,23 +82,17 @@ def test_as_many_run_as_may_and_the_line_is_bounded(line: Callable[..., Analyses
     """Two run, two wait, the fifth is told to come again; in the end all four are answered in turn."""
     counters = Counters()
     analyses = line(counters, at_once=2, line=2)
-    go, began = threading.Event(), threading.Semaphore(0)
-
-    def work(_: Question) -> int:
-        began.release()
-        assert go.wait(10)
-        return 7
-
+    work = Held()
     taken = [analyses.submit("graph", work) for _ in range(2)]
-    assert began.acquire(timeout=10)
-    assert began.acquire(timeout=10)
+    assert work.began.acquire(timeout=10)
+    assert work.began.acquire(timeout=10)
     taken += [analyses.submit("graph", work) for _ in range(2)]
     with pytest.raises(LineFullError, match=r"2 questions are being answered and 2 more wait.*in 5 seconds"):
         analyses.submit("graph", work)
     text = counters.text()
     assert "traceguard_questions_running 2" in text
     assert "traceguard_questions_waiting 2" in text
-    go.set()
+    work.go.set()
     assert [question.future.result(10) for question in taken] == [7] * 4
     deadline = time.monotonic() + 10
     while counters.value("question_duration_seconds", "graph") < 4 and time.monotonic() < deadline:
@@ -98,23 +105,17 @@ def test_what_nobody_waits_for_takes_no_turn_from_others(line: Callable[..., Ana
     """One such question runs at a time, beside as many others as may run, and its line is bounded, too."""
     counters = Counters()
     analyses = line(counters, at_once=1, line=1)
-    go, began = threading.Event(), threading.Semaphore(0)
-
-    def work(_: Question) -> int:
-        began.release()
-        assert go.wait(10)
-        return 7
-
+    work = Held()
     behind = [analyses.submit("window", work, awaited=False)]
-    assert began.acquire(timeout=10)
+    assert work.began.acquire(timeout=10)
     behind.append(analyses.submit("window", work, awaited=False))
     with pytest.raises(LineFullError, match="1 questions are being answered and 1 more wait"):
         analyses.submit("window", work, awaited=False)
     assert analyses.submit("graph", lambda _: 1).future.result(10) == 1
     assert "traceguard_questions_running 1" in counters.text()
     assert "traceguard_questions_waiting 1" in counters.text()
-    assert not began.acquire(timeout=0.05)
-    go.set()
+    assert not work.began.acquire(timeout=0.05)
+    work.go.set()
     assert [question.future.result(10) for question in behind] == [7, 7]
 
 

@@ -66,11 +66,13 @@ function load(script, wanted) {
 }
 
 async function fetchPart(place) {
+  const stay = leaving;
   try {
     const answer = await ask(place.dataset.part);
     if (answer.status === 202) {
       const later = 1000 * (Number(answer.headers.get("Retry-After")) || 1);
-      setTimeout(() => place.isConnected && !leaving.signal.aborted && fetchPart(place), later);
+      // Who comes back to the view asks anew.
+      setTimeout(() => place.isConnected && stay === leaving && fetchPart(place), later);
       return;
     }
     const text = await answer.text();
